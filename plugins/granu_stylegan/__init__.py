@@ -1,0 +1,1 @@
+"""StyleGAN2 as a generator whose every layer can be pushed at."""

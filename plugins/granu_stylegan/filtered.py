@@ -1,0 +1,86 @@
+"""Alias-free resampling for StyleGAN3: low-pass filters, and a leaky ReLU computed on a finer grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def lowpass_filter(taps: int, cutoff: float, half_width: float, rate: float, radial: bool = False) -> Tensor:
+    """Kaiser-windowed low-pass filter of unit gain (Karras et al. 2021, appendix C.1).
+
+    `cutoff`, `half_width` (half the transition band) and `rate` are frequencies in cycles per picture. Gives
+    (taps,), applied once per axis, or, when `radial`, a rotationally symmetric (taps, taps) made from jinc.
+    """
+    from scipy import signal, special
+
+    if not radial:
+        kernel = signal.firwin(taps, cutoff, width=2 * half_width, fs=rate)
+        return torch.as_tensor(kernel, dtype=torch.float32)
+    x = (np.arange(taps) - (taps - 1) / 2) / rate
+    r = np.hypot(*np.meshgrid(x, x))
+    # Both callers have an even number of taps, so no sample falls on r = 0 where jinc is a limit.
+    jinc = special.j1(2 * np.pi * cutoff * r) / (np.pi * r)
+    beta = signal.kaiser_beta(signal.kaiser_atten(taps, 4 * half_width / rate))
+    window = np.kaiser(taps, beta)
+    kernel = jinc * np.outer(window, window)
+    return torch.as_tensor(kernel / kernel.sum(), dtype=torch.float32)
+
+
+def filtered_leaky_relu(
+    x: Tensor,
+    up_filter: Tensor | None,
+    down_filter: Tensor | None,
+    up: int,
+    down: int,
+    padding: tuple[int, int],
+    slope: float,
+    gain: float,
+    clamp: float,
+) -> Tensor:
+    """Leaky ReLU between an upsampling and a downsampling, so that its sharp corners cannot alias.
+
+    x (B, C, h, w); `padding` (before, after) counts samples of the finer grid on each axis, negative to crop.
+    """
+    x = upsample(x, up_filter, up, padding)
+    x = (F.leaky_relu(x, slope) * gain).clamp(-clamp, clamp)
+    return downsample(x, down_filter, down)
+
+
+def upsample(x: Tensor, kernel: Tensor | None, up: int, padding: tuple[int, int]) -> Tensor:
+    """Places `up - 1` zeros after each sample, pads or crops, filters; brightness is kept. (B, C, h, w)."""
+    before, after = padding
+    if kernel is None:
+        return F.pad(x, (before, after, before, after))
+    # A transposed convolution never touches the zeros. It gives every position where the filter meets a
+    # sample; padding and cropping to the asked window can then be done in one step afterwards.
+    taps = kernel.shape[0]
+    window = (before - taps + 1, after - taps + up)
+    B, C, h, w = x.shape
+    x = x.reshape(B * C, 1, h, w)
+    kernel = kernel.to(x.dtype)
+    if kernel.ndim == 1:
+        x = F.conv_transpose2d(x, (kernel * up)[None, None, None, :], stride=(1, up))
+        x = F.conv_transpose2d(x, (kernel * up)[None, None, :, None], stride=(up, 1))
+    else:
+        x = F.conv_transpose2d(x, (kernel * up**2)[None, None], stride=up)
+    x = F.pad(x, (*window, *window))
+    return x.reshape(B, C, *x.shape[2:])
+
+
+def downsample(x: Tensor, kernel: Tensor | None, down: int) -> Tensor:
+    """Filters and keeps every `down`-th sample. (B, C, h, w) -> (B, C, (h - taps) // down + 1, ...)."""
+    if kernel is None:
+        return x
+    B, C, h, w = x.shape
+    x = x.reshape(B * C, 1, h, w)
+    # convolution, not correlation: PyTorch slides kernels unflipped
+    kernel = kernel.to(x.dtype).flip(tuple(range(kernel.ndim)))
+    if kernel.ndim == 1:
+        x = F.conv2d(x, kernel[None, None, None, :], stride=(1, down))
+        x = F.conv2d(x, kernel[None, None, :, None], stride=(down, 1))
+    else:
+        x = F.conv2d(x, kernel[None, None], stride=down)
+    return x.reshape(B, C, *x.shape[2:])
