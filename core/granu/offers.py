@@ -1,0 +1,109 @@
+"""What a plugin hands out: cheap, frozen, printable descriptions; building comes later and imports torch then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from granu.options import NoOptions
+
+if TYPE_CHECKING:
+    from granu.types import Site
+    from granu.workshop import Workshop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """One thing a plugin can build.
+
+    `target` names the option that the bare word after the colon fills ("" means that there is none).
+    `make(options, workshop)` builds the thing and is the place for imports that cost more than a moment.
+    """
+
+    kind: ClassVar[str] = "thing"
+    name: str
+    summary: str
+    make: Callable[[Any, Workshop], Any]
+    options: type = NoOptions
+    target: str = ""
+    licence: str = "Apache-2.0"
+    cite: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorOffer(Offer):
+    """A generator; the core derives one perturbation per site from it.
+
+    `sites(options, workshop)` lists the sites coarse to fine without torch (from the header of the weights);
+    `weights(options)` is the name or path of the weights that these options mean.
+    """
+
+    kind: ClassVar[str] = "generator"
+    sites: Callable[[Any, Workshop], Sequence[Site]]
+    weights: Callable[[Any], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationOffer(Offer):
+    """A family of changes. `make` returns a Perturbation.
+
+    With `searched` the core searches its Space and adds the options of the searches to its own; an algorithm
+    with a search of its own says False and implements `perturb`. `targets` lists what `name:all` sweeps over,
+    coarse to fine.
+    """
+
+    kind: ClassVar[str] = "perturbation"
+    searched: bool = True
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierOffer(Offer):
+    """A classifier. `make` returns a granu.classify.ImageClassifier or anything that keeps that protocol.
+
+    `models` lists the names that the target may take, where they are known beforehand.
+    """
+
+    kind: ClassVar[str] = "classifier"
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefenseOffer(Offer):
+    """A training that makes a classifier hold. `make` returns a Defense."""
+
+    kind: ClassVar[str] = "defense"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetOffer(Offer):
+    """A place where labelled pictures come from. `make` returns a Dataset."""
+
+    kind: ClassVar[str] = "dataset"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A weights file that a plugin ships, with what one must know to use it rightly.
+
+    `classifiers` and `judges` are specs that fit a generator's weights; the first classifier is the default.
+    """
+
+    kind: ClassVar[str] = "weights"
+    name: str
+    summary: str
+    file: Path
+    sha256: str
+    licence: str
+    source: str
+    classifiers: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
+
+
+AnyOffer = Offer | Weights
+KINDS: dict[str, type] = {
+    cls.kind: cls
+    for cls in (GeneratorOffer, PerturbationOffer, ClassifierOffer, DefenseOffer, DatasetOffer, Weights)
+}

@@ -1,0 +1,62 @@
+"""What a person types for a thing: `name:target,key=value`, parsed once, here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from granu.errors import SpecError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?", re.IGNORECASE)
+KEY = re.compile(r"[a-z][a-z0-9_-]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """`stylegan:layer6,steps=200` as a value; `str()` gives the canonical text with options sorted."""
+
+    name: str
+    target: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        parts = [self.target] if self.target is not None else []
+        parts += [f"{key}={value}" for key, value in sorted(self.options)]
+        return f"{self.name}:{','.join(parts)}" if parts else self.name
+
+    def with_target(self, target: str) -> Spec:
+        """The same spec pointed at another target."""
+        return Spec(self.name, target, self.options)
+
+
+def parse_spec(text: str) -> Spec:
+    """Read `name[:part{,part}]`, where a part is `key=value` or, as the first only, a bare target.
+
+    A bare part after a `key=value` continues that value, so `classes=tiger,pizza` is one option.
+    Raises SpecError with the corrected form where one can be guessed.
+    """
+    name, colon, rest = text.strip().partition(":")
+    if not NAME.fullmatch(name):
+        raise SpecError(f"`{text}` does not begin with a name; write it like `stylegan:layer6,steps=200`")
+    if not colon:
+        return Spec(name)
+    target: str | None = None
+    options: dict[str, str] = {}
+    last: str | None = None
+    for position, part in enumerate(rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not part.strip():
+            raise SpecError(f"`{text}` has an empty part; write it like `{name}:target,key=value`")
+        if not equals and position == 0:
+            target = part
+        elif not equals and last is not None:
+            options[last] += f",{part}"
+        elif not equals:
+            raise SpecError(f"`{text}` has two targets; join several with a plus: `{name}:{target}+{part}`")
+        elif not KEY.fullmatch(key) or not value:
+            raise SpecError(f"`{part}` in `{text}` is no option; write it as key=value")
+        elif (last := key.replace("_", "-")) in options:
+            raise SpecError(f"`{text}` gives the option '{key}' twice")
+        else:
+            options[last] = value
+    return Spec(name, target, tuple(sorted(options.items())))

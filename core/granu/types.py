@@ -1,0 +1,188 @@
+"""What travels between rooms, and the protocols that a plugin's things keep (torch for type checkers only).
+
+Letters in shapes: B pictures, C channels (1 grey, 3 colour), H x W pixels, K classes, D coordinates of a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from granu.streams import Streams
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named place in a generator where its activation can be edited.
+
+    `shape` is one picture's activation; `scale` says how changes there are measured: "sigma" (in each neuron's
+    standard deviation over clean samples) or "pixel" (in picture units; only for the last site, `image`).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    summary: str = ""
+    scale: str = "sigma"
+
+
+class Latent(Protocol):
+    """What a generator drew for a batch, before rendering; opaque to the core but for these."""
+
+    labels: Tensor  # (B,) int64
+
+    def select(self, index: Tensor) -> Latent:
+        """The latents of some of the pictures."""
+
+
+class Tail(Protocol):
+    """What lies behind some sites of a generator, for one batch of latents."""
+
+    clean: Mapping[str, Tensor]  # site -> (B, *site.shape), the activation of the clean picture
+
+    def __call__(self, edits: Mapping[str, Tensor]) -> Tensor:
+        """Pictures (B, C, H, W) with `edits[site]` (B, *site.shape) added to the activation there.
+
+        About [0, 1] but not clamped (the core clamps); differentiable; no edit or a zero edit reproduces the
+        clean picture exactly.
+        """
+
+    def select(self, index: Tensor) -> Tail:
+        """The tail for some of the pictures, without computing its beginning again."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Draws pictures with known labels; its inside can be edited at named sites, coarse to fine."""
+
+    classes: Sequence[str]
+    fingerprint: str  # changes when weights, truncation or whatever else shapes the samples changes
+
+    def sites(self) -> Sequence[Site]:
+        """Coarse to fine; the last is `image`, so that pixels are one family with the rest."""
+
+    def draw(self, noise: Streams, labels: Tensor | None) -> Latent:
+        """Latents for the pictures of `noise`; of these classes (B,), or of classes drawn from `noise`."""
+
+    def tail(self, latent: Latent, sites: Sequence[str]) -> Tail:
+        """Compute once what lies before the first of `sites`."""
+
+
+class Classifier(Protocol):
+    """Pictures (B, C, H, W) in [0, 1] to logits (B, K) in float32."""
+
+    classes: Sequence[str]
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """For those who must look inside; may be empty."""
+
+
+@dataclass
+class Batch:
+    """Pictures that the loop hands to a perturbation, all named right by the classifier."""
+
+    images: Tensor  # (B, C, H, W) in [0, 1], as an 8-bit PNG holds them
+    labels: Tensor  # (B,) int64
+    ids: tuple[str, ...]
+    latent: Latent | None = None  # where a generator drew them
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a search is after: another class ahead of the label by `margin` logits."""
+
+    labels: Tensor  # (B,) int64
+    margin: float = 0.0
+
+    def objective(self, logits: Tensor) -> Tensor:
+        """logit of the label minus the best other logit, (B,); a search drives it below -margin."""
+        own = logits.gather(1, self.labels[:, None]).squeeze(1)
+        others = logits.scatter(1, self.labels[:, None], float("-inf"))
+        return own - others.amax(dim=1)
+
+    def reached(self, logits: Tensor) -> Tensor:
+        """(B,) whether another class leads by more than the margin."""
+        return self.objective(logits) < -self.margin
+
+    def select(self, index: Tensor) -> Goal:
+        """The goal for some of the pictures."""
+        return Goal(self.labels[index], self.margin)
+
+
+class Space(Protocol):
+    """What may change in a batch of pictures; `granu.spaces.Space` is the base class that plugins inherit."""
+
+    unit: str
+
+    def start(self) -> Tensor: ...
+    def pictures(self, change: Tensor) -> Tensor: ...
+    def logits(self, change: Tensor) -> Tensor: ...
+    def size(self, change: Tensor) -> Tensor: ...
+    def within(self, change: Tensor, budget: Tensor) -> Tensor: ...
+    def direction(self, gradient: Tensor) -> Tensor: ...
+    def draw(self, budget: Tensor, noise: Streams) -> Tensor: ...
+    def limit(self) -> Tensor: ...
+    def select(self, index: Tensor) -> Space: ...
+
+
+@dataclass
+class Perturbed:
+    """What a perturbation proposes for a batch; the core judges it.
+
+    `size` is the proposal's size in the perturbation's unit (NaN where it proposes nothing), `tried` the largest
+    size that was looked at (what a failure is censored at), `control` a random change of the same size, if the
+    space can draw one. `notes` says, picture by picture, what went wrong; None where nothing did.
+    """
+
+    pictures: Tensor  # (B, C, H, W)
+    size: Tensor  # (B,)
+    tried: Tensor  # (B,)
+    forward: Tensor  # (B,) int64: passes through the classifier
+    backward: Tensor  # (B,) int64: gradient passes
+    notes: tuple[str | None, ...]
+    control: Tensor | None = None  # (B, C, H, W)
+    extra: Mapping[str, Tensor] | None = None  # further counts per picture, (B,) each, written to the trial
+
+
+class Perturbation(Protocol):
+    """A family of changes with a size."""
+
+    unit: str
+
+    def perturb(self, classifier: Classifier, batch: Batch, goal: Goal, noise: Streams) -> Perturbed:
+        """Propose a changed picture for each of the batch."""
+
+
+class Searchable(Protocol):
+    """A perturbation that only says what may change; the core's searches do the rest."""
+
+    unit: str
+
+    def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
+        """The space of changes of this batch."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Labelled pictures, readable in any order."""
+
+    classes: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def picture_id(self, index: int) -> str:
+        """A name that stays the same from run to run: the path inside the folder, or the row."""
+
+    def read(self, index: int) -> tuple[Tensor, int]:
+        """Picture (C, H, W) in [0, 1] and its class number; DataError where the picture is broken."""
+
+
+class Defense(Protocol):
+    """Takes a classifier and training pictures, gives back a classifier that holds better."""
+
+    def defend(self, classifier: Classifier, train: Dataset) -> Classifier: ...
