@@ -14,7 +14,7 @@ def lowpass_filter(taps: int, cutoff: float, half_width: float, rate: float, rad
     `cutoff`, `half_width` (half the transition band) and `rate` are frequencies in cycles per picture. Gives
     (taps,), applied once per axis, or, when `radial`, a rotationally symmetric (taps, taps) made from jinc.
     """
-    from scipy import signal, special
+    from scipy import signal, special  # type: ignore[import-untyped]
 
     if not radial:
         kernel = signal.firwin(taps, cutoff, width=2 * half_width, fs=rate)

@@ -1,21 +1,31 @@
 """StyleGAN3, T and R, in plain PyTorch: the network of "Alias-Free Generative Adversarial Networks" (2021).
 
-Written from the paper (Karras et al., arXiv:2106.12423) and its published file format: parameters carry the names
-that NVIDIA's files use, so those files load strictly. Nothing here is NVIDIA's code.
+Written from the paper (Karras et al., arXiv:2106.12423). Parameter names are those of NVIDIA's published files,
+so a state dict of theirs loads strictly; the code is ours.
+
+`start` lays out waves, and each layer i takes the canvas x and a style from `affine(i, w)`; `finish` makes
+the last canvas a picture. Whoever wants to start in the middle, starts in the middle.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from granu_stylegan.filtered import filtered_leaky_relu, lowpass_filter
+from granu_stylegan.stylegan2 import EPSILON, Dense, Mapping
+
+MAPPING_ARGUMENTS = {"num_layers": "mapping_layers"}
+# these steer training and speed, never what a finished network computes
+TRAINING_ARGUMENTS = ("magnitude_ema_beta", "w_avg_beta", "num_fp16_res", "class_name")
 
 
 @dataclass(frozen=True)
@@ -44,15 +54,14 @@ class StyleGAN3Config:
     conv_clamp: float = 256.0
 
     @classmethod
-    def from_arguments(cls, arguments: Mapping[str, object]) -> StyleGAN3Config:
-        """Reads the constructor arguments that NVIDIA's files record; raises ValueError on one that is unknown."""
+    def from_arguments(cls, arguments: MappingType[str, object]) -> StyleGAN3Config:
+        """From the constructor arguments recorded in NVIDIA's files; ValueError names one that is unknown."""
         given = dict(arguments)
-        mapping = given.pop("mapping_kwargs", {})
-        if not isinstance(mapping, Mapping):
-            raise ValueError(f"mapping_kwargs is {mapping!r}, not a set of named arguments")
-        given |= {"mapping_layers": mapping["num_layers"]} if "num_layers" in mapping else {}
-        # these steer training and speed, never what a finished network computes
-        for name in ("magnitude_ema_beta", "num_fp16_res"):
+        mapping = given.pop("mapping_kwargs", None) or {}
+        if not isinstance(mapping, MappingType):
+            raise ValueError(f"mapping_kwargs={mapping!r} should hold named arguments")
+        given |= {MAPPING_ARGUMENTS.get(str(name), str(name)): value for name, value in mapping.items()}
+        for name in TRAINING_ARGUMENTS:
             given.pop(name, None)
         if unknown := given.keys() - {field.name for field in dataclasses.fields(cls)}:
             raise ValueError(f"StyleGAN3 has no argument {', '.join(sorted(unknown))}")
@@ -87,11 +96,10 @@ def layer_plans(config: StyleGAN3Config) -> list[LayerPlan]:
         stopband = config.first_stopband * (last_stopband / config.first_stopband) ** t
         rate = 2 ** math.ceil(math.log2(min(2 * stopband, config.img_resolution)))
         to_rgb = i == N
+        channels = round(min(config.channel_base / 2 / cutoff, config.channel_max))
         plans.append(
             LayerPlan(
-                channels=config.img_channels
-                if to_rgb
-                else round(min(config.channel_base / 2 / cutoff, config.channel_max)),
+                channels=config.img_channels if to_rgb else channels,
                 size=config.img_resolution if i >= N - 1 else rate + 2 * config.margin_size,
                 rate=rate,
                 cutoff=cutoff,
@@ -104,99 +112,49 @@ def layer_plans(config: StyleGAN3Config) -> list[LayerPlan]:
 
 
 class StyleGAN3(nn.Module):
-    """z (B, z_dim) and c (B, c_dim) to pictures (B, img_channels, R, R), about [-1, 1], not clamped."""
+    """z (B, z_dim) and labels (B, c_dim) -> pictures (B, img_channels, R, R), about [-1, 1], not clamped."""
 
     def __init__(self, config: StyleGAN3Config) -> None:
         super().__init__()
         self.config = config
-        self.synthesis = Synthesis(config)
-        self.mapping = MappingNetwork(config, styles=config.num_layers + 2)
-
-    def forward(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0) -> Tensor:
-        return self.synthesis(self.mapping(z, c, psi))
-
-
-class Synthesis(nn.Module):
-    """Fourier features, then layers named L0.. on canvases that grow; any of them can be the place to start from."""
-
-    def __init__(self, config: StyleGAN3Config) -> None:
-        super().__init__()
+        self.mapping = Mapping(config.z_dim, config.c_dim, config.w_dim, config.mapping_layers)
+        self.synthesis = nn.Module()
         plans = layer_plans(config)
-        self.output_scale = config.output_scale
-        self.input = FourierInput(config.w_dim, plans[0])
-        self.layer_names: list[str] = []
-        for i, plan in enumerate(plans):
-            name = f"L{i}_{plan.size}_{plan.channels}"
-            self.add_module(name, SynthesisLayer(config, plans[max(i - 1, 0)], plan))
-            self.layer_names.append(name)
+        self.synthesis.add_module("input", FourierInput(config.w_dim, plans[0]))
+        self.layer_names = [f"L{i}_{plan.size}_{plan.channels}" for i, plan in enumerate(plans)]
+        for name, before, plan in zip(self.layer_names, plans[:1] + plans, plans, strict=False):
+            self.synthesis.add_module(name, SynthesisLayer(config, before, plan))
 
-    def layers(self) -> Iterator[SynthesisLayer]:
-        return (self.get_submodule(name) for name in self.layer_names)  # type: ignore[misc]
+    @property
+    def layers(self) -> Sequence[SynthesisLayer]:
+        """The layers in the order in which they run; the last one goes to RGB."""
+        return [cast(SynthesisLayer, self.synthesis.get_submodule(name)) for name in self.layer_names]
 
-    def begin(self, ws: Tensor) -> Tensor:
-        """What the first layer receives, from styles ws (B, num_layers + 2, w_dim)."""
-        return self.input(ws[:, 0])
+    def start(self, w: Tensor) -> Tensor:
+        """The waves from which synthesis sets out, moved as w (B, w_dim) asks: (B, C, size, size)."""
+        return self.synthesis.get_submodule("input")(w)
 
-    def layer(self, index: int, x: Tensor, ws: Tensor) -> Tensor:
-        """Output of layer `index` (B, C, h, w) for its input x; the last layer's needs `finish`."""
-        return self.get_submodule(self.layer_names[index])(x, ws[:, index + 1])
+    def affine(self, i: int, w: Tensor) -> Tensor:
+        """w (B, w_dim) -> style of layer i (B, C_in), about 1 where nothing is modulated."""
+        return self.layers[i].affine(w)
+
+    def layer(self, i: int, x: Tensor, style: Tensor) -> Tensor:
+        """x (B, C_in, h, w), style (B, C_in) -> output of layer i (B, C, size, size)."""
+        return self.layers[i](x, style)
 
     def finish(self, x: Tensor) -> Tensor:
-        """The last layer's output as a picture, about [-1, 1]."""
-        return x * self.output_scale
+        """The last layer's output as a picture."""
+        return x * self.config.output_scale
 
-    def forward(self, ws: Tensor) -> Tensor:
-        x = self.begin(ws)
+    def synthesize(self, w: Tensor) -> Tensor:
+        """w (B, w_dim) -> picture."""
+        x = self.start(w)
         for i in range(len(self.layer_names)):
-            x = self.layer(i, x, ws)
+            x = self.layer(i, x, self.affine(i, w))
         return self.finish(x)
 
-
-class FullyConnected(nn.Module):
-    """Linear layer whose weights are stored at unit variance and scaled when used."""
-
-    def __init__(self, inputs: int, outputs: int, learning_rate: float = 1.0, bias: list[float] | None = None) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs) if bias is None else torch.tensor(bias))
-        self.weight_gain = learning_rate / math.sqrt(inputs)
-        self.bias_gain = learning_rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
-
-
-class MappingNetwork(nn.Module):
-    """z, and class c if there is one, to one style per layer."""
-
-    w_avg: Tensor
-
-    def __init__(self, config: StyleGAN3Config, styles: int) -> None:
-        super().__init__()
-        self.styles, self.depth, self.conditional = styles, config.mapping_layers, config.c_dim > 0
-        if self.conditional:
-            self.embed = FullyConnected(config.c_dim, config.w_dim)
-        inputs = config.z_dim + (config.w_dim if self.conditional else 0)
-        for i in range(self.depth):
-            self.add_module(f"fc{i}", FullyConnected(inputs if i == 0 else config.w_dim, config.w_dim, 0.01))
-        self.register_buffer("w_avg", torch.zeros(config.w_dim))
-
-    def forward(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0) -> Tensor:
-        """Styles (B, styles, w_dim), drawn towards the average style by truncation psi in [0, 1]."""
-        x = unit_second_moment(z)
-        if self.conditional:
-            if c is None:
-                raise ValueError("this StyleGAN3 is class-conditional: it needs c, one-hot (B, c_dim)")
-            x = torch.cat([x, unit_second_moment(self.embed(c))], dim=1)
-        for i in range(self.depth):
-            x = F.leaky_relu(self.get_submodule(f"fc{i}")(x), 0.2) * math.sqrt(2)
-        w = self.w_avg.lerp(x, psi)
-        return w[:, None].expand(-1, self.styles, -1)
-
-
-def unit_second_moment(x: Tensor) -> Tensor:
-    """Scales each row of x (B, n) to a mean square of one."""
-    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+    def forward(self, z: Tensor, labels: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+        return self.synthesize(self.mapping(z, labels, truncation))
 
 
 class FourierInput(nn.Module):
@@ -209,11 +167,14 @@ class FourierInput(nn.Module):
     def __init__(self, w_dim: int, plan: LayerPlan) -> None:
         super().__init__()
         self.size, self.rate, self.bandwidth = plan.size, plan.rate, plan.cutoff
-        self.weight = nn.Parameter(torch.zeros(plan.channels, plan.channels))
-        self.affine = FullyConnected(w_dim, 4, bias=[1.0, 0.0, 0.0, 0.0])
-        self.register_buffer("transform", torch.eye(3))  # a person's own rotation and shift of the whole picture
-        self.register_buffer("freqs", torch.zeros(plan.channels, 2))
-        self.register_buffer("phases", torch.zeros(plan.channels))
+        self.weight = nn.Parameter(torch.randn(plan.channels, plan.channels))
+        self.affine = Dense(w_dim, 4)
+        nn.init.zeros_(self.affine.weight)  # an untrained network does not move its picture
+        self.affine.bias.data[0] = 1.0
+        self.register_buffer("transform", torch.eye(3))  # a motion from outside, the same for every picture
+        directions = F.normalize(torch.randn(plan.channels, 2))
+        self.register_buffer("freqs", directions * plan.cutoff * torch.rand(plan.channels, 1).sqrt())
+        self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
 
     def forward(self, w: Tensor) -> Tensor:
         """Features (B, C, size, size) for styles w (B, w_dim)."""
@@ -224,9 +185,7 @@ class FourierInput(nn.Module):
         motion = rotation @ shift @ self.transform  # (B, 3, 3)
 
         # moving the picture is turning each wave's frequency and shifting its phase
-        phases = self.phases + self.freqs @ motion[:, :2, 2, None].squeeze(-1).mT if False else (
-            self.phases + (self.freqs @ motion[:, :2, 2:]).squeeze(2)
-        )  # (B, C)
+        phases = self.phases + (self.freqs @ motion[:, :2, 2:]).squeeze(2)  # (B, C)
         freqs = self.freqs @ motion[:, :2, :2]  # (B, C, 2)
         # waves that turned or grew beyond what the canvas can hold fade out instead of aliasing
         fade = 1 - (freqs.norm(dim=2) - self.bandwidth) / (self.rate / 2 - self.bandwidth)  # (B, C)
@@ -236,9 +195,79 @@ class FourierInput(nn.Module):
         along_y = freqs[:, :, 1, None] * at
         x = along_x[:, :, None, :] + along_y[:, :, :, None] + phases[:, :, None, None]
         x = torch.sin(2 * math.pi * x) * fade.clamp(0, 1)[:, :, None, None]
-        return torch.einsum("oc,bchw->bohw", self.weight / math.sqrt(x.shape[1]), x)
+        return F.conv2d(x, (self.weight / math.sqrt(x.shape[1]))[:, :, None, None])
 
     def _motion(self, w: Tensor) -> Tensor:
         """(B, 4): cosine and sine of the rotation, then the shift, both in units of the picture."""
         t = self.affine(w)
         return t / t[:, :2].norm(dim=1, keepdim=True)
+
+
+def _matrices(rows: list[list[Tensor]]) -> Tensor:
+    """Entries of shape (B,) each -> matrices (B, rows, columns)."""
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated convolution, then a leaky ReLU between up- and downsampling (figure 4b)."""
+
+    magnitude_ema: Tensor
+    up_filter: Tensor | None
+    down_filter: Tensor | None
+
+    def __init__(self, config: StyleGAN3Config, before: LayerPlan, plan: LayerPlan) -> None:
+        super().__init__()
+        kernel = 1 if plan.to_rgb else config.conv_kernel
+        finer = max(before.rate, plan.rate) * (1 if plan.to_rgb else config.lrelu_upsampling)
+        self.to_rgb, self.clamp = plan.to_rgb, config.conv_clamp
+        self.up, self.down = finer // before.rate, finer // plan.rate
+        up_taps = config.filter_size * self.up if self.up > 1 and not plan.to_rgb else 1
+        down_taps = config.filter_size * self.down if self.down > 1 and not plan.to_rgb else 1
+        radial = config.use_radial_filters and not plan.critical
+
+        # what the convolution and both filters eat from the canvas, so that exactly plan.size samples leave
+        padding = (plan.size - 1) * self.down + 1 + up_taps + down_taps - 2 - (before.size + kernel - 1) * self.up
+        first = (padding + self.up) // 2
+        self.padding = (first, padding - first)
+
+        self.affine = Dense(config.w_dim, before.channels, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(plan.channels, before.channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(plan.channels))
+        self.register_buffer("magnitude_ema", torch.ones([]))
+        self.register_buffer(
+            "up_filter",
+            lowpass_filter(up_taps, before.cutoff, before.half_width, finer) if up_taps > 1 else None,
+        )
+        self.register_buffer(
+            "down_filter",
+            lowpass_filter(down_taps, plan.cutoff, plan.half_width, finer, radial) if down_taps > 1 else None,
+        )
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """x (B, C_in, h, w), style (B, C_in) -> (B, C, size, size)."""
+        if self.to_rgb:
+            weight, gain, slope = self.weight / math.sqrt(self.weight[0].numel()), 1.0, 1.0
+        else:
+            weight, gain, slope = self.weight, math.sqrt(2), 0.2
+        x = modulated_convolution(x * self.magnitude_ema.rsqrt(), weight, style, demodulate=not self.to_rgb)
+        x = x + self.bias[:, None, None]
+        return filtered_leaky_relu(
+            x, self.up_filter, self.down_filter, self.up, self.down, self.padding, slope, gain, self.clamp
+        )
+
+
+def modulated_convolution(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool) -> Tensor:
+    """Convolves each picture with its input channels scaled by its style; padded so that borders grow.
+
+    x (B, C_in, h, w), weight (C, C_in, k, k), style (B, C_in). With `demodulate`, outputs are brought back to
+    unit variance.
+    """
+    if demodulate:
+        # both cancel in the quotient below and only keep half precision from overflowing
+        weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
+        style = style * style.square().mean(1, keepdim=True).rsqrt()
+    y = F.conv2d(x * style[:, :, None, None].to(x.dtype), weight, padding=weight.shape[-1] - 1)
+    if demodulate:
+        power = style.float().square() @ weight.square().sum((2, 3)).T  # (B, C)
+        y = y * (power.float() + EPSILON).rsqrt()[:, :, None, None].to(y.dtype)
+    return y
