@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from torch import Tensor
-
 from granu_stylegan.filtered import downsample, lowpass_filter, upsample
 from granu_stylegan.stylegan3 import StyleGAN3, StyleGAN3Config
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4  # of the range of the numbers compared
@@ -19,8 +19,9 @@ class Golden:
     """Weights, inputs and outputs of the original; activations hold every seventh sample from the third on."""
 
     def __init__(self, variant: str) -> None:
-        with safe_open(HERE / f"stylegan3-{variant}.safetensors", "pt") as file:
-            self.tensors = {name: file.get_tensor(name) for name in file.keys()}
+        path = HERE / f"stylegan3-{variant}.safetensors"
+        self.tensors = load_file(path)
+        with safe_open(path, "pt") as file:
             self.config = json.loads(file.metadata()["config"])
         prefix = "state."
         self.state = {n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}
