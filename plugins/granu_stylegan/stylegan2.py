@@ -27,7 +27,7 @@ SQRT2 = math.sqrt(2)
 
 
 class StyleGAN2(nn.Module):
-    """z (B, z_dim), normal, and one-hot labels (B, c_dim) -> picture (B, img_channels, R, R), about [-1, 1], not clamped.
+    """Normal z (B, z_dim), one-hot labels (B, c_dim) -> pictures (B, img_channels, R, R), about [-1, 1].
 
     z_dim, c_dim, w_dim    sizes of latent, label (0: unconditional) and intermediate latent
     img_resolution         R, a power of two, at least 8
@@ -93,7 +93,7 @@ class StyleGAN2(nn.Module):
         return self.layers[i](x, style, noise)
 
     def to_rgb(self, block: int, x: Tensor, w: Tensor, rgb: Tensor | None) -> Tensor:
-        """Add what this block paints to the picture so far, which grows to the block's size: (B, img_channels, H, W)."""
+        """Grow the picture so far to the block's size and add what the block paints: (B, img_channels, H, W)."""
         room = self.blocks[block]
         painted = room.torgb(x, w)
         return painted if rgb is None else upsample(rgb, room.resample_filter) + painted
@@ -145,9 +145,7 @@ class Block(nn.Module):
 
     resample_filter: Tensor
 
-    def __init__(
-        self, n_in: int, n_out: int, w_dim: int, size: int, img_channels: int, clamp: float | None
-    ) -> None:
+    def __init__(self, n_in: int, n_out: int, w_dim: int, size: int, img_channels: int, clamp: float | None) -> None:
         super().__init__()
         self.register_buffer("resample_filter", fir_filter())
         if n_in:
@@ -169,9 +167,7 @@ class ModulatedConv(nn.Module):
     resample_filter: Tensor
     noise_const: Tensor
 
-    def __init__(
-        self, n_in: int, n_out: int, w_dim: int, size: int, grow: bool, clamp: float | None
-    ) -> None:
+    def __init__(self, n_in: int, n_out: int, w_dim: int, size: int, grow: bool, clamp: float | None) -> None:
         super().__init__()
         self.grow, self.clamp = grow, clamp
         self.affine = Dense(w_dim, n_in, bias=1.0)
@@ -218,7 +214,7 @@ class Painter(nn.Module):
 
 
 class Dense(nn.Module):
-    """A fully connected layer with equalised learning rate: weights are stored at unit variance and scaled at use."""
+    """A fully connected layer with equalised learning rate: weights of unit variance, scaled when used."""
 
     def __init__(
         self, n_in: int, n_out: int, bias: float = 0.0, activate: bool = False, lr_multiplier: float = 1.0

@@ -1,0 +1,139 @@
+"""The classifiers of the zoo: small, and of different kinds, so that their blind spots differ.
+
+All take grey pictures (B, 1, 32, 32) in [0, 1], or 28 x 28, which are padded with black, and give logits (B, 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["ARCHITECTURES", "Cnn", "LargeKernel", "Mixer", "ResNet"]
+
+
+class Cnn(nn.Module):
+    """Three convolutions and two fully connected layers, no normalisation."""
+
+    def __init__(self, width: int = 24, hidden: int = 128, classes: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, width, 4, stride=2, padding=1),  # (B, width, 16, 16)
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),  # (B, 2 width, 8, 8)
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (B, 2 width, 4, 4)
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(2 * width * 16, hidden), nn.ReLU(), nn.Linear(hidden, classes)
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.body(padded(pictures)))
+
+
+class ResNet(nn.Module):
+    """Three residual blocks with batch normalisation and a mean over the picture (after He et al. 2016)."""
+
+    def __init__(self, width: int = 16, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.blocks = nn.Sequential(
+            Residual(width, width, 1), Residual(width, 2 * width, 2), Residual(2 * width, 4 * width, 2)
+        )
+        self.head = nn.Linear(4 * width, classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        x = self.blocks(self.stem(padded(pictures)))  # (B, 4 width, 4, 4)
+        return self.head(x.mean(dim=(2, 3)))
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions around which the input is also passed, through a 1 x 1 where the shape changes."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.deep = nn.Sequential(
+            nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.ReLU(),
+            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+        )
+        same = n_in == n_out and stride == 1
+        self.skip = nn.Identity() if same else nn.Conv2d(n_in, n_out, 1, stride=stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.deep(x) + self.skip(x))
+
+
+class Mixer(nn.Module):
+    """Patches of 4 x 4 pixels, mixed in turn over places and channels, no convolution (Tolstikhin et al. 2021)."""
+
+    def __init__(self, width: int = 64, depth: int = 3, classes: int = 10) -> None:
+        super().__init__()
+        self.embed = nn.Linear(16, width)
+        self.blocks = nn.Sequential(*(MixerBlock(64, width) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        patches = F.pixel_unshuffle(padded(pictures), 4)  # (B, 16, 8, 8)
+        x = self.embed(patches.flatten(2).transpose(1, 2))  # (B, 64, width)
+        return self.head(self.norm(self.blocks(x)).mean(dim=1))
+
+
+class MixerBlock(nn.Module):
+    """A perceptron over the places of each channel, then one over the channels of each place."""
+
+    def __init__(self, places: int, width: int) -> None:
+        super().__init__()
+        self.norm_places, self.norm_channels = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.places = nn.Sequential(nn.Linear(places, places), nn.GELU(), nn.Linear(places, places))
+        self.channels = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.places(self.norm_places(x).transpose(1, 2)).transpose(1, 2)
+        return x + self.channels(self.norm_channels(x))
+
+
+class LargeKernel(nn.Module):
+    """Two convolutions that see 9 x 9 and 5 x 5 at once, smooth activations, and no hidden layer after them."""
+
+    def __init__(self, width: int = 24, classes: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, width, 9, stride=2, padding=4),  # (B, width, 16, 16)
+            nn.SiLU(),
+            nn.Conv2d(width, 2 * width, 5, stride=2, padding=2),  # (B, 2 width, 8, 8)
+            nn.SiLU(),
+            nn.AvgPool2d(2),  # (B, 2 width, 4, 4)
+            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+            nn.SiLU(),
+        )
+        self.head = nn.Linear(4 * width * 16, classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.body(padded(pictures)).flatten(1))
+
+
+ARCHITECTURES: Mapping[str, type[nn.Module]] = {
+    "mnist-cnn": Cnn,
+    "mnist-resnet": ResNet,
+    "mnist-mixer": Mixer,
+    "mnist-large-kernel": LargeKernel,
+}
+
+
+def padded(pictures: Tensor) -> Tensor:
+    """28 x 28 pictures with a black rim of two pixels, 32 x 32 pictures as they are."""
+    if pictures.shape[1:] == (1, 32, 32):
+        return pictures
+    if pictures.shape[1:] == (1, 28, 28):
+        return F.pad(pictures, (2, 2, 2, 2))
+    raise ValueError(f"pictures must be (B, 1, 32, 32) or (B, 1, 28, 28), not {tuple(pictures.shape)}")

@@ -1,0 +1,154 @@
+"""The recipes of the classifiers: standard, or trained against pixel changes (Madry et al. 2018)."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from granu_zoo.networks import ARCHITECTURES
+from granu_zoo.train.data import read_mnist
+from granu_zoo.train.pgd import pgd, robust_accuracy
+from granu_zoo.train.store import store
+
+__all__ = ["RECIPES", "Recipe", "accuracy", "train_classifier"]
+
+BATCH = 128
+ATTACKED = 1000  # test pictures on which the robust accuracy is measured, the first ones
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one classifier of the zoo is made. Norm "none" is standard training."""
+
+    architecture: str
+    summary: str
+    seed: int
+    epochs: int
+    norm: str = "none"  # "l2" or "linf"
+    budget: float = 0.0
+    steps: int = 0  # of the attack, for each training batch
+    config: Mapping[str, int] = field(default_factory=dict)
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "mnist-cnn": Recipe("mnist-cnn", "standard training", seed=1, epochs=10),
+    "mnist-cnn-l2": Recipe(
+        "mnist-cnn", "trained against pixel L2 at 2.0", seed=1, epochs=8, norm="l2", budget=2.0, steps=5
+    ),
+    "mnist-judge-resnet": Recipe("mnist-resnet", "standard training", seed=11, epochs=8),
+    "mnist-judge-l2": Recipe(
+        "mnist-large-kernel",
+        "trained against pixel L2 at 1.5",
+        seed=12,
+        epochs=6,
+        norm="l2",
+        budget=1.5,
+        steps=4,
+    ),
+    "mnist-judge-mixer": Recipe("mnist-mixer", "standard training", seed=13, epochs=10),
+    "mnist-cnn-linf": Recipe(
+        "mnist-cnn", "trained against L-infinity at 0.3", seed=2, epochs=8, norm="linf", budget=0.3, steps=5
+    ),
+}
+
+
+def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) -> Path:
+    """Train the classifier `name`, measure it, and write `out`/`name`.safetensors and `out`/`name`.txt."""
+    recipe = RECIPES[name]
+    seed = recipe.seed if seed is None else seed
+    torch.manual_seed(seed)
+    out.mkdir(parents=True, exist_ok=True)
+    log = out / f"{name}.txt"
+    log.write_text(f"{name}: {recipe}\n")
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+        with log.open("a") as file:
+            file.write(line + "\n")
+
+    classifier = ARCHITECTURES[recipe.architecture](**recipe.config)
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    train, test = read_mnist(data, "train"), read_mnist(data, "test")
+    fit(classifier, recipe, *train, tell)
+
+    # measure what ships: the weights after rounding to half precision
+    classifier = copy.deepcopy(classifier).half().float().eval().requires_grad_(False)
+    numbers = measure(classifier, *test)
+    for key, value in numbers.items():
+        tell(f"{key} {value:.4f}")
+    path = out / f"{name}.safetensors"
+    command = f"python -m granu_zoo.train {name} --seed {seed}"
+    sha256 = store(classifier, path, recipe.architecture, recipe.config, command, seed, numbers)
+    tell(f"sha256 {sha256}")
+    return path
+
+
+def fit(classifier: nn.Module, recipe: Recipe, pictures: Tensor, labels: Tensor, tell) -> None:  # type: ignore[no-untyped-def]
+    steps = recipe.epochs * (len(labels) // BATCH)
+    optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.003, total_steps=steps)
+    started, done = time.time(), 0
+    for epoch in range(recipe.epochs):
+        losses = []
+        for chosen in torch.randperm(len(labels)).split(BATCH)[: len(labels) // BATCH]:
+            x = jitter(pictures[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
+            y = labels[chosen]
+            if recipe.norm != "none":
+                # the budget grows over the first third: from scratch at full budget a network learns nothing
+                budget = recipe.budget * min(1.0, 3 * (done + 1) / steps)
+                with torch.autocast("cpu", torch.bfloat16):
+                    x = pgd(classifier, x, y, recipe.norm, budget, recipe.steps)
+            classifier.train()
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = classifier(x)
+            loss = F.cross_entropy(logits.float(), y)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.item())
+            done += 1
+            if done % 100 == 0:
+                print(f"step {done}/{steps} loss {sum(losses[-100:]) / 100:.4f}", flush=True)
+        tell(f"epoch {epoch + 1} loss {sum(losses) / len(losses):.4f} seconds {time.time() - started:.0f}")
+
+
+def measure(classifier: nn.Module, pictures: Tensor, labels: Tensor) -> dict[str, float]:
+    """Clean accuracy on all pictures, and accuracy under 40 steps of PGD on the first thousand."""
+    x = pictures.float() / 255
+    numbers = {"clean accuracy": accuracy(classifier, x, labels)}
+    for norm, budget in (("l2", 1.0), ("l2", 2.0), ("linf", 0.1), ("linf", 0.3)):
+        torch.manual_seed(0)
+        value = robust_accuracy(classifier, x[:ATTACKED], labels[:ATTACKED], norm, budget)
+        numbers[f"accuracy under PGD-40 {norm} {budget}, {ATTACKED} pictures"] = value
+    return numbers
+
+
+def accuracy(classifier: nn.Module, pictures: Tensor, labels: Tensor) -> float:
+    """Share of pictures (N, 1, H, W) in [0, 1] that get their label (N,)."""
+    with torch.no_grad():
+        right = [
+            (classifier(x).argmax(dim=1) == y).sum()
+            for x, y in zip(pictures.split(500), labels.split(500), strict=True)
+        ]
+    return int(sum(right)) / len(labels)
+
+
+def jitter(pictures: Tensor) -> Tensor:
+    """Each picture turned by up to 10 degrees, scaled by up to a tenth and shifted by up to two pixels."""
+    B = len(pictures)
+    angle = (torch.rand(B) * 2 - 1) * math.radians(10)
+    scale = 1 + (torch.rand(B) * 2 - 1) * 0.1
+    shift = (torch.rand(B, 2) * 2 - 1) * (2 / 16)  # in units of half the picture
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    affine = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
+    grid = F.affine_grid(affine, list(pictures.shape), align_corners=False)  # (B, H, W, 2)
+    return F.grid_sample(pictures, grid, align_corners=False).clamp(0, 1)
