@@ -84,9 +84,7 @@ class Catalog:
     def weights(self) -> dict[str, Weights]:
         """Shipped weights by name."""
         return {
-            name: entry.offer
-            for name, entry in self.of_kind("weights").items()
-            if isinstance(entry.offer, Weights)
+            name: entry.offer for name, entry in self.of_kind("weights").items() if isinstance(entry.offer, Weights)
         }
 
     def walk(self) -> Iterator[tuple[str, Entry]]:

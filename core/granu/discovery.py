@@ -135,6 +135,7 @@ def _collect(manager: pluggy.PluginManager, module: Any) -> Iterator[AnyOffer]:
             for offer in offers:
                 if not isinstance(offer, KINDS[kind]):
                     raise TypeError(f"{hook} returned {_what(offer)} among its offers, not {KINDS[kind].__name__}")
+                assert isinstance(offer, AnyOffer)  # one of KINDS is
                 yield offer
 
 

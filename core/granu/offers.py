@@ -104,6 +104,5 @@ class Weights:
 
 AnyOffer = Offer | Weights
 KINDS: dict[str, type] = {
-    cls.kind: cls
-    for cls in (GeneratorOffer, PerturbationOffer, ClassifierOffer, DefenseOffer, DatasetOffer, Weights)
+    cls.kind: cls for cls in (GeneratorOffer, PerturbationOffer, ClassifierOffer, DefenseOffer, DatasetOffer, Weights)
 }

@@ -1,0 +1,58 @@
+"""The options that every searched perturbation takes beside its own; known before torch is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from granu.errors import OptionError
+from granu.options import option
+
+STEPS = {"smallest": 100, "paper": 400, "worst": 40, "random": 10}
+MARGINS = {"smallest": 1e-3, "paper": 1.0, "worst": 1e-3, "random": 1e-3}
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a space is searched."""
+
+    search: str = option(
+        "smallest",
+        "smallest change that is found, the published growing bound, the worst at a budget, or random changes;",
+        choices=tuple(STEPS),
+    )
+    steps: int | None = option(
+        None,
+        "gradient steps per picture (random: draws); smallest 100, paper 400, worst 40, random 10;",
+        low=1,
+        high=100_000,
+    )
+    budget: float | None = option(
+        None, "size spent by search=worst and search=random, in the perturbation's unit;", low=1e-12
+    )
+    limit: float | None = option(None, "largest size that search=smallest and search=paper try;", low=1e-12)
+    margin: float | None = option(
+        None, "logits by which another class must lead; 0.001, with search=paper 1;", low=0, high=1000
+    )
+
+    @property
+    def passes(self) -> int:
+        """Steps, with the search's own default filled in."""
+        return self.steps or STEPS[self.search]
+
+    @property
+    def lead(self) -> float:
+        """Margin, with the search's own default filled in."""
+        return MARGINS[self.search] if self.margin is None else self.margin
+
+    def check(self, where: str) -> None:
+        """OptionError where options contradict each other; `where` is the spec as typed."""
+        spends = self.search in ("worst", "random")
+        if spends and self.budget is None:
+            raise OptionError(f"`{where}`: search={self.search} needs a size to spend; add budget=NUMBER")
+        if not spends and self.budget is not None:
+            raise OptionError(f"`{where}`: search={self.search} spends no budget; write limit= or search=worst")
+        if spends and self.limit is not None:
+            raise OptionError(f"`{where}`: search={self.search} has no limit; its size is budget=")
+
+
+SEARCH_KEYS = ("search", "steps", "budget", "limit", "margin")

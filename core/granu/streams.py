@@ -1,0 +1,55 @@
+"""One random stream per picture, whatever the batch, the order or the machine.
+
+A stream is a function of (seed, picture id, scope) alone. It is drawn on the CPU, since no two devices agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Streams:
+    """The random streams of a batch of pictures. Each call draws on; `scope` opens independent ones."""
+
+    def __init__(self, seed: int, ids: Sequence[str], scope: str = "", device: str = "cpu") -> None:
+        self.seed, self.ids, self.path, self.device = seed, tuple(ids), scope, device
+        self._generators = [torch.Generator().manual_seed(_number(seed, id_, scope)) for id_ in self.ids]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def scope(self, name: str) -> Streams:
+        """Fresh streams for a purpose of its own, independent of what was drawn from these."""
+        return Streams(self.seed, self.ids, f"{self.path}/{name}", self.device)
+
+    def select(self, index: Tensor | Sequence[int]) -> Streams:
+        """The streams of some of the pictures; they go on where they stand."""
+        chosen = Streams(self.seed, (), self.path, self.device)
+        where = [int(i) for i in index]
+        chosen.ids = tuple(self.ids[i] for i in where)
+        chosen._generators = [self._generators[i] for i in where]
+        return chosen
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, (B, *shape)."""
+        return self._stack([torch.randn(shape, generator=g) for g in self._generators], shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), (B, *shape)."""
+        return self._stack([torch.rand(shape, generator=g) for g in self._generators], shape)
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Whole numbers in [0, high), (B, *shape) int64."""
+        return self._stack([torch.randint(high, shape, generator=g) for g in self._generators], shape)
+
+    def _stack(self, rows: list[Tensor], shape: tuple[int, ...]) -> Tensor:
+        return torch.stack(rows).to(self.device) if rows else torch.empty(0, *shape, device=self.device)
+
+
+def _number(seed: int, picture: str, scope: str) -> int:
+    text = "\x1f".join((str(seed), picture, scope)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
