@@ -32,7 +32,7 @@ class Site:
 class Latent(Protocol):
     """What a generator drew for a batch, before rendering; opaque to the core but for these."""
 
-    labels: Tensor  # (B,) int64
+    labels: Tensor  # (B,) int64; the generator's own class numbers, -1 where it is unconditional
 
     def select(self, index: Tensor) -> Latent:
         """The latents of some of the pictures."""
@@ -58,14 +58,15 @@ class Tail(Protocol):
 class Generator(Protocol):
     """Draws pictures with known labels; its inside can be edited at named sites, coarse to fine."""
 
-    classes: Sequence[str]
+    classes: Sequence[str]  # empty where the generator is unconditional
+    labels: Sequence[int]  # the classes that samples are drawn from; all of them unless options say fewer
     fingerprint: str  # changes when weights, truncation or whatever else shapes the samples changes
 
     def sites(self) -> Sequence[Site]:
         """Coarse to fine; the last is `image`, so that pixels are one family with the rest."""
 
     def draw(self, noise: Streams, labels: Tensor | None) -> Latent:
-        """Latents for the pictures of `noise`; of these classes (B,), or of classes drawn from `noise`."""
+        """Latents for the pictures of `noise`, of these classes (B,); None where the generator is unconditional."""
 
     def tail(self, latent: Latent, sites: Sequence[str]) -> Tail:
         """Compute once what lies before the first of `sites`."""
