@@ -1,0 +1,184 @@
+"""The BigGAN networks, wide and deep, in steps that can be run one at a time.
+
+Architecture: Brock, Donahue and Simonyan 2019 (arXiv:1809.11096), appendix B. One network stands for all published
+forms: what they do differently (order of inputs, spectral norm, tables of statistics) is settled when a file is read,
+and what reaches this room are plain weights.
+
+`embed` gives the class vector y; `conditions(z, y)` what each layer's norms listen to; `start` the first canvas; then
+each layer i takes canvas and condition; `finish` makes the last canvas a picture. Whoever wants to start in the
+middle, starts in the middle.
+"""
+
+from __future__ import annotations
+
+import torch
+from granu_biggan.config import BigGANConfig, LayerPlan
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["BigGAN"]
+
+
+class BigGAN(nn.Module):
+    """z (B, z_dim), normal, and class numbers (B,) -> pictures (B, 3, R, R) in [-1, 1]."""
+
+    def __init__(self, config: BigGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, last = config.layers[0].channels_in, config.layers[-1].channels_out
+        self.embedding = nn.Embedding(config.classes, config.y_dim)
+        self.linear = nn.Linear(config.linear_dim, first * config.bottom**2)
+        self.layers = nn.ModuleList(make_layer(plan, config) for plan in config.layers)
+        self.norm = Norm(last, config.epsilon)
+        self.to_rgb = nn.Conv2d(last, 3, 3, padding=1)
+
+    def embed(self, labels: Tensor) -> Tensor:
+        """Class numbers (B,) -> class vectors y (B, y_dim)."""
+        return self.embedding(labels)
+
+    def conditions(self, z: Tensor, y: Tensor) -> list[Tensor]:
+        """What each layer's norms listen to, (B, condition_dim) each; attention listens to nothing."""
+        blocks = [plan.kind != "attention" for plan in self.config.layers]
+        if self.config.hierarchy == "chunks":
+            pieces = iter(z.split(self.config.chunk, dim=1)[1:])
+            return [torch.cat([y, next(pieces)], dim=1) if block else y for block in blocks]
+        whole = torch.cat([y, z], dim=1) if self.config.hierarchy == "whole" else y
+        return [whole] * len(blocks)
+
+    def start(self, z: Tensor, y: Tensor) -> Tensor:
+        """The first canvas, (B, C, bottom, bottom)."""
+        given = torch.cat([y, z], dim=1) if self.config.hierarchy == "whole" else z[:, : self.config.chunk]
+        return self.linear(given).unflatten(1, (-1, self.config.bottom, self.config.bottom))
+
+    def layer(self, i: int, x: Tensor, condition: Tensor) -> Tensor:
+        """x (B, C_in, h, w), condition (B, condition_dim) -> output of layer i (B, C, H, W)."""
+        return self.layers[i](x, condition)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """The last canvas as a picture in [-1, 1]."""
+        return torch.tanh(self.to_rgb(F.relu(self.norm(x))))
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        y = self.embed(labels)
+        x = self.start(z, y)
+        for i, condition in enumerate(self.conditions(z, y)):
+            x = self.layer(i, x, condition)
+        return self.finish(x)
+
+
+def make_layer(plan: LayerPlan, config: BigGANConfig) -> nn.Module:
+    """The module that a plan describes."""
+    if plan.kind == "attention":
+        return Attention(plan.channels_in)
+    return {"residual": Residual, "bottleneck": Bottleneck}[plan.kind](plan, config)
+
+
+class Residual(nn.Module):
+    """Two convolutions 3 x 3 and a learned shortcut (figure 15b)."""
+
+    def __init__(self, plan: LayerPlan, config: BigGANConfig) -> None:
+        super().__init__()
+        n, m, self.grow = plan.channels_in, plan.channels_out, plan.grow
+        self.norms = nn.ModuleList(ConditionalNorm(c, config) for c in (n, m))
+        self.convs = nn.ModuleList([nn.Conv2d(n, m, 3, padding=1), nn.Conv2d(m, m, 3, padding=1)])
+        self.shortcut = nn.Conv2d(n, m, 1) if n != m or plan.grow else nn.Identity()
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = F.relu(self.norms[0](x, condition))
+        h = self.convs[0](twice(h) if self.grow else h)
+        h = self.convs[1](F.relu(self.norms[1](h, condition)))
+        # a 1 x 1 convolution before growing gives the same numbers for a quarter of the work
+        x = self.shortcut(x)
+        return h + (twice(x) if self.grow else x)
+
+
+class Bottleneck(nn.Module):
+    """Down to a quarter of the channels, two convolutions 3 x 3, and up again (figure 16b).
+
+    The shortcut learns nothing: it drops the channels that are too many.
+    """
+
+    def __init__(self, plan: LayerPlan, config: BigGANConfig) -> None:
+        super().__init__()
+        n, m, self.channels_out, self.grow = plan.channels_in, plan.channels_in // 4, plan.channels_out, plan.grow
+        self.norms = nn.ModuleList(ConditionalNorm(c, config) for c in (n, m, m, m))
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv2d(n, m, 1),
+                nn.Conv2d(m, m, 3, padding=1),
+                nn.Conv2d(m, m, 3, padding=1),
+                nn.Conv2d(m, self.channels_out, 1),
+            ]
+        )
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = x
+        for i, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
+            h = F.relu(norm(h, condition))
+            h = conv(twice(h) if self.grow and i == 1 else h)
+        x = x[:, : self.channels_out]
+        return h + (twice(x) if self.grow else x)
+
+
+class Attention(nn.Module):
+    """Each place looks at all places of a canvas of half the size (Zhang et al. 2019, arXiv:1805.08318)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, channels // 8, 1, bias=False)
+        self.key = nn.Conv2d(channels, channels // 8, 1, bias=False)
+        self.value = nn.Conv2d(channels, channels // 2, 1, bias=False)
+        self.out = nn.Conv2d(channels // 2, channels, 1, bias=False)
+        self.strength = nn.Parameter(torch.zeros([]))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        del condition
+        query = self.query(x).flatten(2).mT  # (B, hw, C/8)
+        key = F.max_pool2d(self.key(x), 2).flatten(2).mT  # (B, hw/4, C/8)
+        value = F.max_pool2d(self.value(x), 2).flatten(2).mT  # (B, hw/4, C/2)
+        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # (B, hw, C/2)
+        return x + self.strength * self.out(seen.mT.unflatten(2, x.shape[2:]))
+
+
+class Norm(nn.Module):
+    """Batch norm with stored statistics and learned gain and bias."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.mean, self.variance, self.gain, self.bias, eps=self.epsilon)
+
+
+class ConditionalNorm(nn.Module):
+    """Batch norm with stored statistics, whose gain (about 1) and bias are linear in the condition."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int, config: BigGANConfig) -> None:
+        super().__init__()
+        self.epsilon = config.epsilon
+        self.gain = nn.Linear(config.condition_dim, channels, bias=False)
+        self.bias = nn.Linear(config.condition_dim, channels, bias=False)
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """x (B, C, h, w), condition (B, condition_dim) -> (B, C, h, w)."""
+        gain = (1 + self.gain(condition)) * (self.variance + self.epsilon).rsqrt()  # (B, C)
+        bias = self.bias(condition) - self.mean * gain
+        return torch.addcmul(bias[:, :, None, None].to(x.dtype), x, gain[:, :, None, None].to(x.dtype))
+
+
+def twice(x: Tensor) -> Tensor:
+    """Each pixel as 2 x 2 of itself: (B, C, h, w) -> (B, C, 2h, 2w)."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")

@@ -1,0 +1,89 @@
+"""Our BigGANs against numbers from the original implementations, each block too."""
+
+import math
+
+import pytest
+import torch
+from biggan_golden import TOLERANCE, Golden, difference
+from granu_biggan import bigganpytorch, huggingface
+from granu_biggan.fold import fold_spectral_norm
+from granu_biggan.network import BigGAN
+from granu_biggan.statistics import at_truncation
+from torch import Tensor
+
+
+def walk(network: BigGAN, z: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Every layer's canvas, and the picture."""
+    y = network.embed(labels)
+    x, canvases = network.start(z, y), []
+    for i, condition in enumerate(network.conditions(z, y)):
+        x = network.layer(i, x, condition)
+        canvases.append(x)
+    return canvases, network.finish(x)
+
+
+def hugging_face(golden: Golden, state: dict[str, Tensor], truncation: float) -> BigGAN:
+    config = huggingface.config_from(golden.config)
+    network = BigGAN(config).requires_grad_(False)
+    tables = huggingface.translate(fold_spectral_norm(state), config)
+    network.load_state_dict(at_truncation(tables, truncation))
+    return network
+
+
+@pytest.mark.parametrize("name", ["bigganpytorch-wide", "bigganpytorch-deep"])
+def test_every_block_and_the_picture_of_biggan_pytorch(name: str) -> None:
+    golden = Golden(name)
+    config = bigganpytorch.config_from(golden.state, depth=None)
+    network = BigGAN(config).requires_grad_(False)
+    tables = bigganpytorch.translate(fold_spectral_norm(golden.state))
+    network.load_state_dict(at_truncation(tables, 1.0))
+    canvases, picture = walk(network, golden["in.z"], golden["in.y"])
+    # the file holds the block of each stage, not the attention that may follow it there
+    blocks = [x for x, plan in zip(canvases, config.layers, strict=True) if plan.kind != "attention"]
+    for i, x in enumerate(blocks):
+        assert difference(x, golden[f"act.blocks.{i}.0"]) < TOLERANCE, f"block {i}"
+    assert difference(picture, golden["out.image"]) < TOLERANCE
+
+
+def test_every_layer_and_the_picture_of_hugging_face() -> None:
+    golden = Golden("huggingface")
+    network = hugging_face(golden, golden.state, 1.0)
+    canvases, picture = walk(network, golden["in.z"], golden["in.class"].argmax(1))
+    for i, x in enumerate(canvases):
+        assert difference(x, golden[f"act.trunc1.0.layers.{i}"]) < TOLERANCE, f"layer {i}"
+    assert difference(picture, golden["out.image_trunc1.0"]) < TOLERANCE
+
+
+def test_singular_vectors_that_never_converged_are_taken_as_they_are() -> None:
+    """Then weights are divided by nearly nothing; until it overflows, the original agrees even so."""
+    golden = Golden("huggingface")
+    network = hugging_face(golden, golden.state | golden.under("overflow.state."), 1.0)
+    canvases, _ = walk(network, golden["in.z"], golden["in.class"].argmax(1))
+    for i in range(4):
+        assert difference(canvases[i], golden[f"overflow.act.layers.{i}"]) < TOLERANCE, f"layer {i}"
+    assert canvases[3].abs().max() > 1e35
+
+
+def test_between_grid_points_the_original_swaps_the_rows_and_we_do_not() -> None:
+    golden = Golden("huggingface")
+    z, labels, theirs = golden["in.z"], golden["in.class"].argmax(1), golden["out.image_trunc0.43"]
+    share, row = math.modf(0.43 * 5)  # this file's tables have six rows
+    swapped = (int(row) + (1 - share)) / 5  # the truncation whose right interpolation is the swapped one of 0.43
+    assert difference(hugging_face(golden, golden.state, swapped)(z, labels), theirs) < TOLERANCE
+    assert difference(hugging_face(golden, golden.state, 0.43)(z, labels), theirs) > 0.01
+
+
+def test_statistics_lie_on_the_line_between_their_neighbours() -> None:
+    table = torch.tensor([[0.0, 10.0], [1.0, 20.0], [3.0, 0.0]])
+    at = {t: at_truncation({"norm.mean": table}, t)["norm.mean"].tolist() for t in (0.0, 0.25, 0.5, 0.6, 1.0)}
+    assert at[0.0] == [0, 10] and at[0.5] == [1, 20] and at[1.0] == [3, 0]
+    assert at[0.25] == [0.5, 15]
+    assert at[0.6] == pytest.approx([1.4, 16])
+
+
+def test_a_batch_gives_what_its_pictures_give_alone() -> None:
+    golden = Golden("huggingface")
+    network = hugging_face(golden, golden.state, 1.0)
+    z, labels = golden["in.z"], golden["in.class"].argmax(1)
+    alone = torch.cat([network(z[i : i + 1], labels[i : i + 1]) for i in range(len(z))])
+    assert difference(network(z, labels), alone) < 1e-5
