@@ -1,1 +1,47 @@
-"""StyleGAN2 as a generator whose every layer can be pushed at."""
+"""The leaflet of granu_stylegan: StyleGAN2 as a generator whose inside can be edited at every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from granu import GeneratorOffer, Site, hookimpl, option
+
+if TYPE_CHECKING:
+    from granu.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class StyleGANOptions:
+    """What a person may say after `stylegan:`."""
+
+    weights: str = option("stylegan-mnist", "shipped weights by name, or a safetensors file with a granu header")
+    truncation: float = option(1.0, "pull w towards its mean, towards typical pictures", low=0, high=1)
+
+
+def make(options: StyleGANOptions, workshop: Workshop) -> Any:
+    from granu_stylegan.loading import make_generator
+
+    return make_generator(options, workshop)
+
+
+def sites(options: StyleGANOptions, workshop: Workshop) -> Sequence[Site]:
+    from granu_stylegan.loading import sites_of_weights
+
+    return sites_of_weights(options, workshop)
+
+
+@hookimpl
+def granu_generators() -> Sequence[GeneratorOffer]:
+    return [
+        GeneratorOffer(
+            name="stylegan",
+            summary="class-conditional StyleGAN2: latents, styles, noise maps and layers",
+            options=StyleGANOptions,
+            make=make,
+            sites=sites,
+            weights=lambda options: options.weights,
+            cite=("Karras et al. 2020, arXiv:1912.04958", "Karras et al. 2020, arXiv:2006.06676"),
+        )
+    ]

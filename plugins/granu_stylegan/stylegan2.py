@@ -92,7 +92,7 @@ class StyleGAN2(nn.Module):
         """x (B, C_in, h, w), style (B, C_in), noise (B, 1, H, W) or None -> output of layer i (B, C, H, W)."""
         return self.layers[i](x, style, noise)
 
-    def to_rgb(self, block: int, x: Tensor, w: Tensor, rgb: Tensor | None) -> Tensor:
+    def to_rgb(self, block: int, x: Tensor, w: Tensor, rgb: Tensor | None = None) -> Tensor:
         """Grow the picture so far to the block's size and add what the block paints: (B, img_channels, H, W)."""
         room = self.blocks[block]
         painted = room.torgb(x, w)

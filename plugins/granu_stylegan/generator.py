@@ -1,0 +1,88 @@
+"""A trained StyleGAN2 as granu sees it: it draws, and computes anew only what lies behind an edited site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import torch
+from granu import Site
+from granu.streams import Streams
+from torch import Tensor
+from torch.nn import functional as F
+
+from granu_stylegan.steps import Step, StepTail, open_tail
+from granu_stylegan.stylegan2 import StyleGAN2
+
+__all__ = ["StyleGANGenerator", "StyleGANLatent"]
+
+
+@dataclass(frozen=True)
+class StyleGANLatent:
+    """All that fixes the pictures of a batch."""
+
+    labels: Tensor  # (B,), -1 where the network is unconditional
+    z: Tensor  # (B, z_dim)
+    noises: tuple[Tensor, ...]  # for each layer (B, 1, h, w)
+
+    def select(self, index: Tensor) -> StyleGANLatent:
+        noises = tuple(noise[index] for noise in self.noises)
+        return StyleGANLatent(self.labels[index], self.z[index], noises)
+
+
+@dataclass(frozen=True)
+class StyleGANGenerator:
+    """Keeps the protocol granu.types.Generator; `truncation` in [0, 1], where 1 draws the full variety."""
+
+    network: StyleGAN2
+    layout: Sequence[Site]
+    classes: Sequence[str]
+    truncation: float
+    fingerprint: str
+
+    @property
+    def labels(self) -> Sequence[int]:
+        return range(len(self.classes))
+
+    def sites(self) -> Sequence[Site]:
+        return self.layout
+
+    def draw(self, noise: Streams, labels: Tensor | None = None) -> StyleGANLatent:
+        """Pictures get noise maps of their own; the stored ones are alike for all and could not count as a site."""
+        if labels is None:
+            labels = torch.full([len(noise)], -1, device=noise.device)
+        sizes = [self.network.noise(i).shape for i in range(len(self.network.layers))]
+        noises = tuple(noise.scope(f"noise{i}").normal(1, *size) for i, size in enumerate(sizes))
+        return StyleGANLatent(labels, noise.scope("z").normal(self.network.z_dim), noises)
+
+    def tail(self, latent: StyleGANLatent, sites: Sequence[str]) -> StepTail:
+        inputs = {"z": latent.z} | {f"noise{i}": noise for i, noise in enumerate(latent.noises)}
+        if self.network.c_dim:
+            inputs["label"] = F.one_hot(latent.labels, self.network.c_dim).to(latent.z.dtype)
+        return open_tail(self.steps, inputs, sites)
+
+    @cached_property
+    def steps(self) -> Sequence[Step]:
+        return list(steps_of(self.network, self.truncation))
+
+
+def steps_of(network: StyleGAN2, truncation: float) -> Iterator[Step]:
+    """The whole computation: from z and a one-hot label over w, styles, layers and rgb to a picture about [0, 1]."""
+    given = ("z", "label") if network.c_dim else ("z",)
+    yield Step("w", given, partial(network.mapping, truncation=truncation))
+    rgb: tuple[str, ...] = ()
+    for i in range(len(network.layers)):
+        yield Step(f"style{i}", ("w",), partial(network.affine, i))
+        if i == 0:
+            yield Step("layer0", ("style0", "noise0"), partial(first_layer, network))
+        else:
+            yield Step(f"layer{i}", (f"layer{i - 1}", f"style{i}", f"noise{i}"), partial(network.layer, i))
+        if (block := network.block_ending_at(i)) is not None:
+            yield Step(f"rgb{block}", (f"layer{i}", "w", *rgb), partial(network.to_rgb, block))
+            rgb = (f"rgb{block}",)
+    yield Step("image", rgb, lambda painted: (painted + 1) / 2)
+
+
+def first_layer(network: StyleGAN2, style: Tensor, noise: Tensor) -> Tensor:
+    return network.layer(0, network.start(len(style)), style, noise)
