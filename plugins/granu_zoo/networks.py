@@ -1,6 +1,6 @@
 """The classifiers of the zoo: small, and of different kinds, so that their blind spots differ.
 
-All take grey pictures (B, 1, 32, 32) in [0, 1], or 28 x 28, which are padded with black, and give logits (B, 10).
+All take grey pictures (B, 1, 32, 32) in [0, 1] and give logits (B, 10).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Cnn(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.body(padded(pictures)))
+        return self.head(self.body(pictures))
 
 
 class ResNet(nn.Module):
@@ -49,7 +49,7 @@ class ResNet(nn.Module):
         self.head = nn.Linear(4 * width, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = self.blocks(self.stem(padded(pictures)))  # (B, 4 width, 4, 4)
+        x = self.blocks(self.stem(pictures))  # (B, 4 width, 4, 4)
         return self.head(x.mean(dim=(2, 3)))
 
 
@@ -83,7 +83,7 @@ class Mixer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        patches = F.pixel_unshuffle(padded(pictures), 4)  # (B, 16, 8, 8)
+        patches = F.pixel_unshuffle(pictures, 4)  # (B, 16, 8, 8)
         x = self.embed(patches.flatten(2).transpose(1, 2))  # (B, 64, width)
         return self.head(self.norm(self.blocks(x)).mean(dim=1))
 
@@ -119,7 +119,7 @@ class LargeKernel(nn.Module):
         self.head = nn.Linear(4 * width * 16, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.body(padded(pictures)).flatten(1))
+        return self.head(self.body(pictures).flatten(1))
 
 
 ARCHITECTURES: Mapping[str, type[nn.Module]] = {
@@ -128,12 +128,3 @@ ARCHITECTURES: Mapping[str, type[nn.Module]] = {
     "mnist-mixer": Mixer,
     "mnist-large-kernel": LargeKernel,
 }
-
-
-def padded(pictures: Tensor) -> Tensor:
-    """28 x 28 pictures with a black rim of two pixels, 32 x 32 pictures as they are."""
-    if pictures.shape[1:] == (1, 32, 32):
-        return pictures
-    if pictures.shape[1:] == (1, 28, 28):
-        return F.pad(pictures, (2, 2, 2, 2))
-    raise ValueError(f"pictures must be (B, 1, 32, 32) or (B, 1, 28, 28), not {tuple(pictures.shape)}")

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
+from granu.checkpoints import Header, save, sha256
 from torch import nn
 
 __all__ = ["store"]
-
-DATA = "MNIST (LeCun, Cortes, Burges)"
-LICENCE = "CC BY-SA 3.0"
 
 
 def store(
@@ -28,20 +22,13 @@ def store(
     log: Mapping[str, float],
 ) -> str:
     """Write the weights of `network` to `path` and return the file's sha256."""
-    header = {
-        "format": 1,
-        "architecture": architecture,
-        "config": dict(config),
-        "classes": [str(digit) for digit in range(10)],
-        "data": DATA,
-        "licence": LICENCE,
+    about = {
+        "data": "MNIST (LeCun, Cortes, Burges)",
+        "licence": "CC BY-SA 3.0",
         "recipe": recipe,
         "seed": seed,
         "log": dict(log),
     }
-    tensors = {
-        name: value.detach().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
-        for name, value in network.state_dict().items()
-    }
-    save_file(tensors, path, metadata={"granu": json.dumps(header)})
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    state = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    save(path, state, Header(architecture, config, tuple(str(digit) for digit in range(10)), about))
+    return sha256(path)

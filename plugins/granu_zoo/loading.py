@@ -1,0 +1,34 @@
+"""From the weights of a classifier to the classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from granu import WeightsError
+from granu.checkpoints import load_strictly, read_header, read_tensors
+from granu.classify import ImageClassifier
+
+from granu_zoo.networks import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from granu.workshop import Workshop
+
+
+def make_classifier(model: str, workshop: Workshop) -> ImageClassifier:
+    """One of the zoo's classifiers by name, or anyone's weights for one of its architectures by path."""
+    return load_classifier(workshop.weights(model), model).to(workshop.device)
+
+
+def load_classifier(file: Path, name: str) -> ImageClassifier:
+    """Build the network that the header describes and fill it with exactly these weights."""
+    import torch
+
+    header = read_header(file, tuple(ARCHITECTURES))
+    try:
+        network = ARCHITECTURES[header.architecture](**header.config)
+    except TypeError as problem:
+        raise WeightsError(f"the header of {file} describes no {header.architecture}: {problem}") from None
+    load_strictly(network, read_tensors(file), file)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, on a CPU too
+    return ImageClassifier(network, header.classes, channels=1, size=(32, 32), fit="pad", name=f"zoo:{name}")
