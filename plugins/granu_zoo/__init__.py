@@ -1,1 +1,88 @@
-"""The small trained networks that come with granu, and the recipes that made them."""
+"""The leaflet of granu_zoo: small trained networks that come with granu, so that the first run needs no download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from granu import ClassifierOffer, Weights, hookimpl, option
+
+if TYPE_CHECKING:
+    from granu.workshop import Workshop
+
+FOLDER = Path(__file__).parent / "weights"
+LICENCE = "CC BY-SA 3.0"
+SOURCE = "trained on MNIST (LeCun, Cortes, Burges) by python -m granu_zoo.train"
+
+CLASSIFIERS = {
+    "mnist-cnn": "standard training",
+    "mnist-cnn-l2": "its twin, trained against pixel L2 at 2.0",
+    "mnist-cnn-linf": "the same network, trained against L-infinity at 0.3",
+    "mnist-judge-resnet": "a residual network, standard training",
+    "mnist-judge-mixer": "a network without convolutions, standard training",
+    "mnist-judge-l2": "large kernels, trained against pixel L2 at 1.5",
+}
+SHA256 = {
+    "stylegan-mnist": "",
+    "mnist-cnn": "",
+    "mnist-cnn-l2": "",
+    "mnist-cnn-linf": "",
+    "mnist-judge-resnet": "",
+    "mnist-judge-mixer": "",
+    "mnist-judge-l2": "",
+}
+
+
+@dataclass(frozen=True)
+class ZooOptions:
+    """What a person may say after `zoo:`."""
+
+    model: str = option("mnist-cnn", "shipped weights by name, or a safetensors file of one of these architectures")
+
+
+def make(options: ZooOptions, workshop: Workshop) -> Any:
+    from granu_zoo.loading import make_classifier
+
+    return make_classifier(options.model, workshop)
+
+
+@hookimpl
+def granu_classifiers() -> Sequence[ClassifierOffer]:
+    return [
+        ClassifierOffer(
+            name="zoo",
+            summary="small classifiers of digits that come with granu",
+            options=ZooOptions,
+            target="model",
+            make=make,
+            models=tuple(CLASSIFIERS),
+            licence=LICENCE,
+        )
+    ]
+
+
+@hookimpl
+def granu_weights() -> Sequence[Weights]:
+    generator = shipped(
+        "stylegan-mnist",
+        "class-conditional StyleGAN2 of handwritten digits, 32 x 32, grey",
+        classifiers=("zoo:mnist-cnn", "zoo:mnist-cnn-l2", "zoo:mnist-cnn-linf"),
+        judges=("zoo:mnist-judge-resnet", "zoo:mnist-judge-mixer", "zoo:mnist-judge-l2"),
+    )
+    return [generator, *(shipped(name, summary) for name, summary in CLASSIFIERS.items())]
+
+
+def shipped(name: str, summary: str, classifiers: tuple[str, ...] = (), judges: tuple[str, ...] = ()) -> Weights:
+    """The description of one file in the folder of weights."""
+    return Weights(
+        name=name,
+        summary=summary,
+        file=FOLDER / f"{name}.safetensors",
+        sha256=SHA256[name],
+        licence=LICENCE,
+        source=SOURCE,
+        classifiers=classifiers,
+        judges=judges,
+    )

@@ -1,0 +1,45 @@
+"""What the shipped weights can do, measured again: accuracies, and whether the generator keeps its promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from granu.catalog import load_catalog
+from granu.streams import Streams
+from granu.workshop import Workshop
+from torch import Tensor
+
+from granu_zoo import CLASSIFIERS
+from granu_zoo.train.classifiers import accuracy
+from granu_zoo.train.data import read_mnist
+
+__all__ = ["check"]
+
+
+def check(data: Path, samples: int = 2000) -> None:
+    """Print each classifier's accuracy on the test pictures and its agreement with the generator's classes."""
+    workshop = Workshop(load_catalog())
+    pictures, labels = read_mnist(data, "test")
+    drawn, promised = draw_samples(workshop, samples)
+    print(f"{'classifier':20} {f'right of {len(labels)}':>14} {f'agrees of {samples}':>15}   least agreement")
+    for name in CLASSIFIERS:
+        classifier = workshop.build("classifier", f"zoo:{name}")
+        clean = accuracy(classifier, pictures.float() / 255, labels)
+        by_class = [accuracy(classifier, drawn[promised == k], promised[promised == k]) for k in range(10)]
+        least = min(range(10), key=lambda k: by_class[k])
+        agreement = accuracy(classifier, drawn, promised)
+        print(f"{name:20} {clean:14.2%} {agreement:15.2%}   {least}: {by_class[least]:.2%}")
+
+
+def draw_samples(workshop: Workshop, count: int) -> tuple[Tensor, Tensor]:
+    """Pictures by the shipped generator as it comes, (count, 1, 32, 32) in [0, 1], of each class equally many."""
+    generator = workshop.build("generator", "stylegan")
+    labels = torch.arange(count) % 10
+    pictures = []
+    with torch.no_grad():
+        for chosen in torch.arange(count).split(100):
+            streams = Streams(0, [f"check-{i}" for i in chosen.tolist()])
+            tail = generator.tail(generator.draw(streams, labels[chosen]), ["image"])
+            pictures.append(tail({}).clamp(0, 1))
+    return torch.cat(pictures), labels

@@ -1,0 +1,144 @@
+"""The recipes in miniature: attacks keep their budget, runs resume exactly, weights come back as they were stored."""
+
+import copy
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from granu import WeightsError
+from granu.checkpoints import read_header
+from granu_zoo.loading import load_classifier
+from granu_zoo.networks import ARCHITECTURES
+from granu_zoo.train.classifiers import RECIPES, jitter
+from granu_zoo.train.discriminator import Discriminator, group_deviation
+from granu_zoo.train.pgd import pgd, robust_accuracy
+from granu_zoo.train.store import store
+from granu_zoo.train.stylegan import Run, Settings
+from PIL import Image
+from torch import Tensor, nn
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def digits() -> tuple[Tensor, Tensor]:
+    """Forty pictures of noise, four a class."""
+    return torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8), torch.arange(40) % 10
+
+
+class Linear(nn.Module):
+    """A classifier whose steepest direction is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(10, 1024))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return pictures.flatten(1) @ self.weight.T
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_stored_weights_open_as_a_classifier(architecture: str, tmp_path: Path) -> None:
+    network = ARCHITECTURES[architecture]().eval()
+    path = tmp_path / "weights.safetensors"
+    store(network, path, architecture, {}, "a recipe", 3, {"clean accuracy": 0.5})
+    pictures = torch.rand(4, 1, 32, 32)
+    logits = load_classifier(path, "tiny")(pictures)
+    torch.testing.assert_close(logits, network.half().float()(pictures), rtol=1e-3, atol=1e-4)
+    about = read_header(path, (architecture,)).about
+    assert about["licence"] == "CC BY-SA 3.0" and about["seed"] == 3 and about["log"] == {"clean accuracy": 0.5}
+
+
+def test_digits_of_28_pixels_are_padded(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    store(ARCHITECTURES["mnist-cnn"](), path, "mnist-cnn", {}, "", 0, {})
+    classifier = load_classifier(path, "tiny")
+    small = torch.rand(2, 1, 28, 28)
+    torch.testing.assert_close(classifier(small), classifier(nn.functional.pad(small, (2, 2, 2, 2))))
+
+
+def test_a_header_with_strange_arguments_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    store(ARCHITECTURES["mnist-cnn"](), path, "mnist-cnn", {"colour": 3}, "", 0, {})
+    with pytest.raises(WeightsError, match="describes no mnist-cnn"):
+        load_classifier(path, "tiny")
+
+
+def test_every_recipe_names_a_known_architecture() -> None:
+    assert {recipe.architecture for recipe in RECIPES.values()} == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize(("norm", "order"), [("l2", 2.0), ("linf", float("inf"))])
+def test_pgd_stays_in_its_budget_and_raises_the_loss(norm: str, order: float) -> None:
+    classifier, pictures, labels = Linear(), torch.rand(8, 1, 32, 32), torch.arange(8)
+    attacked = pgd(classifier, pictures, labels, norm, 0.3, 10)
+    assert (attacked - pictures).flatten(1).norm(p=order, dim=1).max() <= 0.3 + 1e-5
+    assert attacked.min() >= 0 and attacked.max() <= 1
+    loss = nn.functional.cross_entropy
+    assert loss(classifier(attacked), labels) > loss(classifier(pictures), labels)
+
+
+def test_a_larger_budget_leaves_less_right() -> None:
+    classifier, pictures = Linear(), torch.rand(50, 1, 32, 32)
+    labels = classifier(pictures).argmax(dim=1)
+    rates = [robust_accuracy(classifier, pictures, labels, "l2", budget, steps=5) for budget in (1e-3, 0.1, 5.0)]
+    assert rates[0] > rates[1] > rates[2]
+
+
+def test_jitter_keeps_the_range() -> None:
+    moved = jitter(torch.rand(6, 1, 32, 32))
+    assert moved.shape == (6, 1, 32, 32) and moved.min() >= 0 and moved.max() <= 1
+
+
+def test_the_critic_sees_how_much_a_group_differs() -> None:
+    alike = torch.rand(1, 3, 4, 4).repeat(4, 1, 1, 1)
+    deviation = group_deviation(torch.cat([alike, torch.rand(4, 3, 4, 4)]))[:, 0, 0, 0]
+    assert deviation[:4].max() < 1e-3 < 0.1 < deviation[4:].min()
+
+
+def test_the_critic_asks_for_the_class() -> None:
+    critic, pictures = Discriminator(), torch.rand(4, 1, 32, 32)
+    with torch.no_grad():
+        assert not torch.allclose(critic(pictures, torch.zeros(4).long()), critic(pictures, torch.ones(4).long()))
+
+
+def test_a_resumed_training_is_the_unbroken_one(digits: tuple[Tensor, Tensor]) -> None:
+    settings = Settings(batch=8)
+    run = Run(digits, 1, settings)
+    run.step()
+    file = io.BytesIO()
+    torch.save(run.state(), file)
+    unbroken = run.step()
+    file.seek(0)
+    resumed = Run(digits, 7, settings)
+    resumed.restore(torch.load(file, weights_only=True))
+    assert resumed.seen == 8
+    assert resumed.step() == pytest.approx(unbroken)
+    torch.testing.assert_close(resumed.average.state_dict(), run.average.state_dict())
+
+
+def test_the_average_follows_the_generator(digits: tuple[Tensor, Tensor]) -> None:
+    run = Run(digits, 1, Settings(batch=8))
+    before = copy.deepcopy(run.average.state_dict())
+    run.step()
+    assert not torch.equal(run.average.synthesis.b8.conv0.weight, before["synthesis.b8.conv0.weight"])
+    assert not torch.equal(run.average.mapping.w_avg, before["mapping.w_avg"])
+
+
+def test_mnist_is_read_and_padded(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from granu_zoo.train.data import read_mnist
+
+    png = io.BytesIO()
+    Image.new("L", (28, 28), 255).save(png, "PNG")
+    table = pyarrow.table({"image": [{"bytes": png.getvalue(), "path": "0.png"}] * 3, "label": [4, 0, 9]})
+    parquet.write_table(table, tmp_path / "mnist-test.parquet")
+    pictures, labels = read_mnist(tmp_path, "test")
+    assert labels.tolist() == [4, 0, 9]
+    assert pictures.shape == (3, 1, 32, 32)
+    assert pictures[:, :, 2:30, 2:30].min() == 255 and pictures.sum() == 3 * 28 * 28 * 255
