@@ -6,6 +6,7 @@ that a crash cut off is dropped when the folder is opened again.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -40,7 +41,7 @@ class Run:
         """Write trials and see them safely on the disk."""
         assert self._lines is not None, "the run is only open for reading"
         trials = list(trials)
-        with self._telling("write to"):
+        with self.writing():
             self._lines.writelines(trial.line() for trial in trials)
             self._lines.flush()
             os.fsync(self._lines.fileno())
@@ -50,7 +51,7 @@ class Run:
     def amend(self, **entries: Any) -> None:
         """Set entries of `run.json`."""
         self.record.update(entries)
-        with self._telling("write to"):
+        with self.writing():
             write_whole(self.folder / RECORD, (json.dumps(self.record, indent=2) + "\n").encode())
 
     def close(self) -> None:
@@ -65,25 +66,28 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _telling(self, act: str) -> _Telling:
-        return _Telling(act, self.folder)
-
-
-class _Telling:
-    """Turns an OSError into a sentence that says that nothing measured is lost."""
-
-    def __init__(self, act: str, folder: Path) -> None:
-        self.act, self.folder = act, folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
-        if isinstance(problem, OSError):
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turns an OSError into a sentence that says that nothing measured is lost."""
+        try:
+            yield
+        except OSError as problem:
             raise RunFolderError(
-                f"cannot {self.act} {self.folder}: {problem.strerror}; what was measured is kept, "
+                f"cannot write to {self.folder}: {problem.strerror}; what was measured is kept, "
                 "so mend that and give the same command again"
             ) from None
+
+    def note_weights(self, weights: Mapping[str, str]) -> None:
+        """Record the sha256 of the weights in use. RunFolderError if trials here were made with other ones."""
+        known = self.record.get("weights", {})
+        for name, digest in weights.items():
+            if known.get(name, digest) != digest:
+                raise RunFolderError(
+                    f"the weights '{name}' are not those that {self.folder} was measured with; "
+                    "name another folder with --out"
+                )
+        if weights.keys() - known.keys():
+            self.amend(weights={**known, **weights})
 
 
 def open_run(folder: Path, identity: Mapping[str, Any]) -> Run:

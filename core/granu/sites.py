@@ -14,7 +14,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from granu.errors import OptionError, UnknownName
 from granu.files import write_whole
 from granu.pictures import clamp_for_descent
 from granu.spaces import PixelSpace, Space
@@ -170,15 +169,3 @@ class SitePerturbation:
 def site_unit(sites: Sequence[Site]) -> str:
     """The unit of sizes at these sites, as reports print it."""
     return "pixel L2" if sites[0].scale == "pixel" else "sigma (RMS)"
-
-
-def choose_sites(sites: Sequence[Site], target: str, where: str) -> list[Site]:
-    """The sites that `layer4+layer6` means, coarse to fine. UnknownName or OptionError if it means none."""
-    by_name = {site.name: site for site in sites}
-    for name in target.split("+"):
-        if name not in by_name:
-            raise UnknownName("site", name, by_name, where)
-    chosen = [site for site in sites if site.name in target.split("+")]
-    if len(chosen) > 1 and any(site.scale == "pixel" for site in chosen):
-        raise OptionError(f"`{where}`: 'image' is measured in pixels and cannot be joined with other sites")
-    return chosen

@@ -137,9 +137,9 @@ class Space(Protocol):
 class Perturbed:
     """What a perturbation proposes for a batch; the core judges it.
 
-    `size` is the proposal's size in the perturbation's unit (NaN where it proposes nothing), `tried` the largest
-    size that was looked at (what a failure is censored at), `control` a random change of the same size, if the
-    space can draw one. `notes` says, picture by picture, what went wrong; None where nothing did.
+    `size` is the proposal's size in the perturbation's unit, `tried` the largest size that was looked at (what a
+    failure is censored at), `control` a random change of the same size, if the space can draw one. `notes` says,
+    picture by picture, what went wrong; None where nothing did.
     """
 
     pictures: Tensor  # (B, C, H, W)

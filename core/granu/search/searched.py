@@ -38,7 +38,7 @@ class Searched:
                 control = space.pictures(space.within(space.draw(size, noise.scope("control")), size))
         return Perturbed(
             pictures=pictures,
-            size=torch.where(found, ledger.size, torch.nan),
+            size=space.size(ledger.change),
             tried=ledger.tried,
             forward=ledger.forward,
             backward=ledger.backward,

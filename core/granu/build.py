@@ -1,0 +1,87 @@
+"""From a plan to things: classifiers, judges, generators with their statistics, perturbations; each built once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from granu.catalog import Resolved
+from granu.errors import PluginTrouble
+from granu.plan import EvalPlan, PlannedPerturbation
+from granu.search.searched import Searched
+from granu.sites import SitePerturbation, StatisticsCache
+from granu.sources import DatasetSource, GeneratorSource, Source
+from granu.spec import parse_spec
+from granu.types import Classifier, Generator, Perturbation, Site
+from granu.workshop import Workshop
+
+
+class Builder:
+    """Builds what a plan names when it is first asked for."""
+
+    def __init__(self, plan: EvalPlan, workshop: Workshop) -> None:
+        self.plan, self.workshop = plan, workshop
+        self._classifiers: dict[str, Classifier] = {}
+        self._generators: dict[str, Generator] = {}
+        self._statistics: dict[tuple[str, int], StatisticsCache] = {}
+
+    def classifier(self, resolved: Resolved) -> Classifier:
+        """A classifier or judge, in evaluation mode on the run's device."""
+        key = str(resolved.spec)
+        if key not in self._classifiers:
+            built = self.workshop.make(resolved)
+            if isinstance(built, torch.nn.Module):
+                built = built.to(self.workshop.device).eval()
+            self._classifiers[key] = built
+        return self._classifiers[key]
+
+    def generator(self, key: str) -> Generator:
+        """A generator by its own spec."""
+        if key not in self._generators:
+            built = self.workshop.build("generator", key)
+            if not isinstance(built, Generator):
+                raise PluginTrouble(f"`{key}` did not build a generator: sites, draw and tail are needed")
+            self._generators[key] = built
+        return self._generators[key]
+
+    def perturbation(self, planned: PlannedPerturbation) -> Perturbation:
+        """A perturbation, with the core's search around it where it only says what may change."""
+        thing: Any
+        if planned.generator is None:
+            thing = self.workshop.make(planned.resolved)
+        else:
+            thing = SitePerturbation(self.generator(planned.generator), planned.sites, self.statistics(planned))
+        return Searched(thing, planned.search) if planned.search else thing
+
+    def statistics(self, planned: PlannedPerturbation) -> StatisticsCache:
+        """The deviations at all sites that the plan edits in this generator."""
+        assert planned.generator is not None
+        key = (planned.generator, planned.samples)
+        if key not in self._statistics:
+            wanted: dict[str, Site] = {}
+            for other in self.plan.perturbations:
+                if (other.generator, other.samples) == key:
+                    wanted.update({site.name: site for site in other.sites})
+            self._statistics[key] = StatisticsCache(
+                self.generator(planned.generator),
+                list(wanted.values()),
+                planned.samples,
+                self.workshop.cache,
+                self.workshop.device,
+            )
+        return self._statistics[key]
+
+    def source(self, planned: PlannedPerturbation) -> tuple[str, Source]:
+        """Where a perturbation's pictures come from, and that source's name."""
+        seed, device = self.plan.request.seed, self.workshop.device
+        if planned.generator is not None:
+            return planned.generator, GeneratorSource(
+                self.generator(planned.generator), planned.generator, seed, device
+            )
+        data = self.plan.data
+        assert data is not None  # the plan finds one for every perturbation without pictures of its own
+        key = str(data.spec)
+        if data.spec.name in self.workshop.catalog.of_kind("generator"):
+            return key, GeneratorSource(self.generator(key), key, seed, device)
+        return key, DatasetSource(self.workshop.build("dataset", str(parse_spec(key))), seed, device)

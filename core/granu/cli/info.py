@@ -1,0 +1,101 @@
+"""`granu info NAME`: one offer with its options, targets, weights, licence and sources."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from granu.catalog import Catalog, Entry, load_catalog
+from granu.cli import show
+from granu.errors import UnknownName
+from granu.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
+from granu.options import describe_options
+from granu.plan import SITE_KEYS, SiteOptions
+from granu.search.options import SEARCH_KEYS, SearchOptions
+from granu.spec import Spec, parse_spec
+from granu.workshop import Workshop
+
+
+def info(
+    name: Annotated[str, typer.Argument(help="A name that `granu list-plugins` shows, with options if need be.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what an offer is, its options, its sites, and whom to cite."""
+    catalog, spec = load_catalog(), parse_spec(name)
+    entries = [entry for _, entry in catalog.walk() if spec.name in (entry.name, entry.plugin)]
+    if not entries:
+        if any(trouble.plugin == spec.name for trouble in catalog.troubles):
+            catalog.find("perturbation", spec.name)  # tells the trouble
+        raise UnknownName("plugin or offer", spec.name, [entry.name for _, entry in catalog.walk()])
+    described = [_describe(catalog, entry, spec) for entry in entries]
+    if as_json:
+        show.as_json(described)
+        return
+    for about in described:
+        _print(about)
+
+
+def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
+    offer = entry.offer
+    about: dict[str, Any] = {
+        "name": entry.name,
+        "kind": offer.kind,
+        "summary": offer.summary,
+        "plugin": entry.plugin,
+        "distribution": f"{entry.distribution} {entry.version}".strip(),
+        "licence": offer.licence,
+    }
+    if isinstance(offer, Weights):
+        return about | {
+            "source": offer.source,
+            "sha256": offer.sha256,
+            "classifiers": list(offer.classifiers),
+            "judges": list(offer.judges),
+        }
+    assert isinstance(offer, Offer)
+    about["cite"] = list(offer.cite)
+    about["options"] = _options(offer)
+    if isinstance(offer, GeneratorOffer):
+        workshop = Workshop(catalog)
+        given = spec if spec.name == entry.name else Spec(entry.name)
+        resolved = catalog.resolve("generator", given, (*SEARCH_KEYS, *SITE_KEYS))
+        about["weights"] = offer.weights(resolved.options)
+        sites = offer.sites(resolved.options, workshop)
+        about["sites"] = [
+            {"name": s.name, "shape": list(s.shape), "unit": s.scale, "summary": s.summary} for s in sites
+        ]
+    if isinstance(offer, PerturbationOffer):
+        about["targets"] = list(offer.targets)
+    if isinstance(offer, ClassifierOffer):
+        about["models"] = list(offer.models)
+    return about
+
+
+def _options(offer: Offer) -> list[dict[str, str]]:
+    rows = describe_options(offer.options)
+    if isinstance(offer, GeneratorOffer):
+        rows += describe_options(SiteOptions)
+    if isinstance(offer, GeneratorOffer) or (isinstance(offer, PerturbationOffer) and offer.searched):
+        rows += describe_options(SearchOptions)
+    return [{"name": name, "default": default, "help": help_} for name, default, help_ in rows]
+
+
+def _print(about: dict[str, Any]) -> None:
+    show.say(f"{about['name']}  ({about['kind']}, plugin {about['plugin']} of {about['distribution']})")
+    show.say(f"  {about['summary']}")
+    for key in ("licence", "source", "weights", "sha256"):
+        if about.get(key):
+            show.say(f"  {key}: {about[key]}")
+    for key in ("cite", "targets", "models", "classifiers", "judges"):
+        if about.get(key):
+            show.say(f"  {key}: {', '.join(about[key])}")
+    if about.get("options"):
+        show.say("")
+        heads = ("  option", "default", "meaning")
+        show.columns(heads, [(f"  {o['name']}", o["default"], o["help"]) for o in about["options"]])
+    if about.get("sites"):
+        show.say("")
+        sites = [(f"  {s['name']}", " x ".join(map(str, s["shape"])), s["unit"], s["summary"]) for s in about["sites"]]
+        show.columns(("  site", "shape", "unit", "what it is"), sites)
+    show.say("")

@@ -1,0 +1,194 @@
+"""The one loop: a plan goes in, trials come out, a batch at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from granu import gallery
+from granu.build import Builder
+from granu.errors import GranuError
+from granu.judge import Verdict, ask, ask_judges
+from granu.pictures import as_png, distances, write_png
+from granu.plan import EvalPlan, PlannedPerturbation
+from granu.runs import Run
+from granu.sources import Unreadable, match_classes
+from granu.streams import Streams
+from granu.trials import CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, UNREADABLE, Trial
+from granu.types import Batch, Classifier, Goal, Perturbation, Perturbed
+from granu.workshop import Workshop
+
+Progress = Callable[[int, int, str], None]  # pictures done, pictures in all, what is at work
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell of the matrix whose perturbation raised; the other cells went on."""
+
+    classifier: str
+    perturbation: str
+    plugin: str
+    reason: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One classifier under one perturbation, built and ready."""
+
+    planned: PlannedPerturbation
+    perturbation: Perturbation
+    name: str
+    classifier: Classifier
+    judges: dict[str, Classifier]
+    numbers: Tensor | None  # class number of the source -> of the classifier
+    run: Run
+    kept: frozenset[str]  # pictures whose PNGs are written
+    seed: int
+    precision: str
+
+
+def evaluate(plan: EvalPlan, workshop: Workshop, run: Run, progress: Progress) -> list[Failure]:
+    """Do what is missing in the run. A perturbation that raises fails its cell alone; a GranuError ends the run."""
+    builder = Builder(plan, workshop)
+    classifiers = {str(c.spec): builder.classifier(c) for c in plan.classifiers}
+    judges = {str(j.spec): builder.classifier(j) for j in plan.judges}
+    run.amend(classes=list(next(iter(classifiers.values())).classes))
+    total = len(plan.perturbations) * len(classifiers) * plan.request.count
+    done, failures = 0, []
+    for planned in plan.perturbations:
+        source_name, source = builder.source(planned)
+        count = min(plan.request.count, len(source))
+        ids = [source.picture_id(position) for position in range(count)]
+        kept = frozenset(ids[: plan.request.keep])
+        for name, classifier in classifiers.items():
+            missing = [p for p, id_ in enumerate(ids) if (name, planned.key, id_) not in run.done]
+            done += plan.request.count - len(missing)
+            progress(done, total, f"{planned.key} on {name}")
+            try:
+                perturbation = builder.perturbation(planned)
+                run.note_weights(workshop.used_weights)
+                numbers = match_classes(source.classes, classifier.classes, source_name, name)
+                cell = Cell(
+                    planned, perturbation, name, classifier, judges, numbers, run, kept,
+                    plan.request.seed, plan.request.precision,
+                )  # fmt: skip
+                for positions in _aligned(missing, plan.request.batch):
+                    for batch in source.batches(positions):
+                        run.append(_trials(cell, batch))
+                    done += len(positions)
+                    progress(done, total, f"{planned.key} on {name}")
+            except GranuError:
+                raise
+            except Exception as problem:
+                failures.append(_failure(name, planned, problem))
+    return failures
+
+
+def _aligned(missing: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The missing positions by the batches that an unbroken run would make of them."""
+    batches: dict[int, list[int]] = {}
+    for position in missing:
+        batches.setdefault(position // size, []).append(position)
+    yield from batches.values()
+
+
+def _trials(cell: Cell, batch: Batch | Unreadable) -> list[Trial]:
+    if isinstance(batch, Unreadable):
+        return [Trial(batch.picture, cell.planned.key, cell.name, UNREADABLE, note=batch.reason)]
+    clean = ask(cell.classifier, batch.images, None, cell.name)
+    labels = clean.predicted if cell.numbers is None else cell.numbers.to(batch.labels.device)[batch.labels]
+    right = clean.tells(labels)
+    clean_margin = ask(cell.classifier, batch.images, labels, cell.name).margin
+    trials = [
+        Trial(
+            batch.ids[i], cell.planned.key, cell.name, CLEAN_WRONG,
+            label=int(labels[i]), clean_margin=float(clean_margin[i]), predicted=int(clean.predicted[i]),
+        )
+        for i in (~right).nonzero().squeeze(1).tolist()
+    ]  # fmt: skip
+    index = right.nonzero().squeeze(1)
+    if len(index):
+        latent = batch.latent.select(index) if batch.latent is not None else None
+        ids = tuple(batch.ids[i] for i in index.tolist())
+        trials += _judged(cell, Batch(batch.images[index], labels[index], ids, latent), clean_margin[index])
+    return trials
+
+
+def _judged(cell: Cell, batch: Batch, clean_margin: Tensor) -> list[Trial]:
+    noise = Streams(cell.seed, batch.ids, f"perturb/{cell.planned.key}", str(batch.images.device))
+    with _precision(cell.precision, batch.images.device.type):
+        proposal = cell.perturbation.perturb(cell.classifier, batch, Goal(batch.labels), noise)
+    changed = as_png(proposal.pictures.detach().float())
+    if changed.shape != batch.images.shape or not changed.isfinite().all():
+        raise ValueError(f"it returned pictures of shape {tuple(changed.shape)} or pictures that are not finite")
+    verdict = ask(cell.classifier, changed, batch.labels, cell.name)
+    fooled = ~verdict.tells(batch.labels)
+    votes = ask_judges(cell.judges, changed, cell.classifier.classes)
+    seen = distances(batch.images, changed)
+    control = _control(cell, batch, proposal)
+    _keep_pictures(cell, batch, changed)
+    unconditional = "the label is the classifier's own verdict on the clean picture"
+    trials = []
+    for i, picture in enumerate(batch.ids):
+        note = proposal.notes[i]
+        found = bool(fooled[i])
+        trials.append(
+            Trial(
+                picture, cell.planned.key, cell.name,
+                outcome=FOUND if found else FAILED if note else NOT_FOUND,
+                label=int(batch.labels[i]),
+                clean_margin=float(clean_margin[i]),
+                predicted=int(verdict.predicted[i]),
+                margin=float(verdict.margin[i]),
+                unit=cell.perturbation.unit,
+                size=float(proposal.size[i]) if found else None,
+                tried=float(proposal.tried[i]),
+                l2=float(seen["l2"][i]), linf=float(seen["linf"][i]), ssim=float(seen["ssim"][i]),
+                votes={name: int(vote[i]) for name, vote in votes.items()},
+                control=bool(control[i]) if control is not None and found else None,
+                forward=int(proposal.forward[i]), backward=int(proposal.backward[i]),
+                extra={key: float(value[i]) for key, value in (proposal.extra or {}).items()},
+                note=note or (unconditional if cell.numbers is None else None),
+            )
+        )  # fmt: skip
+    return trials
+
+
+def _control(cell: Cell, batch: Batch, proposal: Perturbed) -> Tensor | None:
+    """(B,) whether the random change of the same size fools."""
+    if proposal.control is None:
+        return None
+    verdict: Verdict = ask(cell.classifier, as_png(proposal.control.float()), batch.labels, cell.name)
+    return ~verdict.tells(batch.labels)
+
+
+def _keep_pictures(cell: Cell, batch: Batch, changed: Tensor) -> None:
+    """Write the PNGs before their trials, so that a trial on disk means that its pictures are there."""
+    for i, picture in enumerate(batch.ids):
+        if picture not in cell.kept:
+            continue
+        folder = cell.run.pictures
+        clean = gallery.clean_file(folder, picture)
+        with cell.run.writing():
+            clean.parent.mkdir(parents=True, exist_ok=True)
+            write_png(batch.images[i], clean)
+            write_png(changed[i], gallery.picture_file(folder, picture, cell.name, cell.planned.key))
+
+
+def _precision(name: str, device: str) -> contextlib.AbstractContextManager[object]:
+    """The search may run in bfloat16; verdicts never do."""
+    if name == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device, torch.bfloat16)
+
+
+def _failure(classifier: str, planned: PlannedPerturbation, problem: Exception) -> Failure:
+    reason = f"{type(problem).__name__}: {problem}".splitlines()[0]
+    told = "".join(traceback.format_exception(problem))
+    return Failure(classifier, planned.key, planned.resolved.entry.plugin, reason, told)
