@@ -1,7 +1,7 @@
 """Numbers that the original BigGANs computed, read from the small files beside this one.
 
 `bigganpytorch-*` come from ajbrock/BigGAN-PyTorch; `huggingface` from huggingface/pytorch-pretrained-BigGAN at
-1e18aed, with tables of six rows and singular vectors that have converged, as in its published weights. Under
+1e18aed, with tables of six rows and, as in its published weights, singular vectors that have converged. Under
 `overflow.` it keeps the same network with random singular vectors: there the original's activations grow without
 measure and are NaN from the attention on, so only the first four layers can be compared.
 """

@@ -1,0 +1,57 @@
+"""The leaflet of granu_biggan: BigGAN and BigGAN-deep as generators whose inside can be edited at every block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from granu import GeneratorOffer, Site, hookimpl, option
+
+if TYPE_CHECKING:
+    from granu.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class BigGANOptions:
+    """What a person may say after `biggan:`."""
+
+    weights: str = option(
+        "",
+        "a folder with config.json and pytorch_model.bin, a .pth of BigGAN-PyTorch, what `granu convert` wrote, "
+        "or shipped weights by name",
+    )
+    truncation: float | None = option(
+        None, "spread of the latents; if not given 0.4 where the weights hold statistics for it, else 1", low=0, high=1
+    )
+    classes: tuple[str, ...] = option((), "classes to draw, names or numbers; if not given all")
+    depth: int | None = option(
+        None, "blocks per size of a BigGAN-deep of BigGAN-PyTorch; if not given told by its name, else 2", low=1
+    )
+
+
+def make(options: BigGANOptions, workshop: Workshop) -> Any:
+    from granu_biggan.loading import make_generator
+
+    return make_generator(options, workshop)
+
+
+def sites(options: BigGANOptions, workshop: Workshop) -> Sequence[Site]:
+    from granu_biggan.loading import sites_of_weights
+
+    return sites_of_weights(options, workshop)
+
+
+@hookimpl
+def granu_generators() -> Sequence[GeneratorOffer]:
+    return [
+        GeneratorOffer(
+            name="biggan",
+            summary="class-conditional BigGAN and BigGAN-deep: latent, class embedding and blocks",
+            options=BigGANOptions,
+            make=make,
+            sites=sites,
+            weights=lambda options: options.weights,
+            cite=("Brock, Donahue and Simonyan 2019, arXiv:1809.11096",),
+        )
+    ]

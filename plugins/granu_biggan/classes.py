@@ -1,0 +1,68 @@
+"""What the classes of a BigGAN are called, and which of them a person means."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from granu.errors import OptionError, suggest
+
+IMAGENET = 1000
+
+
+def class_names(count: int, told: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names that a file tells; otherwise ImageNet's for a thousand classes, and plain numbers for any other."""
+    if told:
+        return tuple(told)
+    if count == IMAGENET:
+        return imagenet_names()
+    return tuple(str(number) for number in range(count))
+
+
+def choose_classes(asked: Sequence[str], names: Sequence[str], where: str) -> tuple[int, ...]:
+    """The class numbers that `classes=tiger,963` means, in order; all of them where nothing was asked.
+
+    A class is meant by its number, its name, or (ImageNet) any of its synonyms that no other class shares.
+    """
+    if not asked:
+        return tuple(range(len(names)))
+    meanings = _meanings(names)
+    chosen = []
+    for word in asked:
+        meant = meanings.get(word.strip().casefold(), ())
+        if not meant:
+            raise OptionError(f"`{where}`: there is no class '{word}'; {suggest(word.casefold(), meanings)}")
+        if len(meant) > 1:
+            several = ", ".join(f"{number} ({names[number]})" for number in meant)
+            raise OptionError(f"`{where}`: '{word}' could be any of {several}; say the number")
+        chosen.append(meant[0])
+    return tuple(dict.fromkeys(chosen))
+
+
+def _meanings(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Lower-case words and the class numbers that each may mean; a name of its own goes before a synonym."""
+    meanings: dict[str, tuple[int, ...]] = {}
+    if tuple(names) == imagenet_names():
+        for number, synonyms in enumerate(_imagenet()):
+            for word in {synonym.casefold() for synonym in synonyms}:
+                meanings[word] = (*meanings.get(word, ()), number)
+    own = {name.casefold(): (number,) for number, name in enumerate(names)}
+    return meanings | {str(number): (number,) for number in range(len(names))} | own
+
+
+@cache
+def imagenet_names() -> tuple[str, ...]:
+    """A short name for each of the thousand: its first synonym, with the class number where two share that."""
+    firsts = [synonyms[0] for synonyms in _imagenet()]
+    count = Counter(name.casefold() for name in firsts)
+    return tuple(n if count[n.casefold()] == 1 else f"{n} ({number})" for number, n in enumerate(firsts))
+
+
+@cache
+def _imagenet() -> list[list[str]]:
+    """WordNet's synonyms for each class of ILSVRC 2012, in the order of the class numbers."""
+    lines = json.loads(Path(__file__).with_name("imagenet.json").read_text(encoding="utf-8"))
+    return [line.split(", ") for line in lines]

@@ -1,0 +1,80 @@
+"""Any file or folder that holds a BigGAN: which form it is, its shapes, and its weights under our names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from granu.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
+from granu.errors import WeightsError
+
+from granu_biggan import bigganpytorch, huggingface
+from granu_biggan.config import BigGANConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ARCHITECTURE = "biggan"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A BigGAN read from disk. `tables` are its weights, with norm statistics by truncation (rows, C)."""
+
+    config: BigGANConfig
+    tables: dict[str, Tensor]
+    classes: tuple[str, ...] = ()
+
+
+def read_config(path: Path, depth: int | None = None) -> BigGANConfig:
+    """The shapes alone; of our own form and of Hugging Face's without torch."""
+    file = find_file(path)
+    if _is_ours(file):
+        return _own_config(file)
+    if huggingface.is_folder_of_this_form(file.parent):
+        return huggingface.read_config(file.parent)
+    return bigganpytorch.config_from(_read(file), depth or bigganpytorch.depth_from_name(file))
+
+
+def open_weights(path: Path, depth: int | None = None) -> Opened:
+    """Read whatever form `path` has. WeightsError says what is wrong with it."""
+    from granu_biggan.fold import fold_spectral_norm
+
+    file = find_file(path)
+    if _is_ours(file):
+        classes = read_header(file, (ARCHITECTURE,)).classes
+        return Opened(_own_config(file), read_tensors(file), classes)
+    state = _read(file)
+    if huggingface.is_folder_of_this_form(file.parent):
+        config = huggingface.read_config(file.parent)
+        return Opened(config, huggingface.translate(fold_spectral_norm(state), config))
+    config = bigganpytorch.config_from(state, depth or bigganpytorch.depth_from_name(file))
+    return Opened(config, bigganpytorch.translate(fold_spectral_norm(state)))
+
+
+def find_file(path: Path) -> Path:
+    """The weights file that a path means: itself, or the right one in a folder."""
+    if not path.is_dir():
+        return path
+    if huggingface.is_folder_of_this_form(path):
+        return huggingface.weights_file(path)
+    return bigganpytorch.prefer_average(path)
+
+
+def _is_ours(file: Path) -> bool:
+    return is_safetensors(file) and "granu" in read_metadata(file)
+
+
+def _own_config(file: Path) -> BigGANConfig:
+    header = read_header(file, (ARCHITECTURE,))
+    try:
+        return BigGANConfig.from_json(header.config)
+    except (TypeError, ValueError, KeyError) as problem:
+        raise WeightsError(f"the header of {file} describes no BigGAN: {problem}") from None
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    from granu_biggan.torchfile import read_state_dict
+
+    return read_tensors(file) if is_safetensors(file) else read_state_dict(file)

@@ -1,0 +1,56 @@
+"""A trained BigGAN as granu sees it: it draws, and computes anew only what lies behind an edited site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from granu.streams import Streams
+from granu.types import Site
+from torch import Tensor
+
+from granu_biggan.layout import list_sites
+from granu_biggan.network import BigGAN
+from granu_biggan.tail import BigGANTail, open_tail
+
+CUT = 2.0  # latents beyond two standard deviations are never drawn, as in the published samples
+
+
+@dataclass(frozen=True)
+class BigGANLatent:
+    """All that fixes the pictures of a batch."""
+
+    labels: Tensor  # (B,)
+    z: Tensor  # (B, z_dim)
+
+    def select(self, index: Tensor) -> BigGANLatent:
+        return BigGANLatent(self.labels[index], self.z[index])
+
+
+@dataclass(frozen=True)
+class BigGANGenerator:
+    """Keeps the protocol granu.types.Generator. `labels` are the classes to draw from."""
+
+    network: BigGAN
+    classes: Sequence[str]
+    labels: Sequence[int]
+    truncation: float
+    fingerprint: str
+
+    def sites(self) -> Sequence[Site]:
+        return list_sites(self.network.config)
+
+    def draw(self, noise: Streams, labels: Tensor | None = None) -> BigGANLatent:
+        """Latents from the normal distribution cut at ±2, times the truncation (section 3.1 of the paper)."""
+        if labels is None:
+            choices = torch.tensor(self.labels, device=noise.device)
+            labels = choices[noise.scope("label").integers(len(choices))]
+        below = torch.special.ndtr(torch.tensor(-CUT, dtype=torch.float64))
+        uniform = noise.scope("z").uniform(self.network.config.z_dim).double()
+        z = torch.special.ndtri(below + uniform * (1 - 2 * below)).float()
+        return BigGANLatent(labels, self.truncation * z)
+
+    def tail(self, latent: BigGANLatent, sites: Sequence[str]) -> BigGANTail:
+        with torch.no_grad():
+            return open_tail(self.network, latent.z, self.network.embed(latent.labels), sites)

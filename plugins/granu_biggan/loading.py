@@ -1,0 +1,62 @@
+"""From a weights file to a generator, and from its shapes alone to the sites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from granu.checkpoints import load_strictly
+from granu.errors import WeightsError
+from granu.types import Site
+
+from granu_biggan.classes import choose_classes, class_names
+from granu_biggan.formats import find_file, open_weights, read_config
+from granu_biggan.layout import list_sites
+
+if TYPE_CHECKING:
+    from granu.workshop import Workshop
+    from torch import Tensor
+
+    from granu_biggan import BigGANOptions
+    from granu_biggan.generator import BigGANGenerator
+
+USUAL_TRUNCATION = 0.4  # Dunn et al. 2020
+
+
+def sites_of_weights(options: BigGANOptions, workshop: Workshop) -> Sequence[Site]:
+    """The sites, coarse to fine."""
+    ask_for_weights(options)
+    return list_sites(read_config(workshop.locate(options.weights), options.depth))
+
+
+def make_generator(options: BigGANOptions, workshop: Workshop) -> BigGANGenerator:
+    """Build the network that the weights describe and fill it with exactly these weights."""
+    from granu_biggan.generator import BigGANGenerator
+    from granu_biggan.network import BigGAN
+    from granu_biggan.statistics import at_truncation
+
+    ask_for_weights(options)
+    path = workshop.weights(options.weights)
+    opened = open_weights(path, options.depth)
+    names = class_names(opened.config.classes, opened.classes)
+    if len(names) != opened.config.classes:
+        raise WeightsError(f"{path} names {len(names)} classes for a network of {opened.config.classes}")
+    labels = choose_classes(options.classes, names, f"biggan:classes={','.join(options.classes)}")
+    truncation = usual_truncation(opened.tables) if options.truncation is None else options.truncation
+    network = BigGAN(opened.config)
+    load_strictly(network, at_truncation(opened.tables, truncation), find_file(path))
+    fingerprint = f"{workshop.used_weights[options.weights]} truncation {truncation}"
+    return BigGANGenerator(
+        network.eval().requires_grad_(False).to(workshop.device), names, labels, truncation, fingerprint
+    )
+
+
+def ask_for_weights(options: BigGANOptions) -> None:
+    """WeightsError where none were named."""
+    if not options.weights:
+        raise WeightsError("biggan needs weights; name a folder or a file: `biggan:layer4,weights=biggan-deep-256`")
+
+
+def usual_truncation(tables: dict[str, Tensor]) -> float:
+    """0.4 where the weights hold norm statistics for it; else 1, for which their one set was taken."""
+    return USUAL_TRUNCATION if len(tables.get("norm.mean", ())) > 1 else 1.0

@@ -1,0 +1,40 @@
+"""What a person may call a class."""
+
+import pytest
+from granu import OptionError
+from granu_biggan.classes import choose_classes, class_names, imagenet_names
+
+
+def test_a_thousand_classes_are_imagenets() -> None:
+    names = class_names(1000)
+    assert len(set(names)) == 1000
+    assert names[292] == "tiger" and names[963] == "pizza" and names[0] == "tench"
+
+
+@pytest.mark.parametrize(
+    ("asked", "numbers"),
+    [
+        (("tiger", "pizza"), (292, 963)),
+        (("Tiger",), (292,)),
+        (("292", "tiger"), (292,)),  # named twice, drawn once
+        (("panthera tigris",), (292,)),  # any of its synonyms
+        (("crane (517)",), (517,)),  # two classes are called crane
+        ((), tuple(range(1000))),
+    ],
+)
+def test_names_and_numbers(asked: tuple[str, ...], numbers: tuple[int, ...]) -> None:
+    assert choose_classes(asked, imagenet_names(), "biggan") == numbers
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("crane", r"could be any of 134 \(crane \(134\)\), 517"), ("tigr", "tiger")],
+)
+def test_what_is_no_class_or_could_be_two_is_refused(asked: str, told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        choose_classes((asked,), imagenet_names(), "biggan")
+
+
+def test_other_networks_have_their_own_names_or_numbers() -> None:
+    assert class_names(3) == ("0", "1", "2")
+    assert choose_classes(("cat",), class_names(2, ("cat", "dog")), "biggan") == (0,)
