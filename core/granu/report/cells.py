@@ -1,0 +1,57 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+import math
+
+from granu.statistics import Median, Rate, Ratio
+
+NONE = "–"  # what is not known
+
+
+def number(value: float | None) -> str:
+    """Three digits that count: 0.0123, 1.23, 12.3, 1230."""
+    if value is None or math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    decimals = 2 - math.floor(math.log10(abs(value)))
+    return f"{round(value, decimals):.{min(max(decimals, 0), 8)}f}"
+
+
+def share(rate: Rate | None) -> str:
+    """In percent: `98 [95–99]`."""
+    if rate is None or rate.total == 0:
+        return NONE
+    return f"{percent(rate.value)} [{percent(rate.low)}–{percent(rate.high)}]"
+
+
+def size(median: Median | None) -> str:
+    """`1.32 [1.20–1.41]`; `> 5.00` and `5.00+` where nothing is known but that it lies beyond the largest size tried."""
+    if median is None:
+        return NONE
+    value = f"> {number(median.largest)}" if median.value is None else number(median.value)
+    if median.low is None:
+        return value
+    high = f"{number(median.largest)}+" if median.high is None else number(median.high)
+    return f"{value} [{number(median.low)}–{high}]"
+
+
+def ratio(ratio: Ratio) -> str:
+    """`0.87 [0.80–0.95]`."""
+    if ratio.value is None:
+        return NONE
+    return f"{number(ratio.value)} [{number(ratio.low)}–{number(ratio.high)}]"
+
+
+def probability(p: float) -> str:
+    """A p-value; more digits would promise too much."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def percent(part: float) -> str:
+    """A share in percent; 99.8 is not told as 100."""
+    whole = round(100 * part)
+    return f"{100 * part:.1f}" if whole in (0, 100) and 0.0005 <= part < 0.9995 else str(whole)

@@ -1,0 +1,73 @@
+"""Rows as plain data: flat records for JSON and CSV, with the numbers unrounded."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from granu.errors import RunFolderError
+from granu.report.rows import Row
+from granu.statistics import Median, Rate
+
+Value = str | int | float | None
+
+
+def records(rows: Sequence[Row]) -> list[dict[str, Value]]:
+    """A flat record per row. A median beyond all sizes tried is empty, and `..._beyond` says beyond which."""
+    return [_record(row) for row in rows]
+
+
+def write_csv(rows: Sequence[Row], file: Path) -> None:
+    """The records as a CSV file."""
+    lines = records(rows)
+    try:
+        with file.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(lines[0]))
+            writer.writeheader()
+            writer.writerows(lines)
+    except OSError as problem:
+        raise RunFolderError(f"cannot write {file}: {problem.strerror}; name another file") from None
+
+
+def _record(row: Row) -> dict[str, Value]:
+    return {
+        "classifier": row.classifier,
+        "perturbation": row.perturbation,
+        "unit": row.unit,
+        "budget": row.budget,
+        "counted": row.counted,
+        "clean_wrong": row.clean_wrong,
+        "unreadable": row.unreadable,
+        "failed": row.failed,
+        "failed_because": "; ".join(f"{reason} ({times})" for reason, times in row.reasons),
+        **_rate("found", row.found),
+        **_rate("confirmed", row.confirmed),
+        **_median("size", row.size),
+        **_median("confirmed_size", row.confirmed_size),
+        "l2": row.l2,
+        "linf": row.linf,
+        "ssim": row.ssim,
+        **_rate("control", row.control),
+        "forward": row.forward,
+        "backward": row.backward,
+    }
+
+
+def _rate(name: str, rate: Rate | None) -> dict[str, Value]:
+    known = rate is not None and rate.total > 0
+    return {
+        f"{name}_hits": rate.hits if rate else None,
+        name: rate.value if rate and known else None,
+        f"{name}_low": rate.low if rate and known else None,
+        f"{name}_high": rate.high if rate and known else None,
+    }
+
+
+def _median(name: str, median: Median | None) -> dict[str, Value]:
+    return {
+        name: median.value if median else None,
+        f"{name}_low": median.low if median else None,
+        f"{name}_high": median.high if median else None,
+        f"{name}_beyond": median.largest if median and median.value is None else None,
+    }
