@@ -20,6 +20,7 @@ class Offer:
 
     `target` names the option that the bare word after the colon fills ("" means that there is none).
     `make(options, workshop)` builds the thing and is the place for imports that cost more than a moment.
+    `check(options, workshop)` raises the GranuError that can be known before (a file is missing), without torch.
     """
 
     kind: ClassVar[str] = "thing"
@@ -28,6 +29,7 @@ class Offer:
     make: Callable[[Any, Workshop], Any]
     options: type = NoOptions
     target: str = ""
+    check: Callable[[Any, Workshop], None] | None = None
     licence: str = "Apache-2.0"
     cite: tuple[str, ...] = ()
 

@@ -119,7 +119,7 @@ def make_plan(catalog: Catalog, workshop: Workshop, request: Request) -> EvalPla
         raise OptionError("name a classifier with --classifier, for example --classifier zoo:mnist-cnn")
     judges = request.judges if request.judges is not None else (weights.judges if weights else ())
     taking_part = [parse_spec(text) for text in classifiers]
-    return EvalPlan(
+    plan = EvalPlan(
         request,
         planned,
         tuple(catalog.resolve("classifier", spec) for spec in dict.fromkeys(taking_part)),
@@ -127,6 +127,11 @@ def make_plan(catalog: Catalog, workshop: Workshop, request: Request) -> EvalPla
         tuple(catalog.resolve("classifier", s) for s in map(parse_spec, judges) if s not in taking_part),
         data,
     )
+    named = [*plan.classifiers, *plan.judges, *(p.resolved for p in planned), *([data] if data else [])]
+    for resolved in named:
+        if resolved.offer.check is not None:
+            resolved.offer.check(resolved.options, workshop)
+    return plan
 
 
 def generator_key(resolved: Resolved) -> str:

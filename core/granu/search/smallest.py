@@ -51,7 +51,8 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> Ledger:
         shrinking = torch.where(reached, epsilon.minimum(best) * (1 - gamma), (epsilon * (1 + gamma)).minimum(best))
         epsilon = torch.where(best.isinf(), growing, shrinking).minimum(limit)
         x = x - (_anneal(1.0, 0.01, t / steps) * epsilon)[:, None] * space.direction(gradient)
-        x = space.within(x * (epsilon / space.size(x).clamp_min(1e-30))[:, None], epsilon)
+        # up onto the sphere by scaling, down onto it by projecting, which keeps L1 changes sparse
+        x = space.within(x * (epsilon / space.size(x).clamp_min(1e-30)).clamp_min(1)[:, None], epsilon)
     polish(everything, everyone, ledger)
     return ledger
 

@@ -1,0 +1,213 @@
+"""The searches, held to what mathematics knows of a linear classifier."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from granu import Batch, Goal
+from granu.classify import ImageClassifier
+from granu.pictures import as_png
+from granu.search.options import SearchOptions
+from granu.search.searched import Searched
+from granu.search.smallest import smallest
+from granu.sites import SitePerturbation, StatisticsCache
+from granu.spaces import PixelSpace, Space
+from granu.streams import Streams
+from granu.testing import tiny
+from granu.testing.contracts import check_perturbation, check_searchable, check_space
+from granu.types import Classifier, Perturbed
+
+COUNT = 9
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    return tiny.tiny_batch(COUNT)
+
+
+def nearest_boundary(classifier: ImageClassifier, batch: Batch, dual: float) -> Tensor:
+    """Distance to the nearest class boundary of a linear classifier: gap over dual norm, (B,)."""
+    weight = classifier.network[1].weight
+    logits = classifier(batch.images)
+    gaps = logits.gather(1, batch.labels[:, None]) - logits
+    slopes = (weight[batch.labels][:, None] - weight[None]).norm(p=dual, dim=2)
+    distance = gaps / slopes
+    return distance.scatter(1, batch.labels[:, None], math.inf).amin(dim=1)
+
+
+def test_the_smallest_l2_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
+    classifier = tiny.tiny_linear_classifier()
+    found = smallest(PixelSpace(classifier, batch.images, "l2"), Goal(batch.labels), steps=100, limit=limits(9))
+    exact = nearest_boundary(classifier, batch, 2)
+    inside = found.size / exact
+    # rounding to 8 bits moves a size by a thousandth; the box can only make it larger
+    assert (inside > 0.995).all() and inside.median() < 1.002
+
+
+def test_the_smallest_linf_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
+    classifier = tiny.tiny_linear_classifier()
+    found = smallest(PixelSpace(classifier, batch.images, "linf"), Goal(batch.labels), steps=100, limit=limits(1))
+    inside = found.size / nearest_boundary(classifier, batch, 1)
+    assert (inside > 0.98).all() and inside.median() < 1.02
+
+
+def test_the_smallest_l1_change_of_a_linear_classifier_is_near_the_best_filling(batch: Batch) -> None:
+    classifier = tiny.tiny_linear_classifier()
+    found = smallest(PixelSpace(classifier, batch.images, "l1"), Goal(batch.labels), steps=200, limit=limits(64))
+    exact = torch.tensor([least_l1(classifier, batch.images[i], int(batch.labels[i])) for i in range(COUNT)])
+    ratio = found.size / exact
+    assert (ratio > 0.99).all() and ratio.median() < 1.1
+
+
+def least_l1(classifier: ImageClassifier, image: Tensor, label: int) -> float:
+    """Fill the steepest pixels up to their bounds until another class leads: exact for a linear classifier."""
+    weight, x = classifier.network[1].weight, image.flatten()
+    logits, best = classifier(image[None])[0], math.inf
+    for other in range(len(logits)):
+        if other == label:
+            continue
+        w = weight[other] - weight[label]
+        room = torch.where(w > 0, 1 - x, x)
+        need, spent = float(logits[label] - logits[other]), 0.0
+        for i in w.abs().argsort(descending=True).tolist():
+            used = min(float(room[i]), need / float(w[i].abs()))
+            spent, need = spent + used, need - used * float(w[i].abs())
+            if need <= 1e-9:
+                best = min(best, spent)
+                break
+    return best
+
+
+def limits(value: float) -> Tensor:
+    return torch.full((COUNT,), float(value))
+
+
+def searched(classifier: Classifier, norm: str, **options: object) -> Searched:
+    class Pixels:
+        unit = norm
+
+        def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
+            return PixelSpace(classifier, batch.images, norm)
+
+    return Searched(Pixels(), SearchOptions(**options))  # type: ignore[arg-type]
+
+
+def perturb(perturbation: Searched, classifier: Classifier, batch: Batch) -> Perturbed:
+    return perturbation.perturb(classifier, batch, Goal(batch.labels), Streams(0, batch.ids, "perturb"))
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+def test_pixels_are_a_space_in_order(batch: Batch, norm: str) -> None:
+    check_space(PixelSpace(tiny.tiny_bent_classifier(), batch.images, norm), COUNT)
+
+
+@pytest.mark.parametrize("search", ["smallest", "paper", "worst", "random"])
+def test_every_search_keeps_the_contract(batch: Batch, search: str) -> None:
+    budget = {"budget": 1.0} if search in ("worst", "random") else {}
+    check_perturbation(
+        searched(None, "l2", search=search, steps=20, **budget), tiny.tiny_bent_classifier(), batch  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("search", ["smallest", "paper"])
+def test_what_was_found_still_fools_when_rounded_to_8_bits(batch: Batch, search: str) -> None:
+    classifier = tiny.tiny_bent_classifier()
+    result = perturb(searched(classifier, "l2", search=search, steps=400), classifier, batch)
+    fooled = classifier(as_png(result.pictures)).argmax(dim=1) != batch.labels
+    assert fooled.all()
+    assert (result.size > 0).all() and (result.size <= result.tried + 1e-6).all()
+
+
+def test_smallest_finds_no_more_than_paper_needs(batch: Batch) -> None:
+    classifier = tiny.tiny_bent_classifier()
+    ours = perturb(searched(classifier, "l2", steps=100), classifier, batch)
+    theirs = perturb(searched(classifier, "l2", search="paper", margin=0.001), classifier, batch)
+    assert ours.size.median() < theirs.size.median()
+
+
+def test_random_changes_of_the_same_size_fool_far_less(batch: Batch) -> None:
+    classifier = tiny.tiny_bent_classifier()
+    result = perturb(searched(classifier, "l2"), classifier, batch)
+    assert result.control is not None
+    by_chance = classifier(as_png(result.control)).argmax(dim=1) != batch.labels
+    assert by_chance.sum() <= 2
+
+
+def test_worst_spends_the_budget_and_no_more(batch: Batch) -> None:
+    classifier = tiny.tiny_linear_classifier()
+    exact = nearest_boundary(classifier, batch, 2)
+    little, enough = 0.5 * float(exact.min()), 1.1 * float(exact.max())
+    held = perturb(searched(classifier, "l2", search="worst", budget=little), classifier, batch)
+    assert (classifier(as_png(held.pictures)).argmax(dim=1) == batch.labels).all()
+    assert (held.size <= little * 1.001).all() and (held.size > 0.5 * little).all()
+    broken = perturb(searched(classifier, "l2", search="worst", budget=enough), classifier, batch)
+    assert (classifier(as_png(broken.pictures)).argmax(dim=1) != batch.labels).float().mean() > 0.7
+
+
+def test_not_found_is_censored_at_the_largest_size_tried(batch: Batch) -> None:
+    classifier = tiny.tiny_bent_classifier()
+    result = perturb(searched(classifier, "l2", limit=0.01), classifier, batch)
+    assert (result.size == 0).all() and torch.allclose(result.tried, torch.full((COUNT,), 0.01), rtol=0.02)
+
+
+def test_a_masked_gradient_is_told_and_never_passed_off_as_robust(batch: Batch) -> None:
+    bent = tiny.tiny_bent_classifier()
+
+    class Masked(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return bent((x * 4).round() / 4)
+
+    masked = ImageClassifier(Masked(), tiny.CLASSES, channels=1)
+    result = perturb(searched(masked, "l2"), masked, batch)
+    assert all(note is not None and "gradient is zero" in note for note in result.notes)
+
+
+def test_passes_are_counted_and_finished_pictures_leave_the_batch(batch: Batch) -> None:
+    classifier = tiny.tiny_bent_classifier()
+    seen = 0
+
+    class Counting:
+        classes = classifier.classes
+        layers = classifier.layers
+
+        def __call__(self, images: Tensor) -> Tensor:
+            nonlocal seen
+            seen += len(images)
+            return classifier(images)
+
+    result = perturb(searched(classifier, "l2"), Counting(), batch)
+    assert seen == int(result.forward.sum())
+    assert result.backward.min() < result.backward.max() <= 100
+
+
+def test_a_site_is_searched_in_standard_deviations(batch: Batch, tmp_path: object) -> None:
+    from pathlib import Path
+
+    generator = tiny.TinyGenerator()
+    sites = generator.sites()[:3]
+    statistics = StatisticsCache(generator, sites, 200, Path(str(tmp_path)), "cpu")
+    for site in sites:
+        check_searchable(SitePerturbation(generator, [site], statistics), tiny.tiny_bent_classifier(), batch)
+    both = SitePerturbation(generator, sites[1:], statistics)
+    space = both.open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids))
+    check_space(space, COUNT)
+    change = space.draw(limits(1.0), Streams(0, batch.ids))
+    parts = change.split([16, 32], dim=1)
+    total = sum(part.square().sum(dim=1) for part in parts)
+    assert torch.allclose(total, space.size(change).square() * 48, rtol=1e-4)  # squares of the parts add up
+
+
+def test_the_image_site_is_the_pixel_space_itself(batch: Batch, tmp_path: object) -> None:
+    from pathlib import Path
+
+    generator = tiny.TinyGenerator()
+    image = generator.sites()[-1]
+    statistics = StatisticsCache(generator, [image], 200, Path(str(tmp_path)), "cpu")
+    space = SitePerturbation(generator, [image], statistics).open(
+        tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids)
+    )
+    assert isinstance(space, PixelSpace) and space.norm == "l2"
