@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parent / "weights"
 LICENCE = "CC BY-SA 3.0"
 SOURCE = "trained on MNIST (LeCun, Cortes, Burges) by python -m granu_zoo.train"
 
+ARCHITECTURES = ("mnist-cnn", "mnist-resnet", "mnist-mixer", "mnist-large-kernel")
 CLASSIFIERS = {
     "mnist-cnn": "standard training",
     "mnist-cnn-l2": "its twin, trained against pixel L2 at 2.0",
@@ -42,6 +43,13 @@ class ZooOptions:
     model: str = option("mnist-cnn", "shipped weights by name, or a safetensors file of one of these architectures")
 
 
+def check(options: ZooOptions, workshop: Workshop) -> None:
+    """Whether the file is there and says that it holds one of the zoo's architectures."""
+    from granu.checkpoints import read_header
+
+    read_header(workshop.locate(options.model), ARCHITECTURES)
+
+
 def make(options: ZooOptions, workshop: Workshop) -> Any:
     from granu_zoo.loading import make_classifier
 
@@ -57,6 +65,7 @@ def granu_classifiers() -> Sequence[ClassifierOffer]:
             options=ZooOptions,
             target="model",
             make=make,
+            check=check,
             models=tuple(CLASSIFIERS),
             licence=LICENCE,
         )

@@ -9,7 +9,8 @@ from granu import WeightsError
 from granu.checkpoints import load_strictly, read_header, read_tensors
 from granu.classify import ImageClassifier
 
-from granu_zoo.networks import ARCHITECTURES
+from granu_zoo import ARCHITECTURES
+from granu_zoo.networks import NETWORKS
 
 if TYPE_CHECKING:
     from granu.workshop import Workshop
@@ -24,9 +25,9 @@ def load_classifier(file: Path, name: str) -> ImageClassifier:
     """Build the network that the header describes and fill it with exactly these weights."""
     import torch
 
-    header = read_header(file, tuple(ARCHITECTURES))
+    header = read_header(file, ARCHITECTURES)
     try:
-        network = ARCHITECTURES[header.architecture](**header.config)
+        network = NETWORKS[header.architecture](**header.config)
     except TypeError as problem:
         raise WeightsError(f"the header of {file} describes no {header.architecture}: {problem}") from None
     load_strictly(network, read_tensors(file), file)

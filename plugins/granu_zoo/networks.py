@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ARCHITECTURES", "Cnn", "LargeKernel", "Mixer", "ResNet"]
+__all__ = ["NETWORKS", "Cnn", "LargeKernel", "Mixer", "ResNet"]
 
 
 class Cnn(nn.Module):
@@ -122,7 +122,7 @@ class LargeKernel(nn.Module):
         return self.head(self.body(pictures).flatten(1))
 
 
-ARCHITECTURES: Mapping[str, type[nn.Module]] = {
+NETWORKS: Mapping[str, type[nn.Module]] = {
     "mnist-cnn": Cnn,
     "mnist-resnet": ResNet,
     "mnist-mixer": Mixer,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from granu_zoo.networks import ARCHITECTURES
+from granu_zoo.networks import NETWORKS
 from granu_zoo.train.data import read_mnist
 from granu_zoo.train.pgd import pgd, robust_accuracy
 from granu_zoo.train.store import store
@@ -74,7 +74,7 @@ def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) 
         with log.open("a") as file:
             file.write(line + "\n")
 
-    classifier = ARCHITECTURES[recipe.architecture](**recipe.config)
+    classifier = NETWORKS[recipe.architecture](**recipe.config)
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train, test = read_mnist(data, "train"), read_mnist(data, "test")
     fit(classifier, recipe, *train, tell)

@@ -9,7 +9,7 @@ import torch
 from granu import WeightsError
 from granu.checkpoints import read_header
 from granu_zoo.loading import load_classifier
-from granu_zoo.networks import ARCHITECTURES
+from granu_zoo.networks import NETWORKS
 from granu_zoo.train.classifiers import RECIPES, jitter
 from granu_zoo.train.discriminator import Discriminator, group_deviation
 from granu_zoo.train.pgd import pgd, robust_accuracy
@@ -41,9 +41,9 @@ class Linear(nn.Module):
         return pictures.flatten(1) @ self.weight.T
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 def test_stored_weights_open_as_a_classifier(architecture: str, tmp_path: Path) -> None:
-    network = ARCHITECTURES[architecture]().eval()
+    network = NETWORKS[architecture]().eval()
     path = tmp_path / "weights.safetensors"
     store(network, path, architecture, {}, "a recipe", 3, {"clean accuracy": 0.5})
     pictures = torch.rand(4, 1, 32, 32)
@@ -55,7 +55,7 @@ def test_stored_weights_open_as_a_classifier(architecture: str, tmp_path: Path) 
 
 def test_digits_of_28_pixels_are_padded(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    store(ARCHITECTURES["mnist-cnn"](), path, "mnist-cnn", {}, "", 0, {})
+    store(NETWORKS["mnist-cnn"](), path, "mnist-cnn", {}, "", 0, {})
     classifier = load_classifier(path, "tiny")
     small = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(classifier(small), classifier(nn.functional.pad(small, (2, 2, 2, 2))))
@@ -63,13 +63,13 @@ def test_digits_of_28_pixels_are_padded(tmp_path: Path) -> None:
 
 def test_a_header_with_strange_arguments_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    store(ARCHITECTURES["mnist-cnn"](), path, "mnist-cnn", {"colour": 3}, "", 0, {})
+    store(NETWORKS["mnist-cnn"](), path, "mnist-cnn", {"colour": 3}, "", 0, {})
     with pytest.raises(WeightsError, match="describes no mnist-cnn"):
         load_classifier(path, "tiny")
 
 
 def test_every_recipe_names_a_known_architecture() -> None:
-    assert {recipe.architecture for recipe in RECIPES.values()} == set(ARCHITECTURES)
+    assert {recipe.architecture for recipe in RECIPES.values()} == set(NETWORKS)
 
 
 @pytest.mark.parametrize(("norm", "order"), [("l2", 2.0), ("linf", float("inf"))])
