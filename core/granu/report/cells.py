@@ -29,7 +29,7 @@ def share(rate: Rate | None) -> str:
 
 
 def size(median: Median | None) -> str:
-    """`1.32 [1.20–1.41]`; `> 5.00` and `5.00+` where nothing is known but that it lies beyond the largest size tried."""
+    """`1.32 [1.20–1.41]`; `> 5.00` and `5.00+` where it is only known to lie beyond all sizes tried."""
     if median is None:
         return NONE
     value = f"> {number(median.largest)}" if median.value is None else number(median.value)

@@ -16,68 +16,67 @@ FEW = 20  # pictures
 
 @dataclass(frozen=True)
 class Flag:
-    """One sign, and the cell of the matrix where it shows; no perturbation means all of them."""
+    """One sign, at one classifier, and the perturbations where it shows, each with its numbers."""
 
     classifier: str
-    perturbation: str
     sign: str
+    where: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        return f"{' on '.join(filter(None, [self.perturbation, self.classifier]))}: {self.sign}"
+        told = dict.fromkeys(numbers for _, numbers in self.where)
+        if len(self.where) > 1 and len(told) == 1:
+            return f"{self.classifier}: {self.sign} ({next(iter(told))} at {len(self.where)} changes)"
+        return f"{self.classifier}: {self.sign}: " + ", ".join(f"{at} ({numbers})" for at, numbers in self.where)
 
 
 def check(rows: Sequence[Row]) -> list[Flag]:
-    """All signs; one that shows at every perturbation of a classifier is told once."""
+    """All signs, classifier by classifier."""
     flags = []
     for classifier in dict.fromkeys(row.classifier for row in rows):
         own = [row for row in rows if row.classifier == classifier]
-        for look in LOOKS:
-            signs = {row.perturbation: sign for row in own if (sign := look(row))}
-            if len(own) > 1 and len(signs) == len(own) and len(set(signs.values())) == 1:
-                signs = {"": next(iter(signs.values()))}
-            flags += [Flag(classifier, perturbation, sign) for perturbation, sign in signs.items()]
+        for sign, look in SIGNS:
+            where = tuple((row.perturbation, numbers) for row in own if (numbers := look(row)))
+            flags += [Flag(classifier, sign, where)] if where else []
     return flags
 
 
 def _clean(row: Row) -> str | None:
     looked_at = row.counted + row.clean_wrong
-    if not looked_at or row.counted / looked_at >= CLEAN_SHARE:
-        return None
-    return f"{row.clean_wrong} of {looked_at} clean pictures are named wrong; do the two fit together?"
+    weak = looked_at and row.counted / looked_at < CLEAN_SHARE
+    return f"{row.clean_wrong} of {looked_at}" if weak else None
 
 
 def _few(row: Row) -> str | None:
-    if row.counted >= FEW:
-        return None
-    noun = "picture counts" if row.counted == 1 else "pictures count"
-    return f"only {row.counted} {noun}; raise --count before drawing conclusions"
+    return str(row.counted) if row.counted < FEW else None
 
 
 def _failed(row: Row) -> str | None:
     if not row.counted or row.failed / row.counted <= FAILED_SHARE:
         return None
-    return f"{row.failed} of {row.counted} searches could not look: {row.reasons[0][0]}"
+    return f"{row.failed} of {row.counted}, most often: {row.reasons[0][0]}"
 
 
 def _nothing(row: Row) -> str | None:
-    if row.found.hits or not row.counted or row.failed == row.counted:
-        return None
-    return "nothing was found; a search that finds nothing may be a weak search and not a strong classifier"
+    return f"0 of {row.counted}" if row.counted > row.failed and not row.found.hits else None
 
 
 def _control(row: Row) -> str | None:
     if row.control is None or row.control.value < CONTROL_SHARE:
         return None
-    return f"random changes of the same size fool in {row.control.value:.0%} of cases; the search adds little"
+    return f"{row.control.hits} of {row.control.total}"
 
 
 def _confirmed(row: Row) -> str | None:
     if row.confirmed is None or not row.found.hits or row.confirmed.hits / row.found.hits >= CONFIRMED_SHARE:
         return None
-    return (
-        f"the judges still see the label in only {row.confirmed.hits} of {row.found.hits} found pictures; "
-        "most may show another class by now"
-    )
+    return f"{row.confirmed.hits} of {row.found.hits}"
 
 
-LOOKS: tuple[Callable[[Row], str | None], ...] = (_clean, _few, _failed, _nothing, _control, _confirmed)
+SIGNS: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
+    ("many clean pictures are named wrong; do classifier and pictures fit together?", _clean),
+    ("few pictures count, so raise --count before concluding", _few),
+    ("searches could not look", _failed),
+    ("nothing was found, which may be a weak search and no strong classifier", _nothing),
+    ("random changes of the same size fool as well, so the search adds little", _control),
+    ("the judges still see the label in fewer than half of what was found", _confirmed),
+)
