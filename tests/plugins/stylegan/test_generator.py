@@ -8,6 +8,7 @@ from granu import WeightsError
 from granu.catalog import Catalog
 from granu.checkpoints import Header, save
 from granu.streams import Streams
+from granu.testing.contracts import check_generator, check_leaflet
 from granu.workshop import Workshop
 from granu_stylegan import StyleGANOptions
 from granu_stylegan.generator import StyleGANGenerator
@@ -46,6 +47,14 @@ def generator() -> StyleGANGenerator:
 
 def streams(count: int = 4) -> Streams:
     return Streams(0, [str(i) for i in range(count)])
+
+
+def test_the_generator_keeps_the_contract(generator: StyleGANGenerator) -> None:
+    check_generator(generator)
+
+
+def test_the_leaflet_waits_with_torch() -> None:
+    check_leaflet("granu_stylegan")
 
 
 def test_sites_run_from_coarse_to_fine() -> None:
