@@ -38,14 +38,15 @@ def filtered_leaky_relu(
     padding: tuple[int, int],
     slope: float,
     gain: float,
-    clamp: float,
+    clamp: float | None,
 ) -> Tensor:
     """Leaky ReLU between an upsampling and a downsampling, so that its sharp corners cannot alias.
 
     x (B, C, h, w); `padding` (before, after) counts samples of the finer grid on each axis, negative to crop.
     """
     x = upsample(x, up_filter, up, padding)
-    x = (F.leaky_relu(x, slope) * gain).clamp(-clamp, clamp)
+    x = F.leaky_relu(x, slope) * gain
+    x = x if clamp is None else x.clamp(-clamp, clamp)
     return downsample(x, down_filter, down)
 
 

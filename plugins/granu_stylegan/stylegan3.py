@@ -9,11 +9,8 @@ the last canvas a picture. Whoever wants to start in the middle, starts in the m
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -22,93 +19,9 @@ from torch import Tensor, nn
 
 from granu_stylegan.filtered import filtered_leaky_relu, lowpass_filter
 from granu_stylegan.stylegan2 import EPSILON, Dense, Mapping
+from granu_stylegan.stylegan3_config import LayerPlan, StyleGAN3Config, layer_plans
 
-MAPPING_ARGUMENTS = {"num_layers": "mapping_layers"}
-# these steer training and speed, never what a finished network computes
-TRAINING_ARGUMENTS = ("magnitude_ema_beta", "w_avg_beta", "num_fp16_res", "class_name")
-
-
-@dataclass(frozen=True)
-class StyleGAN3Config:
-    """What fixes the shapes of a StyleGAN3; frequencies in cycles per picture, names as in NVIDIA's files."""
-
-    img_resolution: int
-    z_dim: int = 512
-    c_dim: int = 0
-    w_dim: int = 512
-    img_channels: int = 3
-    mapping_layers: int = 2
-    channel_base: int = 32768
-    channel_max: int = 512
-    num_layers: int = 14
-    num_critical: int = 2
-    first_cutoff: float = 2.0
-    first_stopband: float = 2**2.1
-    last_stopband_rel: float = 2**0.3
-    margin_size: int = 10
-    output_scale: float = 0.25
-    conv_kernel: int = 3
-    filter_size: int = 6
-    lrelu_upsampling: int = 2
-    use_radial_filters: bool = False
-    conv_clamp: float = 256.0
-
-    @classmethod
-    def from_arguments(cls, arguments: MappingType[str, object]) -> StyleGAN3Config:
-        """From the constructor arguments recorded in NVIDIA's files; ValueError names one that is unknown."""
-        given = dict(arguments)
-        mapping = given.pop("mapping_kwargs", None) or {}
-        if not isinstance(mapping, MappingType):
-            raise ValueError(f"mapping_kwargs={mapping!r} should hold named arguments")
-        given |= {MAPPING_ARGUMENTS.get(str(name), str(name)): value for name, value in mapping.items()}
-        for name in TRAINING_ARGUMENTS:
-            given.pop(name, None)
-        if unknown := given.keys() - {field.name for field in dataclasses.fields(cls)}:
-            raise ValueError(f"StyleGAN3 has no argument {', '.join(sorted(unknown))}")
-        return cls(**given)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """What one synthesis layer hands on: a canvas of size² samples whose frequencies end at `cutoff`."""
-
-    channels: int
-    size: int
-    rate: int
-    cutoff: float
-    half_width: float
-    critical: bool
-    to_rgb: bool
-
-
-def layer_plans(config: StyleGAN3Config) -> list[LayerPlan]:
-    """The canvases along the network, coarse to fine, the last one to RGB (section 3.2 and appendix C.1).
-
-    Frequencies grow in equal ratios until `num_critical` layers before the end; the canvas is wider than the
-    picture by a margin on each side, until the critically sampled layers crop it away.
-    """
-    N, last_cutoff = config.num_layers, config.img_resolution / 2
-    last_stopband = last_cutoff * config.last_stopband_rel
-    plans = []
-    for i in range(N + 1):
-        t = min(i / (N - config.num_critical), 1.0)
-        cutoff = config.first_cutoff * (last_cutoff / config.first_cutoff) ** t
-        stopband = config.first_stopband * (last_stopband / config.first_stopband) ** t
-        rate = 2 ** math.ceil(math.log2(min(2 * stopband, config.img_resolution)))
-        to_rgb = i == N
-        channels = round(min(config.channel_base / 2 / cutoff, config.channel_max))
-        plans.append(
-            LayerPlan(
-                channels=config.img_channels if to_rgb else channels,
-                size=config.img_resolution if i >= N - 1 else rate + 2 * config.margin_size,
-                rate=rate,
-                cutoff=cutoff,
-                half_width=max(stopband, rate / 2) - cutoff,
-                critical=i >= N - config.num_critical,
-                to_rgb=to_rgb,
-            )
-        )
-    return plans
+__all__ = ["StyleGAN3"]
 
 
 class StyleGAN3(nn.Module):

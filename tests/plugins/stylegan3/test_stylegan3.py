@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from granu_stylegan.arguments import stylegan3_config
 from granu_stylegan.filtered import downsample, lowpass_filter, upsample
-from granu_stylegan.stylegan3 import StyleGAN3, StyleGAN3Config
+from granu_stylegan.stylegan3 import StyleGAN3
+from granu_stylegan.stylegan3_config import StyleGAN3Config
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -27,7 +29,7 @@ class Golden:
         self.state = {n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}
 
     def network(self) -> StyleGAN3:
-        network = StyleGAN3(StyleGAN3Config.from_arguments(self.config)).requires_grad_(False)
+        network = StyleGAN3(StyleGAN3Config(**stylegan3_config(self.config))).requires_grad_(False)
         network.load_state_dict(self.state, strict=True)
         return network
 
@@ -58,7 +60,7 @@ def test_every_layer_and_the_picture_agree_with_the_original(golden: Golden) -> 
 
 
 def test_filters_designed_here_are_those_in_the_file(golden: Golden) -> None:
-    designed = StyleGAN3(StyleGAN3Config.from_arguments(golden.config)).state_dict()
+    designed = StyleGAN3(StyleGAN3Config(**stylegan3_config(golden.config))).state_dict()
     filters = [name for name in golden.state if name.endswith("_filter")]
     assert filters
     for name in filters:
@@ -95,4 +97,4 @@ def test_resampling_keeps_a_slow_wave() -> None:
 
 def test_an_unknown_argument_is_named() -> None:
     with pytest.raises(ValueError, match="no argument blur"):
-        StyleGAN3Config.from_arguments({"img_resolution": 64, "blur": 2})
+        stylegan3_config({"img_resolution": 64, "blur": 2})

@@ -1,0 +1,88 @@
+"""What fixes the shapes of a StyleGAN3, and the canvases that follow from it. No torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StyleGAN3Config:
+    """Frequencies in cycles per picture; names as in NVIDIA's files.
+
+    img_resolution, img_channels             R pixels a side
+    z_dim, c_dim, w_dim                      sizes of latent, label (0: unconditional) and intermediate latent
+    mapping_layers                           fully connected layers between z and w
+    channel_base, channel_max                a layer has channel_base / 2 / cutoff channels, at most channel_max
+    num_layers, num_critical                 layers before the one to RGB; how many of them are critically sampled
+    first_cutoff, first_stopband             of the first layer
+    last_stopband_rel                        the last layer's stopband in units of its cutoff
+    margin_size                              samples beyond the picture's border, on each side
+    conv_kernel, use_radial_filters          3 and no for T (translation), 1 and yes for R (rotation too)
+    filter_size, lrelu_upsampling            taps per factor of resampling; how much finer the non-linearity computes
+    output_scale, conv_clamp                 factor to the picture; activations are clamped to ±conv_clamp
+    """
+
+    img_resolution: int
+    z_dim: int = 512
+    c_dim: int = 0
+    w_dim: int = 512
+    img_channels: int = 3
+    mapping_layers: int = 2
+    channel_base: int = 32768
+    channel_max: int = 512
+    num_layers: int = 14
+    num_critical: int = 2
+    first_cutoff: float = 2.0
+    first_stopband: float = 2**2.1
+    last_stopband_rel: float = 2**0.3
+    margin_size: int = 10
+    output_scale: float = 0.25
+    conv_kernel: int = 3
+    filter_size: int = 6
+    lrelu_upsampling: int = 2
+    use_radial_filters: bool = False
+    conv_clamp: float | None = 256.0
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What one synthesis layer hands on: a canvas of size² samples whose frequencies end at `cutoff`."""
+
+    channels: int
+    size: int
+    rate: int
+    cutoff: float
+    half_width: float
+    critical: bool
+    to_rgb: bool
+
+
+def layer_plans(config: StyleGAN3Config) -> list[LayerPlan]:
+    """The canvases along the network, coarse to fine, the last one to RGB (section 3.2 and appendix C.1).
+
+    Frequencies grow in equal ratios until `num_critical` layers before the end; the canvas is wider than the
+    picture by a margin on each side, until the critically sampled layers crop it away.
+    """
+    N, last_cutoff = config.num_layers, config.img_resolution / 2
+    last_stopband = last_cutoff * config.last_stopband_rel
+    plans = []
+    for i in range(N + 1):
+        t = min(i / (N - config.num_critical), 1.0)
+        cutoff = config.first_cutoff * (last_cutoff / config.first_cutoff) ** t
+        stopband = config.first_stopband * (last_stopband / config.first_stopband) ** t
+        rate = 2 ** math.ceil(math.log2(min(2 * stopband, config.img_resolution)))
+        to_rgb = i == N
+        channels = round(min(config.channel_base / 2 / cutoff, config.channel_max))
+        plans.append(
+            LayerPlan(
+                channels=config.img_channels if to_rgb else channels,
+                size=config.img_resolution if i >= N - 1 else rate + 2 * config.margin_size,
+                rate=rate,
+                cutoff=cutoff,
+                half_width=max(stopband, rate / 2) - cutoff,
+                critical=i >= N - config.num_critical,
+                to_rgb=to_rgb,
+            )
+        )
+    return plans
