@@ -12,24 +12,57 @@ from granu.runs import read_run
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder; the run may still be going on.")],
+    html: Annotated[Path | None, typer.Option("--html", help="Write the whole report as one offline page.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw the granularity profile: .svg, .png or .pdf.")
+    ] = None,
+    survival: Annotated[
+        Path | None, typer.Option("--survival", help="Draw robust accuracy against size: .svg, .png or .pdf.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Draw the kept pictures, coarse to fine: .png, .svg or .pdf.")
+    ] = None,
+    classifier: Annotated[
+        str | None, typer.Option("--classifier", "-c", help="Whose pictures the sheet shows; the first unless named.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows, unrounded, as CSV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what a run found, coarse to fine; it may still be going on."""
+    """Show what a run found, coarse to fine, with 95 % intervals."""
     from granu.report.export import records, write_csv
     from granu.report.health import check
     from granu.report.rows import rows
     from granu.report.table import table
 
-    found = rows(read_run(run))
-    flags = check(found)
+    read = read_run(run)
+    found, written = rows(read), [file for file in (html, figure, survival, sheet, csv) if file is not None]
     if csv is not None:
         write_csv(found, csv)
+    if figure is not None or survival is not None or sheet is not None:
+        from granu.report import look
+        from granu.report.profile import profile
+        from granu.report.sheet import sheet as draw_sheet
+        from granu.report.survival import survival_curves
+
+        if figure is not None:
+            look.save(profile(read), figure)
+        if survival is not None:
+            look.save(survival_curves(read), survival)
+        if sheet is not None:
+            look.save(draw_sheet(read, classifier), sheet)
+    if html is not None:
+        from granu.report.page import write_page
+
+        write_page(read, html)
+    flags = check(found)
     if as_json:
-        show.as_json({"run": str(run), "rows": records(found), "health": [vars(flag) for flag in flags]})
+        health = [{"classifier": f.classifier, "sign": f.sign, "where": dict(f.where)} for f in flags]
+        show.as_json({"run": str(run), "rows": records(found), "health": health})
         return
     made = table(found)
     show.table(made.columns, made.lines)
     for flag in flags:
         show.say(f"note: {flag}")
+    for file in written:
+        show.say(f"written: {file}")
