@@ -48,14 +48,14 @@ RECIPES: Mapping[str, Recipe] = {
         "mnist-large-kernel",
         "trained against pixel L2 at 1.5",
         seed=12,
-        epochs=6,
+        epochs=5,
         norm="l2",
         budget=1.5,
-        steps=4,
+        steps=3,
     ),
-    "mnist-judge-mixer": Recipe("mnist-mixer", "standard training", seed=13, epochs=10),
+    "mnist-judge-mixer": Recipe("mnist-mixer", "standard training", seed=13, epochs=8),
     "mnist-cnn-linf": Recipe(
-        "mnist-cnn", "trained against L-infinity at 0.3", seed=2, epochs=8, norm="linf", budget=0.3, steps=5
+        "mnist-cnn", "trained against L-infinity at 0.3", seed=2, epochs=7, norm="linf", budget=0.3, steps=5
     ),
 }
 
