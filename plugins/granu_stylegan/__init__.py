@@ -1,4 +1,4 @@
-"""The leaflet of granu_stylegan: StyleGAN2 as a generator whose inside can be edited at every layer."""
+"""The leaflet of granu_stylegan: StyleGAN2 and StyleGAN3 as generators whose inside can be edited at every layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 class StyleGANOptions:
     """What a person may say after `stylegan:`."""
 
-    weights: str = option("stylegan-mnist", "shipped weights by name, or a safetensors file with a granu header")
+    weights: str = option(
+        "stylegan-mnist",
+        "shipped weights by name, a .pkl of NVIDIA's StyleGAN2-ADA or StyleGAN3, a state dict of a StyleGAN2, "
+        "or what `granu convert` wrote",
+    )
     truncation: float = option(1.0, "pull w towards its mean, towards typical pictures", low=0, high=1)
 
 
@@ -37,11 +41,15 @@ def granu_generators() -> Sequence[GeneratorOffer]:
     return [
         GeneratorOffer(
             name="stylegan",
-            summary="class-conditional StyleGAN2: latents, styles, noise maps and layers",
+            summary="StyleGAN2 and StyleGAN3, with classes or without: latents, styles, noise maps and layers",
             options=StyleGANOptions,
             make=make,
             sites=sites,
             weights=lambda options: options.weights,
-            cite=("Karras et al. 2020, arXiv:1912.04958", "Karras et al. 2020, arXiv:2006.06676"),
+            cite=(
+                "Karras et al. 2020, arXiv:1912.04958",
+                "Karras et al. 2020, arXiv:2006.06676",
+                "Karras et al. 2021, arXiv:2106.12423",
+            ),
         )
     ]

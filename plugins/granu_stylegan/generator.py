@@ -1,4 +1,4 @@
-"""A trained StyleGAN2 as granu sees it: it draws, and computes anew only what lies behind an edited site."""
+"""A trained StyleGAN as granu sees it: it draws, and computes anew only what lies behind an edited site."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from granu_stylegan.steps import Step, StepTail, open_tail
 from granu_stylegan.stylegan2 import StyleGAN2
+from granu_stylegan.stylegan3 import StyleGAN3
 
 __all__ = ["StyleGANGenerator", "StyleGANLatent"]
 
@@ -24,7 +25,7 @@ class StyleGANLatent:
 
     labels: Tensor  # (B,), -1 where the network is unconditional
     z: Tensor  # (B, z_dim)
-    noises: tuple[Tensor, ...]  # for each layer (B, 1, h, w)
+    noises: tuple[Tensor, ...]  # for each layer of a StyleGAN2 (B, 1, h, w)
 
     def select(self, index: Tensor) -> StyleGANLatent:
         noises = tuple(noise[index] for noise in self.noises)
@@ -35,7 +36,7 @@ class StyleGANLatent:
 class StyleGANGenerator:
     """Keeps the protocol granu.types.Generator; `truncation` in [0, 1], where 1 draws the full variety."""
 
-    network: StyleGAN2
+    network: StyleGAN2 | StyleGAN3
     layout: Sequence[Site]
     classes: Sequence[str]
     truncation: float
@@ -52,8 +53,8 @@ class StyleGANGenerator:
         """Pictures get noise maps of their own; the stored ones are alike for all and could not count as a site."""
         if labels is None:
             labels = torch.full([len(noise)], -1, device=noise.device)
-        sizes = [self.network.noise(i).shape for i in range(len(self.network.layers))]
-        noises = tuple(noise.scope(f"noise{i}").normal(1, *size) for i, size in enumerate(sizes))
+        maps = [site for site in self.layout if site.name.startswith("noise")]
+        noises = tuple(noise.scope(site.name).normal(*site.shape) for site in maps)
         return StyleGANLatent(labels, noise.scope("z").normal(self.network.z_dim), noises)
 
     def tail(self, latent: StyleGANLatent, sites: Sequence[str]) -> StepTail:
@@ -64,10 +65,12 @@ class StyleGANGenerator:
 
     @cached_property
     def steps(self) -> Sequence[Step]:
-        return list(steps_of(self.network, self.truncation))
+        if isinstance(self.network, StyleGAN3):
+            return list(stylegan3_steps(self.network, self.truncation))
+        return list(stylegan2_steps(self.network, self.truncation))
 
 
-def steps_of(network: StyleGAN2, truncation: float) -> Iterator[Step]:
+def stylegan2_steps(network: StyleGAN2, truncation: float) -> Iterator[Step]:
     """The whole computation: from z and a one-hot label over w, styles, layers and rgb to a picture about [0, 1]."""
     given = ("z", "label") if network.c_dim else ("z",)
     yield Step("w", given, partial(network.mapping, truncation=truncation))
@@ -86,3 +89,15 @@ def steps_of(network: StyleGAN2, truncation: float) -> Iterator[Step]:
 
 def first_layer(network: StyleGAN2, style: Tensor, noise: Tensor) -> Tensor:
     return network.layer(0, network.start(len(style)), style, noise)
+
+
+def stylegan3_steps(network: StyleGAN3, truncation: float) -> Iterator[Step]:
+    """The same for a StyleGAN3, which has no noise maps and whose waves move with w."""
+    yield Step("w", ("z", "label") if network.c_dim else ("z",), partial(network.mapping, truncation=truncation))
+    yield Step("input", ("w",), network.start)
+    before = "input"
+    for i in range(len(network.layers)):
+        yield Step(f"style{i}", ("w",), partial(network.affine, i))
+        yield Step(f"layer{i}", (before, f"style{i}"), partial(network.layer, i))
+        before = f"layer{i}"
+    yield Step("image", (before,), lambda canvas: (network.finish(canvas) + 1) / 2)

@@ -1,4 +1,4 @@
-"""What a StyleGAN2 of given arguments looks like from outside: its sites, coarse to fine. No torch needed."""
+"""What a StyleGAN of given arguments looks like from outside: its sites, coarse to fine. No torch needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 from granu import Site
 
-__all__ = ["list_sites"]
+from granu_stylegan.stylegan3_config import LayerPlan, StyleGAN3Config, layer_plans
+
+__all__ = ["list_sites", "list_stylegan3_sites"]
 
 
 def list_sites(config: Mapping[str, Any]) -> Sequence[Site]:
@@ -27,3 +29,30 @@ def list_sites(config: Mapping[str, Any]) -> Sequence[Site]:
         *(Site(f"layer{i}", (n, s, s), f"the output of layer {i}") for i, (_, n, s) in enumerate(convs)),
         Site("image", picture, "the picture's pixels", scale="pixel"),
     ]
+
+
+def list_stylegan3_sites(config: StyleGAN3Config) -> Sequence[Site]:
+    """The sites of a StyleGAN3. Most layers compute on a canvas wider than the picture by a margin on each side."""
+    *inner, last = layer_plans(config)
+    inputs = [inner[0], *inner]  # what each layer receives, the last one, to RGB, included
+    return [
+        Site("z", (config.z_dim,), "the latent"),
+        Site("w", (config.w_dim,), "the intermediate latent, after truncation"),
+        Site("input", (inner[0].channels, inner[0].size, inner[0].size), "the waves that synthesis sets out from"),
+        *(Site(f"style{i}", (plan.channels,), f"what modulates layer {i}") for i, plan in enumerate(inputs)),
+        *(
+            Site(
+                f"layer{i}",
+                (plan.channels, plan.size, plan.size),
+                f"the output of layer {i}, {_margin(plan)}",
+            )
+            for i, plan in enumerate(inner)
+        ),
+        Site("image", (config.img_channels, last.size, last.size), "the picture's pixels", scale="pixel"),
+    ]
+
+
+def _margin(plan: LayerPlan) -> str:
+    """How a canvas relates to the picture, which is `rate` samples wide there."""
+    wider = (plan.size - plan.rate) // 2
+    return f"{wider} samples wider than the picture on each side" if wider else "as wide as the picture"

@@ -1,4 +1,4 @@
-"""From a weights file to a generator, and from its header alone to the sites."""
+"""From a weights file to a generator, and from what the file says of itself to the sites."""
 
 from __future__ import annotations
 
@@ -7,57 +7,73 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu import Site, WeightsError
-from granu.checkpoints import Header, load_strictly, read_header, read_tensors
+from granu.checkpoints import load_strictly
 
-from granu_stylegan.layout import list_sites
+from granu_stylegan.formats import STYLEGAN3, Opened, open_weights
+from granu_stylegan.layout import list_sites, list_stylegan3_sites
+from granu_stylegan.stylegan3_config import StyleGAN3Config
 
 if TYPE_CHECKING:
     from granu.workshop import Workshop
 
     from granu_stylegan import StyleGANOptions
     from granu_stylegan.generator import StyleGANGenerator
-
-ARCHITECTURE = "stylegan2"
+    from granu_stylegan.stylegan2 import StyleGAN2
+    from granu_stylegan.stylegan3 import StyleGAN3
 
 
 def make_generator(options: StyleGANOptions, workshop: Workshop) -> StyleGANGenerator:
-    """Build the network that the header of the weights describes and fill it with exactly these weights."""
+    """Build the network that the weights describe and fill it with exactly these weights."""
     import torch
 
     from granu_stylegan.generator import StyleGANGenerator
-    from granu_stylegan.stylegan2 import StyleGAN2
 
     file = workshop.weights(options.weights)
-    header = read_stylegan_header(file)
-    try:
-        network = StyleGAN2(**header.config)
-    except (TypeError, ValueError) as problem:
-        raise WeightsError(f"the header of {file} describes no StyleGAN2: {problem}") from None
-    load_strictly(network, read_tensors(file), file)
+    opened = open_weights(file)
+    network = build_network(opened, file)
+    load_strictly(network, opened.state(), file)
     # channels last: a third faster on a CPU, and what GPUs want
     network = network.to(workshop.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return StyleGANGenerator(
         network,
-        list_sites(header.config),
-        header.classes,
+        sites_of(opened, file),
+        opened.classes,
         options.truncation,
         f"{workshop.used_weights[options.weights]} truncation {options.truncation}",
     )
 
 
 def sites_of_weights(options: StyleGANOptions, workshop: Workshop) -> Sequence[Site]:
-    """The sites, coarse to fine, told by the header of the weights without torch."""
+    """The sites, coarse to fine; of a safetensors file with a granu header and of a .pkl without torch."""
     file = workshop.locate(options.weights)
+    return sites_of(open_weights(file), file)
+
+
+def sites_of(opened: Opened, file: Path) -> Sequence[Site]:
+    """The sites of the network that a file describes. WeightsError where it leaves something out."""
+    if opened.architecture == STYLEGAN3:
+        return list_stylegan3_sites(_stylegan3_config(opened, file))
     try:
-        return list_sites(read_stylegan_header(file).config)
+        return list_sites(opened.config)
     except KeyError as missing:
         raise WeightsError(f"the header of {file} does not say {missing} of its StyleGAN2") from None
 
 
-def read_stylegan_header(file: Path) -> Header:
-    """The header; WeightsError where it names other classes than the network knows."""
-    header = read_header(file, (ARCHITECTURE,))
-    classes = header.config.get("c_dim", 0)
-    if len(header.classes) != classes:
-        raise WeightsError(f"the header of {file} names {len(header.classes)} classes for a network of {classes}")
-    return header
+def build_network(opened: Opened, file: Path) -> StyleGAN2 | StyleGAN3:
+    """The network that a file describes, not yet filled. WeightsError where there is no such network."""
+    from granu_stylegan.stylegan2 import StyleGAN2
+    from granu_stylegan.stylegan3 import StyleGAN3
+
+    if opened.architecture == STYLEGAN3:
+        return StyleGAN3(_stylegan3_config(opened, file))
+    try:
+        return StyleGAN2(**opened.config)
+    except (TypeError, ValueError) as problem:
+        raise WeightsError(f"the header of {file} describes no StyleGAN2: {problem}") from None
+
+
+def _stylegan3_config(opened: Opened, file: Path) -> StyleGAN3Config:
+    try:
+        return StyleGAN3Config(**opened.config)
+    except TypeError as problem:
+        raise WeightsError(f"the header of {file} describes no StyleGAN3: {problem}") from None

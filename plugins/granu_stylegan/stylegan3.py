@@ -30,6 +30,7 @@ class StyleGAN3(nn.Module):
     def __init__(self, config: StyleGAN3Config) -> None:
         super().__init__()
         self.config = config
+        self.z_dim, self.c_dim = config.z_dim, config.c_dim
         self.mapping = Mapping(config.z_dim, config.c_dim, config.w_dim, config.mapping_layers)
         self.synthesis = nn.Module()
         plans = layer_plans(config)

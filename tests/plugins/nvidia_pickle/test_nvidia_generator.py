@@ -1,0 +1,83 @@
+"""A .pkl of NVIDIA's as a generator, end to end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from granu.catalog import Catalog
+from granu.streams import Streams
+from granu.testing.contracts import check_generator
+from granu.workshop import Workshop
+from granu_stylegan import StyleGANOptions, make, sites
+from granu_stylegan.generator import StyleGANGenerator
+from nvidia_files import GOLDEN, Golden, network_pickle
+
+
+@pytest.fixture(params=GOLDEN)
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / f"{request.param}.pkl"
+    path.write_bytes(network_pickle(Golden(request.param)))
+    return path
+
+
+@pytest.fixture
+def generator(file: Path) -> StyleGANGenerator:
+    return make(StyleGANOptions(weights=str(file)), Workshop(Catalog()))
+
+
+@pytest.mark.parametrize("file", ["stylegan2"], indirect=True)
+def test_it_keeps_the_contract(generator: StyleGANGenerator) -> None:
+    check_generator(generator, count=2)
+
+
+def test_a_zero_edit_changes_nothing(generator: StyleGANGenerator) -> None:
+    latent = generator.draw(Streams(0, ["a"]), torch.tensor([1]) if generator.classes else None)
+    whole = generator.tail(latent, ["image"])({})
+    for site in generator.sites():
+        tail = generator.tail(latent, [site.name])
+        assert torch.equal(tail({site.name: torch.zeros(1, *site.shape)}), whole), site.name
+
+
+def test_its_sites_have_the_shapes_that_were_told(generator: StyleGANGenerator, file: Path) -> None:
+    told = sites(StyleGANOptions(weights=str(file)), Workshop(Catalog()))
+    assert list(generator.sites()) == list(told)
+    names = [site.name for site in told]
+    labels = torch.tensor([1, 0]) if generator.classes else None
+    clean = generator.tail(generator.draw(Streams(0, ["a", "b"]), labels), names).clean
+    assert {name: tuple(x.shape[1:]) for name, x in clean.items()} == {site.name: site.shape for site in told}
+
+
+def test_listing_its_sites_needs_no_torch(file: Path) -> None:
+    code = (
+        "import sys, granu_stylegan as s; from granu.workshop import Workshop; from granu.catalog import Catalog;"
+        f"s.sites(s.StyleGANOptions(weights={str(file)!r}), Workshop(Catalog())); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
+
+
+@pytest.mark.parametrize("variant", ["stylegan3-t", "stylegan3-r"])
+def test_layers_of_stylegan3_that_are_wider_than_the_picture_say_so(variant: str, tmp_path: Path) -> None:
+    path = tmp_path / "network.pkl"
+    path.write_bytes(network_pickle(Golden(variant)))
+    by_name = {site.name: site for site in sites(StyleGANOptions(weights=str(path)), Workshop(Catalog()))}
+    assert list(by_name)[:3] == ["z", "w", "input"] and list(by_name)[-2:] == ["layer5", "image"]
+    assert by_name["layer3"].shape == (32, 84, 84)
+    assert "10 samples wider than the picture" in by_name["layer3"].summary
+    assert by_name["layer5"].shape == (16, 64, 64)
+
+
+def test_an_edit_of_w_moves_the_waves_and_one_of_a_style_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "network.pkl"
+    golden = Golden("stylegan3-t")
+    path.write_bytes(network_pickle(golden))
+    generator = make(StyleGANOptions(weights=str(path)), Workshop(Catalog()))
+    latent = generator.draw(Streams(0, ["a"]), None)
+    assert latent.labels.tolist() == [-1]  # it has no classes
+    tail = generator.tail(latent, ["w"])
+    delta = torch.full_like(tail.clean["w"], 0.1)
+    network = generator.network
+    whole = (network.synthesize(tail.clean["w"] + delta) + 1) / 2
+    assert torch.equal(tail({"w": delta}), whole)
