@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from granu.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
 from granu.errors import WeightsError
-
 from granu_biggan import bigganpytorch, huggingface
 from granu_biggan.config import BigGANConfig
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from granu.streams import Streams
-from granu.types import Site
 from torch import Tensor
 
+from granu.streams import Streams
+from granu.types import Site
 from granu_biggan.layout import list_sites
 from granu_biggan.network import BigGAN
 from granu_biggan.tail import BigGANTail, open_tail

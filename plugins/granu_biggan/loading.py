@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 from granu.checkpoints import load_strictly
 from granu.errors import WeightsError
 from granu.types import Site
-
 from granu_biggan.classes import choose_classes, class_names
 from granu_biggan.formats import find_file, open_weights, read_config
 from granu_biggan.layout import list_sites
 
 if TYPE_CHECKING:
-    from granu.workshop import Workshop
     from torch import Tensor
 
+    from granu.workshop import Workshop
     from granu_biggan import BigGANOptions
     from granu_biggan.generator import BigGANGenerator
 

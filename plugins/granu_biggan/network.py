@@ -12,9 +12,10 @@ middle, starts in the middle.
 from __future__ import annotations
 
 import torch
-from granu_biggan.config import BigGANConfig, LayerPlan
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from granu_biggan.config import BigGANConfig, LayerPlan
 
 __all__ = ["BigGAN"]
 

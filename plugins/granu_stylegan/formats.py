@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from granu import WeightsError
 from granu.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
-
 from granu_stylegan import nvidia_pickle
 from granu_stylegan.arguments import stylegan2_config, stylegan2_config_from_shapes, stylegan3_config
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import torch
-from granu import Site
-from granu.streams import Streams
 from torch import Tensor
 from torch.nn import functional as F
 
+from granu import Site
+from granu.streams import Streams
 from granu_stylegan.steps import Step, StepTail, open_tail
 from granu_stylegan.stylegan2 import StyleGAN2
 from granu_stylegan.stylegan3 import StyleGAN3

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 from granu import Site
-
 from granu_stylegan.stylegan3_config import LayerPlan, StyleGAN3Config, layer_plans
 
 __all__ = ["list_sites", "list_stylegan3_sites"]

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 from granu import Site, WeightsError
 from granu.checkpoints import load_strictly
-
 from granu_stylegan.formats import STYLEGAN3, Opened, open_weights
 from granu_stylegan.layout import list_sites, list_stylegan3_sites
 from granu_stylegan.stylegan3_config import StyleGAN3Config
 
 if TYPE_CHECKING:
     from granu.workshop import Workshop
-
     from granu_stylegan import StyleGANOptions
     from granu_stylegan.generator import StyleGANGenerator
     from granu_stylegan.stylegan2 import StyleGAN2

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu import WeightsError
-
 from granu_stylegan.inert_pickle import ModuleRecord, Refused, TensorRecord, load_inert
 
 if TYPE_CHECKING:

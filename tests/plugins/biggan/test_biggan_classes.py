@@ -1,6 +1,7 @@
 """What a person may call a class."""
 
 import pytest
+
 from granu import OptionError
 from granu_biggan.classes import choose_classes, class_names, imagenet_names
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from biggan_golden import TOLERANCE, Golden, difference
+from torch import Tensor
+
 from granu import OptionError, WeightsError
 from granu.catalog import Catalog
 from granu.checkpoints import Header, save
@@ -18,7 +20,6 @@ from granu.workshop import Workshop
 from granu_biggan import BigGANOptions, make, sites
 from granu_biggan.formats import open_weights
 from granu_biggan.generator import BigGANGenerator, BigGANLatent
-from torch import Tensor
 
 NAMES = ["z", "embedding", "linear", *(f"layer{i}" for i in range(7)), "image"]
 

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 from biggan_golden import TOLERANCE, Golden, difference
+from torch import Tensor
+
 from granu_biggan import bigganpytorch, huggingface
 from granu_biggan.fold import fold_spectral_norm
 from granu_biggan.network import BigGAN
 from granu_biggan.statistics import at_truncation
-from torch import Tensor
 
 
 def walk(network: BigGAN, z: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:

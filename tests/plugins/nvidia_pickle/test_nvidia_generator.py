@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from nvidia_files import GOLDEN, Golden, network_pickle
+
 from granu.catalog import Catalog
 from granu.streams import Streams
 from granu.testing.contracts import check_generator
 from granu.workshop import Workshop
 from granu_stylegan import StyleGANOptions, make, sites
 from granu_stylegan.generator import StyleGANGenerator
-from nvidia_files import GOLDEN, Golden, network_pickle
 
 
 @pytest.fixture(params=GOLDEN)

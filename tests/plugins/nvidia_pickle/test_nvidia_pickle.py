@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from nvidia_files import GOLDEN, Call, Golden, Named, dump, module_state, network_pickle, persistent
+from torch import nn
+
 from granu import WeightsError
 from granu_stylegan.formats import open_weights
 from granu_stylegan.stylegan2 import StyleGAN2
 from granu_stylegan.stylegan3 import StyleGAN3
 from granu_stylegan.stylegan3_config import StyleGAN3Config
-from nvidia_files import GOLDEN, Call, Golden, Named, dump, module_state, network_pickle, persistent
-from torch import nn
 
 TOLERANCE = 1e-4  # of the picture's range
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
 from granu_stylegan.arguments import stylegan3_config
 from granu_stylegan.filtered import downsample, lowpass_filter, upsample
 from granu_stylegan.stylegan3 import StyleGAN3
 from granu_stylegan.stylegan3_config import StyleGAN3Config
-from safetensors import safe_open
-from safetensors.torch import load_file
-from torch import Tensor
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4  # of the range of the numbers compared
