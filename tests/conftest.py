@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 # the machine's cores are the tests' own to divide; several torch processes of several threads slow each other down
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-TINY = '''
+TINY = """
 from dataclasses import dataclass
 import granu
 from granu.testing import tiny
@@ -62,7 +63,7 @@ def granu_classifiers():
     return [granu.ClassifierOffer(
         name="tiny-classifier", summary="knows the small world", options=Model, target="model", make=build,
     )]
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -96,13 +97,48 @@ def tiny_place(guest: Callable[..., Path]) -> Path:
     return guest("tiny", TINY)
 
 
-@pytest.fixture
-def granu(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the real command in a process of its own, with the guests on its path."""
+@dataclass
+class Answer:
+    """What a command said."""
 
-    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "PYTHONPATH": str(tmp_path / "guests"), **environment}
-        command = [str(Path(sys.executable).with_name("granu")), *words]
-        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, timeout=300)
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def granu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run a command, guests included, in this process: torch need not be loaded anew for each."""
+
+    def run(*words: str, **environment: str) -> Answer:
+        from granu.cli import main
+
+        with monkeypatch.context() as patched:
+            patched.syspath_prepend(str(tmp_path / "guests"))
+            patched.setattr(sys, "argv", ["granu", *words])
+            for key, value in environment.items():
+                patched.setenv(key, value)
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                main()
+            for name in [name for name in sys.modules if name.startswith("guest_")]:
+                del sys.modules[name]
+        code = ended.value.code
+        return Answer(code if isinstance(code, int) else 0, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def granu_process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start a command in a process of its own, to be killed, starved or interrupted."""
+
+    def start(*words: str, before: str = "") -> subprocess.Popen[str]:
+        code = f"{before}\nfrom granu.cli import main\nmain()"
+        env = {**os.environ, "PYTHONPATH": str(tmp_path / "guests")}
+        command = [sys.executable, "-c", code, *words]
+        return subprocess.Popen(
+            command, env=env, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    return start

@@ -195,7 +195,7 @@ def _plan_data(catalog: Catalog, request: Request, planned: Sequence[PlannedPert
     if request.data is not None:
         spec = parse_spec(request.data)
         kind = "generator" if spec.name in catalog.of_kind("generator") else "dataset"
-        if kind == "dataset" and all(p.sites for p in planned):
+        if all(p.sites for p in planned):
             raise OptionError("--data is for changes to pictures; the sites of a generator draw their own")
         return catalog.resolve(kind, spec)
     if all(p.sites for p in planned):

@@ -58,7 +58,8 @@ class Run:
         """Let others in."""
         for stream in (self._lines, self._lock):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(OSError):  # `append` has told what could not be written
+                    stream.close()
 
     def __enter__(self) -> Run:
         return self

@@ -41,23 +41,23 @@ def nearest_boundary(classifier: ImageClassifier, batch: Batch, dual: float) -> 
 
 def test_the_smallest_l2_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found = smallest(PixelSpace(classifier, batch.images, "l2"), Goal(batch.labels), steps=100, limit=limits(9))
+    found, _ = smallest(PixelSpace(classifier, batch.images, "l2"), Goal(batch.labels), steps=100, limit=limits(9))
     exact = nearest_boundary(classifier, batch, 2)
     inside = found.size / exact
-    # rounding to 8 bits moves a size by a thousandth; the box can only make it larger
-    assert (inside > 0.995).all() and inside.median() < 1.002
+    # the box can only make it larger
+    assert (inside > 0.999).all() and inside.median() < 1.002
 
 
 def test_the_smallest_linf_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found = smallest(PixelSpace(classifier, batch.images, "linf"), Goal(batch.labels), steps=100, limit=limits(1))
+    found, _ = smallest(PixelSpace(classifier, batch.images, "linf"), Goal(batch.labels), steps=100, limit=limits(1))
     inside = found.size / nearest_boundary(classifier, batch, 1)
     assert (inside > 0.98).all() and inside.median() < 1.02
 
 
 def test_the_smallest_l1_change_of_a_linear_classifier_is_near_the_best_filling(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found = smallest(PixelSpace(classifier, batch.images, "l1"), Goal(batch.labels), steps=200, limit=limits(64))
+    found, _ = smallest(PixelSpace(classifier, batch.images, "l1"), Goal(batch.labels), steps=200, limit=limits(64))
     exact = torch.tensor([least_l1(classifier, batch.images[i], int(batch.labels[i])) for i in range(COUNT)])
     ratio = found.size / exact
     assert (ratio > 0.99).all() and ratio.median() < 1.1

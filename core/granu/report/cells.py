@@ -17,8 +17,10 @@ def number(value: float | None) -> str:
         return "∞" if value > 0 else "-∞"
     if value == 0:
         return "0"
-    decimals = 2 - math.floor(math.log10(abs(value)))
-    return f"{round(value, decimals):.{min(max(decimals, 0), 8)}f}"
+    value = float(f"{value:.2e}")
+    if not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def share(rate: Rate | None) -> str:

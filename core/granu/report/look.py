@@ -67,7 +67,8 @@ def short_names(perturbations: Sequence[str]) -> dict[str, str]:
     names = {}
     for key, spec in specs.items():
         name = "" if one_plugin else spec.name
-        own = [f"{option}={value}" for option, value in spec.options if (option, value) not in shared]
+        # of a path only the file's name
+        own = [f"{option}={Path(value).name}" for option, value in spec.options if (option, value) not in shared]
         names[key] = ":".join(filter(None, [name, ",".join([*filter(None, [spec.target]), *own])]))
     return names
 

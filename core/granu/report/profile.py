@@ -59,7 +59,8 @@ def profile(run: Run) -> Figure:
             axes.set_xticks([])
         _name_sites(panels[-1], groups)
         _legend(figure, shown, any(row.confirmed_size for row in sized))
-        figure.supxlabel("coarse → fine", fontsize=8, color=look.QUIET)
+        if len({key.partition(":")[0] for group in groups for key in group}) == 1:
+            figure.supxlabel("coarse → fine", fontsize=8, color=look.QUIET)
     return figure
 
 
@@ -171,11 +172,11 @@ def _beside(place: int, several: int) -> float:
 
 def _name_sites(panels: Sequence[Axes], groups: Sequence[Group]) -> None:
     names = look.short_names([key for group in groups for key in group])
-    slanted = max(map(len, names.values())) > 7 or len(names) > 14
+    slanted = len(names) > 3 and (max(map(len, names.values())) > 7 or len(names) > 14)
     for axes, group in zip(panels, groups, strict=True):
         axes.set_xticks(
             range(len(group)),
-            [names[key] for key in group],
+            [names[key].replace(",", ",\n") for key in group],
             rotation=35 if slanted else 0,
             ha="right" if slanted else "center",
             rotation_mode="anchor",

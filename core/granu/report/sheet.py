@@ -131,7 +131,7 @@ def _draw_strip(axes: Axes, strip: Strip, keys: Sequence[str], top: float, class
         left = _left(place)
         kept = bool(shot.trial.votes) and shot.trial.confirmed
         _place(axes, shot.changed, left, first, KEPT if kept else None)
-        _place(axes, _diverging(shot.difference), left, first + 1 + GAP)
+        _place(axes, diverging(shot.difference), left, first + 1 + GAP)
         told = _caption(shot.trial, classes)
         fooled = shot.trial.outcome == FOUND
         axes.text(
@@ -163,7 +163,7 @@ def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | 
     axes.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor=colour, linewidth=width, zorder=2))
 
 
-def _diverging(difference: np.ndarray) -> np.ndarray:
+def diverging(difference: np.ndarray) -> np.ndarray:
     """Red where it grew lighter, blue where darker, white where nothing changed; (H, W, 3)."""
     import matplotlib
 

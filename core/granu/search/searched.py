@@ -38,7 +38,7 @@ class Searched:
                 control = space.pictures(space.within(space.draw(size, noise.scope("control")), size))
         return Perturbed(
             pictures=pictures,
-            size=space.size(ledger.change),
+            size=torch.where(found, ledger.size, space.size(ledger.change)),
             tried=ledger.tried,
             forward=ledger.forward,
             backward=ledger.backward,
@@ -53,7 +53,8 @@ class Searched:
             if options.limit is not None:
                 limit = limit.clamp_max(options.limit)
             if options.search == "smallest":
-                return smallest(space, goal, steps=options.passes, limit=limit), {}
+                ledger, lengthened = smallest(space, goal, steps=options.passes, limit=limit)
+                return ledger, {"lengthened": lengthened}
             ledger, bound_steps = paper(space, goal, noise, steps=options.passes, limit=limit)
             return ledger, {"bound_steps": bound_steps}
         assert options.budget is not None  # SearchOptions.check

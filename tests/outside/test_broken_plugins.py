@@ -1,0 +1,104 @@
+"""A broken guest becomes one clear line; the rest works; a run that names it ends with its trouble."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+GOOD = """
+import granu
+
+@granu.hookimpl
+def granu_perturbations():
+    return [granu.PerturbationOffer(name="{name}", summary="does nothing", make=lambda options, workshop: None)]
+"""
+
+BROKEN = {
+    "syntax-error": ("def broken(:\n", "cannot be imported: SyntaxError"),
+    "missing-import": ("import nobody_has_this\n", "cannot be imported: ModuleNotFoundError"),
+    "exits": ("import sys\nsys.exit('bye')\n", "cannot be imported: SystemExit: bye"),
+    "wrong-argument": (
+        "import granu\n@granu.hookimpl\ndef granu_perturbations(surprise):\n    return []\n",
+        "has hooks that do not fit: PluginValidationError",
+    ),
+    "unknown-hook": (
+        "import granu\n@granu.hookimpl\ndef granu_perturbation():\n    return []\n",
+        "there is no hook 'granu_perturbation'",
+    ),
+    "raises": (
+        "import granu\n@granu.hookimpl\ndef granu_perturbations():\n    raise RuntimeError('no luck')\n",
+        "fails when asked for its offers: RuntimeError: no luck",
+    ),
+    "no-offers": (
+        "import granu\n@granu.hookimpl\ndef granu_perturbations():\n    return ['checkers']\n",
+        "returned a str among its offers, not PerturbationOffer",
+    ),
+    "returns-nothing": (
+        "import granu\n@granu.hookimpl\ndef granu_perturbations():\n    pass\n",
+        "granu_perturbations returned nothing (None), not a list of PerturbationOffer",
+    ),
+    "no-hooks": ("x = 1\n", "it implements no hook"),
+}
+
+
+@pytest.fixture
+def hall(guest):  # type: ignore[no-untyped-def]
+    """All broken guests at once, and a good one among them."""
+    for name, (source, _) in BROKEN.items():
+        guest(name, source)
+    return guest("good", GOOD.format(name="good"))
+
+
+def test_every_broken_plugin_is_one_line_and_the_rest_works(hall, granu) -> None:  # type: ignore[no-untyped-def]
+    result = granu("list-plugins")
+    assert result.returncode == 0 and result.stderr == ""
+    for name, (_, reason) in BROKEN.items():
+        lines = [line for line in result.stdout.splitlines() if line.startswith(f"broken: plugin '{name}'")]
+        assert len(lines) == 1 and reason in lines[0], (name, lines)
+    assert "does nothing" in result.stdout and "stylegan" in result.stdout
+
+
+def test_verbose_prints_where(hall, granu) -> None:  # type: ignore[no-untyped-def]
+    assert "no luck" in granu("list-plugins").stdout
+    told = granu("list-plugins", "--verbose").stdout
+    assert "Traceback" in told and "guest_raises.py" in told
+
+
+def test_json_holds_offers_and_troubles(hall, granu) -> None:  # type: ignore[no-untyped-def]
+    data = json.loads(granu("list-plugins", "--json").stdout)
+    assert {trouble["plugin"] for trouble in data["troubles"]} == set(BROKEN)
+    assert "good" in {offer["name"] for offer in data["offers"]}
+
+
+@pytest.mark.parametrize("command", [("eval", "--perturb", "raises:3"), ("info", "raises")])
+def test_a_command_that_names_a_broken_plugin_tells_its_trouble(hall, granu, command) -> None:  # type: ignore[no-untyped-def]
+    result = granu(*command)
+    assert result.returncode == 2
+    assert "no luck" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_clash_of_names_keeps_both_reachable(guest, granu) -> None:  # type: ignore[no-untyped-def]
+    guest("impostor", GOOD.format(name="stylegan"))
+    listed = granu("list-plugins").stdout
+    assert "'stylegan' is taken by plugin 'stylegan'; reach it as 'impostor/stylegan'" in listed
+    assert granu("info", "impostor/stylegan").returncode == 0
+    assert granu("info", "stylegan").returncode == 0
+
+
+def test_a_blocked_plugin_stays_outside_and_says_so(hall, granu) -> None:  # type: ignore[no-untyped-def]
+    result = granu("list-plugins", GRANU_DISABLE="good,raises")
+    assert "does nothing" not in result.stdout and "no luck" not in result.stdout
+    assert "blocked by GRANU_DISABLE: good" in result.stdout
+    named = granu("eval", "--perturb", "good", GRANU_DISABLE="good")
+    assert named.returncode == 2 and "GRANU_DISABLE" in named.stderr
+
+
+def test_listing_plugins_imports_no_torch(granu) -> None:  # type: ignore[no-untyped-def]
+    import subprocess
+    import sys
+
+    code = "import sys; from granu.catalog import load_catalog; load_catalog(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    code = "import sys, granu.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'scipy', 'matplotlib')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
