@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
+
 from granu.cli import app
 from granu.errors import GranuError
 from granu.report.comparison import compare, regressions
 from granu.runs import open_run
 from granu.trials import CLEAN_WRONG, FOUND, NOT_FOUND, Trial
-from typer.testing import CliRunner, Result
 
 
 def trials(
@@ -109,6 +110,13 @@ def test_two_runs_of_one_classifier_each(tmp_path: Path) -> None:
     assert granu(before, after).exit_code == 0
     assert granu(before, after, "--fail-if-worse", 10).exit_code == 1
     assert granu(after, before, "--fail-if-worse", 10).exit_code == 0
+
+
+def test_both_can_be_drawn_though_they_have_one_name(tmp_path: Path) -> None:
+    before = run_of(tmp_path / "before", trials("zoo:a", [2] * 20))
+    after = run_of(tmp_path / "after", trials("zoo:a", [1] * 20))
+    assert granu(before, after, "--figure", tmp_path / "ratio.svg").exit_code == 0
+    assert (tmp_path / "ratio.svg").read_text().startswith("<?xml")
 
 
 def test_json_holds_no_infinity(tmp_path: Path) -> None:

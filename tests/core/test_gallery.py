@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from granu.gallery import clean_file, picture_file, slug
 
 

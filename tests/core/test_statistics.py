@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from granu.statistics import Seen, holm, median_size, paired_rates, paired_ratio, rate, survival
 from scipy import stats
+
+from granu.statistics import Seen, holm, median_size, paired_rates, paired_ratio, rate, survival
 
 
 def exact(*sizes: float) -> list[Seen]:

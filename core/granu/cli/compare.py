@@ -31,12 +31,15 @@ def compare(
             "more than PERCENT % smaller, at any change, and that is no chance (p < 0.05 after Holm).",
         ),
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw sizes and their ratio, coarse to fine: .svg, .png or .pdf.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two classifiers, picture by picture, on those that both name right."""
     from granu.errors import GranuError
     from granu.report import comparison
-    from granu.report.sides import choose_sides
+    from granu.report.sides import choose_sides, together
 
     first, second = choose_sides(runs, classifier, versus)
     compared = comparison.compare(first.trials, second.trials, first.run.record.get("order", ()))
@@ -44,6 +47,11 @@ def compare(
         raise GranuError(
             f"{first} and {second} share no perturbation; run `granu eval` with the same --perturb on both"
         )
+    if figure is not None:
+        from granu.report import look
+        from granu.report.profile import profile
+
+        look.save(profile(together(first, second)), figure)
     certain, perhaps = comparison.regressions(compared, fail_if_worse) if fail_if_worse is not None else ([], [])
     if as_json:
         show.as_json({

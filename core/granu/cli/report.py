@@ -58,10 +58,13 @@ def report(
     flags = check(found)
     if as_json:
         health = [{"classifier": f.classifier, "sign": f.sign, "where": dict(f.where)} for f in flags]
-        show.as_json({"run": str(run), "rows": records(found), "health": health})
+        failures = read.record.get("failures", [])
+        show.as_json({"run": str(run), "rows": records(found), "health": health, "failures": failures})
         return
     made = table(found)
     show.table(made.columns, made.lines)
+    for failure in read.record.get("failures", ()):
+        show.say(f"failed: {failure['perturbation']} on {failure['classifier']}: {failure['reason']}")
     for flag in flags:
         show.say(f"note: {flag}")
     for file in written:

@@ -68,9 +68,10 @@ def in_order(keys: Iterable[str], order: Sequence[str]) -> list[str]:
 
 
 def seen(trial: Trial) -> Seen:
-    """What a counted trial says of the smallest size that fools; where nothing was looked at, it is beyond 0."""
-    if trial.outcome == FOUND and _finite(trial.size) is not None:
-        return Seen(float(trial.size or 0.0), True)
+    """What a counted trial says of the smallest size that fools; where no size is known, that it lies beyond 0."""
+    size = _finite(trial.size)
+    if trial.outcome == FOUND:
+        return Seen(0.0, False) if size is None else Seen(size, True)
     return Seen(_finite(trial.tried) or 0.0, False)
 
 

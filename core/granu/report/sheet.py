@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu.errors import GranuError, UnknownName
@@ -22,6 +23,7 @@ GAP = 0.08  # between pictures, in widths of one
 CAPTION = 0.34  # above a changed picture
 HEAD = 0.62  # above the first row
 SIZE = 0.95  # inches of a picture
+LARGEST = 256  # pixels that are drawn of a picture's longer side
 KEPT = look.COLOURS[2]  # the frame of a picture whose label every judge confirms
 
 
@@ -110,12 +112,15 @@ def _strips(run: Run, classifier: str, trials: Sequence[Trial]) -> list[Strip]:
     return strips
 
 
-def _read(file: object) -> np.ndarray:
+def _read(file: Path) -> np.ndarray:
+    """A picture (H, W, 3) in [0, 1]; one that is larger than it will be drawn is shrunk, to save memory."""
     import numpy as np
     from PIL import Image
 
-    with Image.open(str(file)) as picture:
-        return np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    with Image.open(file) as picture:
+        colour = picture.convert("RGB")
+    colour.thumbnail((LARGEST, LARGEST))
+    return np.asarray(colour, dtype=np.float32) / 255
 
 
 def _draw_strip(axes: Axes, strip: Strip, keys: Sequence[str], top: float, classes: Sequence[str]) -> None:
@@ -157,10 +162,12 @@ def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | 
     from matplotlib.patches import Rectangle
 
     # pixels stay square and sharp; large pictures are smoothed when they shrink
-    smooth = "antialiased" if image.shape[0] > 128 else "nearest"
-    axes.imshow(image, extent=(left, left + 1, top + 1, top), interpolation=smooth, aspect="auto", zorder=1)
+    smooth = "antialiased" if max(image.shape[:2]) > 128 else "nearest"
+    high, wide = (side / max(image.shape[:2]) for side in image.shape[:2])
+    left, top = left + (1 - wide) / 2, top + (1 - high) / 2
+    axes.imshow(image, extent=(left, left + wide, top + high, top), interpolation=smooth, aspect="auto", zorder=1)
     colour, width = (frame, 2.0) if frame else (look.FAINT, 0.6)
-    axes.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor=colour, linewidth=width, zorder=2))
+    axes.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=colour, linewidth=width, zorder=2))
 
 
 def diverging(difference: np.ndarray) -> np.ndarray:

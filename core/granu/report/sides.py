@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ def choose_sides(folders: Sequence[Path], classifier: str | None, versus: str | 
     if first is not second:
         _refuse_unlike(first, second)
     return _choose(first, second, classifier, versus)
+
+
+def together(first: Side, second: Side) -> Run:
+    """Both sides as one run, so that one figure can show them; of two runs, the classifiers carry their names."""
+    sides = [(side.classifier, side.trials) for side in (first, second)]
+    if first.classifier == second.classifier:
+        sides = [(str(side), side.trials) for side in (first, second)]
+    trials = [replace(trial, classifier=name) for name, trials in sides for trial in trials]
+    return Run(first.run.folder, first.run.record, trials)
 
 
 def _choose(first: Run, second: Run, classifier: str | None, versus: str | None) -> tuple[Side, Side]:

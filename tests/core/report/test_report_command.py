@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from typer.testing import CliRunner, Result
 from granu.cli import app
 from granu.errors import GranuError
 from granu.report.page import page
-from granu.runs import Run
+from granu.runs import Run, read_run
+from granu.trials import FOUND, Trial
 
 
 def granu(*words: object) -> Result:
@@ -22,6 +24,19 @@ def test_it_prints_the_table_and_the_signs(matrix: Run) -> None:
     told = granu(matrix.folder)
     assert told.exit_code == 0 and "tiny:layer1" in told.output and "zoo:hard" in told.output
     assert "note: zoo:plain: the judges still see the label" not in told.output  # four of five confirm
+
+
+def test_a_perturbation_that_raised_is_told(run_folder: Callable[..., Path]) -> None:
+    failure = {
+        "classifier": "zoo:a",
+        "perturbation": "tiny:w",
+        "plugin": "tiny",
+        "reason": "ValueError: no",
+        "traceback": "",
+    }
+    folder = run_folder(Trial("p", "tiny:z", "zoo:a", FOUND, label=0, size=1.0), failures=[failure])
+    assert "failed: tiny:w on zoo:a: ValueError: no" in granu(folder).output
+    assert "tiny:w on zoo:a failed in plugin tiny: ValueError: no" in page(read_run(folder))
 
 
 def test_json_tells_the_same_unrounded(matrix: Run) -> None:

@@ -33,6 +33,13 @@ def test_not_found_raises_the_median_and_is_never_zero() -> None:
     assert row.size is not None and row.size.value is None and row.size.largest == 10
 
 
+def test_a_find_of_unknown_size_is_found_and_says_nothing_of_sizes() -> None:
+    (row,) = rows_of([trial(0, FOUND, None), *(trial(n, FOUND, 1.0) for n in range(1, 4))])
+    assert row.found.hits == 4 and row.size is not None and row.size.value == 1.0
+    (row,) = rows_of([trial(0, FOUND, None)])
+    assert row.size is not None and row.size.value is None
+
+
 def test_confirmed_asks_every_judge() -> None:
     (row,) = rows_of([
         trial(0, FOUND, 1.0, votes={"a": 0, "b": 0}), trial(1, FOUND, 1.0, votes={"a": 0, "b": 2}),
