@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from granu.options import NoOptions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from granu.checkpoints import Header
     from granu.types import Site
     from granu.workshop import Workshop
 
@@ -39,12 +42,14 @@ class GeneratorOffer(Offer):
     """A generator; the core derives one perturbation per site from it.
 
     `sites(options, workshop)` lists the sites coarse to fine without torch (from the header of the weights);
-    `weights(options)` is the name or path of the weights that these options mean.
+    `weights(options)` is the name or path of the weights that these options mean. `read(path)` gives what a granu
+    weights file of them would hold, whatever form they have; it is what `granu convert` asks.
     """
 
     kind: ClassVar[str] = "generator"
     sites: Callable[[Any, Workshop], Sequence[Site]]
     weights: Callable[[Any], str]
+    read: Callable[[Path], tuple[Header, Mapping[str, Tensor]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu import GeneratorOffer, Site, hookimpl, option
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from granu.checkpoints import Header
     from granu.workshop import Workshop
 
 
@@ -42,6 +46,12 @@ def sites(options: BigGANOptions, workshop: Workshop) -> Sequence[Site]:
     return sites_of_weights(options, workshop)
 
 
+def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
+    from granu_biggan.loading import read_weights
+
+    return read_weights(path)
+
+
 @hookimpl
 def granu_generators() -> Sequence[GeneratorOffer]:
     return [
@@ -52,6 +62,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
             make=make,
             sites=sites,
             weights=lambda options: options.weights,
+            read=read,
             cite=("Brock, Donahue and Simonyan 2019, arXiv:1809.11096",),
         )
     ]

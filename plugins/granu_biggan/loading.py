@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.checkpoints import load_strictly
+from granu.checkpoints import Header, load_strictly
 from granu.errors import WeightsError
 from granu.types import Site
 from granu_biggan.classes import choose_classes, class_names
-from granu_biggan.formats import find_file, open_weights, read_config
+from granu_biggan.formats import ARCHITECTURE, find_file, open_weights, read_config
 from granu_biggan.layout import list_sites
 
 if TYPE_CHECKING:
@@ -48,6 +49,18 @@ def make_generator(options: BigGANOptions, workshop: Workshop) -> BigGANGenerato
     return BigGANGenerator(
         network.eval().requires_grad_(False).to(workshop.device), names, labels, truncation, fingerprint
     )
+
+
+def read_weights(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
+    """What a granu weights file of a BigGAN would hold, with norm statistics for every truncation."""
+    from granu_biggan.network import BigGAN
+    from granu_biggan.statistics import at_truncation
+
+    opened = open_weights(path)
+    names = class_names(opened.config.classes, opened.classes)
+    # a file that does not fit is refused now, not when somebody opens what was made of it
+    load_strictly(BigGAN(opened.config), at_truncation(opened.tables, 1.0), find_file(path))
+    return Header(ARCHITECTURE, opened.config.to_json(), names), opened.tables
 
 
 def ask_for_weights(options: BigGANOptions) -> None:

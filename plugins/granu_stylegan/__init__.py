@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu import GeneratorOffer, Site, hookimpl, option
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from granu.checkpoints import Header
     from granu.workshop import Workshop
 
 
@@ -36,6 +40,12 @@ def sites(options: StyleGANOptions, workshop: Workshop) -> Sequence[Site]:
     return sites_of_weights(options, workshop)
 
 
+def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
+    from granu_stylegan.loading import read_weights
+
+    return read_weights(path)
+
+
 @hookimpl
 def granu_generators() -> Sequence[GeneratorOffer]:
     return [
@@ -46,6 +56,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
             make=make,
             sites=sites,
             weights=lambda options: options.weights,
+            read=read,
             cite=(
                 "Karras et al. 2020, arXiv:1912.04958",
                 "Karras et al. 2020, arXiv:2006.06676",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from granu import WeightsError
 from granu.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
+from granu.torchfile import read_state_dict
 from granu_stylegan import nvidia_pickle
 from granu_stylegan.arguments import stylegan2_config, stylegan2_config_from_shapes, stylegan3_config
 
@@ -39,8 +40,6 @@ def open_weights(file: Path) -> Opened:
         return _own(file) if "granu" in read_metadata(file) else _state_dict(file, read_tensors(file))
     if nvidia_pickle.is_of_this_form(file):
         return _nvidia(file)
-    from granu_stylegan.torchfile import read_state_dict
-
     return _state_dict(file, read_state_dict(file))
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu import Site, WeightsError
-from granu.checkpoints import load_strictly
+from granu.checkpoints import Header, load_strictly
 from granu_stylegan.formats import STYLEGAN3, Opened, open_weights
 from granu_stylegan.layout import list_sites, list_stylegan3_sites
 from granu_stylegan.stylegan3_config import StyleGAN3Config
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from granu.workshop import Workshop
     from granu_stylegan import StyleGANOptions
     from granu_stylegan.generator import StyleGANGenerator
@@ -45,6 +47,15 @@ def sites_of_weights(options: StyleGANOptions, workshop: Workshop) -> Sequence[S
     """The sites, coarse to fine; of a safetensors file with a granu header and of a .pkl without torch."""
     file = workshop.locate(options.weights)
     return sites_of(open_weights(file), file)
+
+
+def read_weights(file: Path) -> tuple[Header, Mapping[str, Tensor]]:
+    """What a granu weights file of a StyleGAN would hold."""
+    opened = open_weights(file)
+    state = opened.state()
+    # a file that does not fit is refused now, not when somebody opens what was made of it
+    load_strictly(build_network(opened, file), state, file)
+    return Header(opened.architecture, opened.config, opened.classes), state
 
 
 def sites_of(opened: Opened, file: Path) -> Sequence[Site]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu import WeightsError
+from granu.torchfile import is_torch_file
 from granu_stylegan.inert_pickle import ModuleRecord, Refused, TensorRecord, load_inert
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 DEEPEST = 8  # modules inside modules; the real ones go four deep, a forged one may contain itself
-TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 POSITIONAL = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 
 
@@ -37,8 +37,7 @@ class NvidiaGenerator:
 def is_of_this_form(file: Path) -> bool:
     """Whether the file is a plain pickle, of protocol 2 or later, and not one of torch.save before it used zips."""
     with file.open("rb") as stream:
-        start = stream.read(len(TORCH_MAGIC))
-    return start[:1] == b"\x80" and start != TORCH_MAGIC
+        return stream.read(1) == b"\x80" and not is_torch_file(file)
 
 
 def read_generator(file: Path) -> NvidiaGenerator:

@@ -13,6 +13,7 @@ import typer
 
 from granu import __version__
 from granu.cli.compare import compare
+from granu.cli.convert import convert
 from granu.cli.evaluate import evaluate
 from granu.cli.info import info
 from granu.cli.list_plugins import list_plugins
@@ -24,6 +25,7 @@ app.command("eval")(evaluate)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("info")(info)
+app.command("convert")(convert)
 app.command("list-plugins")(list_plugins)
 
 
