@@ -1,0 +1,58 @@
+"""The leaflet of granu_sparse_pixel: the fewest pixels that must change, after SparseFool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from granu import PerturbationOffer, hookimpl, option
+
+if TYPE_CHECKING:
+    from granu.types import Perturbation
+    from granu.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class SparsePixelOptions:
+    """What `sparse-pixel` lets one choose. The paper as published: solver=l1,lambda=3,classes=9,prune=0,refine=0."""
+
+    solver: str = option(
+        "pixel",
+        "what is made small: whole pixels, features (l0), or the sum of changes (l1, the paper's);",
+        choices=("pixel", "l0", "l1"),
+    )
+    lambda_: float = option(
+        3.0, "how far behind the boundary to aim: near 1 gives fewer pixels in more passes;", low=1, high=20
+    )
+    classes: int = option(3, "rival classes whose boundaries are compared;", low=1, high=1000)
+    delta: float = option(1.0, "how far a value may move, 255ths allowed as in 25/255;", low=1 / 255, high=1)
+    mask: Path | None = option(None, "a grey picture of the same size; only where it is white may pixels change")
+    prune: int = option(16, "forward passes spent on taking changes back, one after another;", low=0, high=10_000)
+    refine: int = option(5, "rounds of aiming again from behind the boundary;", low=0, high=1000)
+    loops: int = option(20, "walks to the boundary at most;", low=1, high=1000)
+    margin: float = option(1e-3, "logits by which another class must lead;", low=0, high=1000)
+
+
+def make(options: SparsePixelOptions, workshop: Workshop) -> Perturbation:
+    from granu_sparse_pixel.perturbation import SparsePixel
+
+    return SparsePixel(options)
+
+
+@hookimpl
+def granu_perturbations() -> Sequence[PerturbationOffer]:
+    return [
+        PerturbationOffer(
+            name="sparse-pixel",
+            summary="the fewest pixels that must change",
+            make=make,
+            options=SparsePixelOptions,
+            searched=False,
+            cite=(
+                "Modas, Moosavi-Dezfooli, Frossard: SparseFool. CVPR 2019, arXiv:1811.02248",
+                "Cinà et al.: sigma-zero. ICLR 2025, arXiv:2402.01879",
+            ),
+        )
+    ]

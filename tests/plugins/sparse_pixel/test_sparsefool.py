@@ -1,0 +1,180 @@
+"""SparseFool as a whole: exact where mathematics knows the answer, and honest where there is none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from granu import Goal
+from granu.pictures import as_png
+from granu.testing import tiny
+from granu_sparse_pixel.boundary import nearest_boundary
+from granu_sparse_pixel.passes import Passes
+from granu_sparse_pixel.prune import prune
+from granu_sparse_pixel.refine import refine
+from granu_sparse_pixel.room import room_around
+from granu_sparse_pixel.solver import Solver
+from granu_sparse_pixel.sparsefool import Found, sparsefool
+from granu_sparse_pixel.trouble import Trouble
+
+
+class Scores(nn.Module):
+    """Two or more classes whose logits are linear in the pixels."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = weight, bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ self.weight.T + self.bias
+
+
+def linear(shape: tuple[int, ...], classes: int = 3, seed: int = 0) -> Scores:
+    noise = torch.Generator().manual_seed(seed)
+    size = torch.Size(shape).numel()
+    return Scores(torch.randn(classes, size, generator=noise), torch.randn(classes, generator=noise))
+
+
+def pictures(count: int, *shape: int, seed: int = 1) -> Tensor:
+    return as_png(torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed)))
+
+
+def search(classifier: nn.Module, x: Tensor, labels: Tensor | None = None, **changes: object) -> tuple[Found, Passes]:
+    goal = Goal(classifier(x).argmax(1) if labels is None else labels)
+    passes = Passes(classifier, len(x), x.device)
+    chosen = {"solver": Solver.PIXEL, "lambda_": 1.0, "rivals": 9, **changes}
+    return sparsefool(passes, x, goal, room_around(x), **chosen), passes  # type: ignore[arg-type]
+
+
+def test_the_boundary_of_a_linear_classifier_is_where_algebra_says() -> None:
+    classifier, x = linear((1, 4, 4)), pictures(20, 1, 4, 4)
+    logits = classifier(x)
+    labels = logits.argmax(1)
+    found = nearest_boundary(
+        Passes(classifier, 20, x.device), x, Goal(labels), torch.arange(20), mask=torch.ones_like(x), rivals=2
+    )
+    gaps = logits - logits.gather(1, labels[:, None])
+    w = classifier.weight[None] - classifier.weight[labels][:, None]  # (20, 3, 16)
+    distance = (gaps.abs() / w.norm(dim=2)).masked_fill(gaps == 0, torch.inf).amin(1)
+    torch.testing.assert_close(found.step.flatten(1).norm(dim=1), distance, rtol=1e-3, atol=2e-4)
+    assert not found.trouble.any()
+
+
+def test_on_two_linear_classes_no_choice_of_features_is_sparser() -> None:
+    classifier, x = linear((1, 8, 8), classes=2), pictures(50, 1, 8, 8)
+    found, _ = search(classifier, x, solver=Solver.L0)
+    logits = classifier(x)
+    labels = logits.argmax(1)
+    w = classifier.weight[1 - labels] - classifier.weight[labels]
+    gain = (w.abs() * torch.where(w > 0, 1 - x.flatten(1), x.flatten(1))).sort(dim=1, descending=True).values
+    lead = logits.amax(1) - logits.amin(1)
+    fewest = (gain.cumsum(1) < lead[:, None]).sum(1) + 1
+    counted = (found.pictures != x).flatten(1).sum(1)
+    assert (counted >= fewest).all()
+    assert (counted == fewest).float().mean() > 0.9  # the rest needs one more for the overshoot
+
+
+@pytest.mark.parametrize("solver", Solver)
+def test_what_it_finds_fools_as_a_png_within_bounds(solver: Solver) -> None:
+    classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(12)
+    labels = classifier(batch.images).argmax(1)
+    found, passes = search(classifier, batch.images, solver=solver, lambda_=3.0)
+    assert not found.trouble.any()
+    assert torch.equal(found.pictures, as_png(found.pictures))
+    assert (classifier(found.pictures).argmax(1) != labels).all()
+    assert (passes.forward > 0).all() and (passes.backward > 0).all()
+
+
+def test_a_picture_is_found_alike_in_any_batch() -> None:
+    classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(6)
+    together, passes = search(classifier, batch.images)
+    for i in range(6):
+        alone, own = search(classifier, batch.images[i : i + 1])
+        assert torch.equal(alone.pictures[0], together.pictures[i])
+        assert own.forward[0] == passes.forward[i] and own.backward[0] == passes.backward[i]
+
+
+def test_a_picture_wrong_to_begin_with_needs_no_pixel() -> None:
+    classifier, x = linear((1, 4, 4)), pictures(5, 1, 4, 4)
+    found, _ = search(classifier, x, labels=(classifier(x).argmax(1) + 1) % 3)
+    assert torch.equal(found.pictures, x) and not found.trouble.any()
+
+
+class Masked(nn.Module):
+    """A network whose gradient is hidden by rounding, as in defenses that only seem to hold."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner((images * 4).round() / 4 + 0 * images)
+
+
+class Broken(Masked):
+    """Right logits, but a gradient that is not a number."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images) + (images - images.detach()).clamp_min(0).sqrt().sum((1, 2, 3))[:, None]
+
+
+class Behind(nn.Module):
+    """Label 0 everywhere; the other logit rises without ever reaching it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        rising = 1 - torch.exp(-images.square().sum((1, 2, 3)))
+        return torch.stack([torch.full_like(rising, 2.0), rising], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("network", "trouble"),
+    [
+        (Masked(linear((1, 4, 4))), {Trouble.ZERO_GRADIENT}),
+        (Broken(linear((1, 4, 4))), {Trouble.NOT_FINITE}),
+        (Behind(), {Trouble.NOT_REACHED, Trouble.ZERO_GRADIENT}),
+    ],
+)
+def test_where_nothing_can_be_found_the_picture_stays_and_the_reason_is_told(
+    network: nn.Module, trouble: set[Trouble]
+) -> None:
+    x = pictures(6, 1, 4, 4)
+    found, _ = search(network, x)
+    assert torch.equal(found.pictures, x)
+    assert {Trouble(t) for t in found.trouble.tolist()} <= trouble
+    assert all(Trouble(t).sentence for t in found.trouble.tolist())
+
+
+def test_a_boundary_outside_the_range_of_pictures_is_told() -> None:
+    far = Scores(torch.stack([torch.zeros(16), torch.ones(16)]), torch.tensor([100.0, 0.0]))
+    found, _ = search(far, pictures(3, 1, 4, 4))
+    assert found.trouble.tolist() == [Trouble.NO_ROOM] * 3
+
+
+def test_one_troubled_picture_does_not_touch_its_neighbours() -> None:
+    inner = linear((1, 4, 4))
+
+    class Half(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            hidden = images[:, 0, 0, :1] < 0.5
+            return torch.where(hidden, inner(images.detach()) + 0 * inner(images), inner(images))
+
+    x = pictures(8, 1, 4, 4)
+    x[:4, 0, 0, 0], x[4:, 0, 0, 0] = 0, 1
+    found, _ = search(Half(), x)
+    plain, _ = search(inner, x[4:])
+    assert (found.trouble[:4] == Trouble.ZERO_GRADIENT).all()
+    assert torch.equal(found.pictures[4:], plain.pictures)
+
+
+def test_pruning_and_refining_never_add_and_still_fool() -> None:
+    classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(12)
+    x, rows = batch.images, torch.arange(12)
+    goal = Goal(classifier(x).argmax(1))
+    found, passes = search(classifier, x, solver=Solver.L1, lambda_=3.0)
+    pruned = prune(passes, x, found.pictures, goal, rows, normal=found.normal, pixels=True, looks=16)
+    refined = refine(passes, x, pruned, goal, rows, room_around(x), pixels=True, rounds=5, looks=16)
+    counts = [(changed != x).flatten(1).sum(1) for changed in (found.pictures, pruned, refined)]
+    assert (counts[1] <= counts[0]).all() and (counts[2] <= counts[1]).all()
+    assert counts[2].sum() < counts[0].sum()
+    assert goal.reached(classifier(refined)).all()
