@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Group = list[str]  # perturbations next to each other whose sizes have one unit
+Group = list[str]  # perturbations of one plugin next to each other whose sizes have one unit
 Compared = dict[str, dict[str, Comparison]]  # classifier -> perturbation -> how it compares with the first classifier
 
 
@@ -65,9 +65,8 @@ def profile(run: Run) -> Figure:
 
 
 def _groups(sized: Sequence[Row]) -> list[Group]:
-    units = {row.perturbation: row.unit for row in sized}
-    ordered = list(dict.fromkeys(row.perturbation for row in sized))
-    return [list(group) for _, group in itertools.groupby(ordered, key=units.__getitem__)]
+    families = {row.perturbation: (row.perturbation.partition(":")[0], row.unit) for row in sized}
+    return [list(group) for _, group in itertools.groupby(families, key=families.__getitem__)]
 
 
 def _compare(run: Run, classifiers: Sequence[str]) -> Compared:
