@@ -1,0 +1,27 @@
+# Chores, one name each. `make demo` and `make test` do all the set-up on a clean machine with Python 3.11 or later.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+
+.PHONY: demo test check docs
+
+demo: .venv/.ready
+	$(BIN)/granu eval --perturb stylegan:z --perturb 'stylegan:layer*' --perturb stylegan:image \
+	    --classifier zoo:mnist-cnn --classifier zoo:mnist-cnn-l2 --count 50 --out $(DEMO)
+	$(BIN)/granu report $(DEMO) --figure $(DEMO)/profile.svg --sheet $(DEMO)/sheet.png --html $(DEMO)/report.html
+
+test: .venv/.ready
+	$(BIN)/python -m pytest -q
+
+check: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/.ready
+	$(BIN)/python docs/write_reference.py
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,39 @@
+"""A board of squares laid over a picture, each of which may become brighter or darker."""
+
+from dataclasses import dataclass
+
+import granu
+
+
+@dataclass(frozen=True)
+class Options:
+    squares: int = granu.option(8, "squares along each side of the board;", low=1, high=64)
+
+
+def make(options, workshop):
+    from torch.nn import functional as F
+
+    from granu.pictures import clamp_for_descent
+    from granu.spaces import Space
+
+    class BoardSpace(Space):
+        unit = "brightness of a square (RMS)"
+        largest = 1.0
+
+        def pictures(self, change):
+            board = change.view(-1, 1, options.squares, options.squares)  # (B, 1, n, n)
+            return clamp_for_descent(self.clean + F.interpolate(board, self.clean.shape[-2:]))
+
+    class Checkers:
+        unit = BoardSpace.unit
+
+        def open(self, classifier, batch, noise):
+            return BoardSpace(classifier, batch.images, options.squares**2)
+
+    return Checkers()
+
+
+@granu.hookimpl
+def granu_perturbations():
+    summary = "brightness of the squares of a board laid over the picture"
+    return [granu.PerturbationOffer(name="checkers", summary=summary, options=Options, target="squares", make=make)]
