@@ -142,6 +142,14 @@ def test_runs_on_other_pictures_are_refused(tmp_path: Path, identity: dict[str, 
     assert isinstance(problem, GranuError) and told in str(problem)
 
 
+def test_what_other_judges_confirmed_is_not_compared(tmp_path: Path) -> None:
+    one = run_of(tmp_path / "a", trials("zoo:c", [1] * 9, votes={"x": 3}), judges=["x"])
+    other = run_of(tmp_path / "b", trials("zoo:c", [1] * 9, votes={"y": 3}), judges=["y"])
+    assert "other judges voted in the two runs" in granu(one, other).output
+    (told,) = json.loads(granu(one, other, "--json").output)["comparisons"]
+    assert told["confirmed"] is None and told["sizes"]["pairs"] == 9
+
+
 def test_runs_with_other_generator_weights_are_refused(tmp_path: Path) -> None:
     folders = []
     for name in ("a", "b"):

@@ -39,10 +39,11 @@ def compare(
     """Compare two classifiers, picture by picture, on those that both name right."""
     from granu.errors import GranuError
     from granu.report import comparison
-    from granu.report.sides import choose_sides, together
+    from granu.report.sides import choose_sides, one_jury, together
 
     first, second = choose_sides(runs, classifier, versus)
-    compared = comparison.compare(first.trials, second.trials, first.run.record.get("order", ()))
+    order, judged_alike = first.run.record.get("order", ()), one_jury(first, second)
+    compared = comparison.compare(first.trials, second.trials, order, judged_alike)
     if not compared:
         raise GranuError(
             f"{first} and {second} share no perturbation; run `granu eval` with the same --perturb on both"
@@ -67,6 +68,8 @@ def compare(
         _print(compared)
         for key in comparison.unshared(first.trials, second.trials):
             show.say(f"note: {key} was measured for one of the two only")
+        if not judged_alike:
+            show.say("note: other judges voted in the two runs, so what they confirmed is not compared")
         for sentence in perhaps:
             show.say(f"perhaps worse, perhaps chance: {sentence}")
         for sentence in certain:

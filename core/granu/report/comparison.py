@@ -34,11 +34,16 @@ class Comparison:
     sizes_p: float
 
 
-def compare(first: Iterable[Trial], second: Iterable[Trial], order: Sequence[str] = ()) -> list[Comparison]:
-    """Compare where both were measured, in the run's order; what was measured for only one of them is left out."""
+def compare(
+    first: Iterable[Trial], second: Iterable[Trial], order: Sequence[str] = (), one_jury: bool = True
+) -> list[Comparison]:
+    """Compare where both were measured, in the run's order; what was measured for only one of them is left out.
+
+    Without `one_jury` other judges voted on either side, so that what they confirmed cannot be compared.
+    """
     cells_first, cells_second = _by_perturbation(first), _by_perturbation(second)
     shared = in_order((key for key in cells_first if key in cells_second), order)
-    made = [_compare(key, cells_first[key], cells_second[key]) for key in shared]
+    made = [_compare(key, cells_first[key], cells_second[key], one_jury) for key in shared]
     raw = [c.rates.p for c in made] + [c.sizes.p for c in made if c.sizes]
     adjusted = iter(holm(raw))
     rates_p = [next(adjusted) for _ in made]
@@ -76,12 +81,12 @@ def _by_perturbation(trials: Iterable[Trial]) -> dict[str, dict[str, Trial]]:
     return table
 
 
-def _compare(perturbation: str, first: dict[str, Trial], second: dict[str, Trial]) -> Comparison:
+def _compare(perturbation: str, first: dict[str, Trial], second: dict[str, Trial], one_jury: bool) -> Comparison:
     pairs = [(a, second[id_]) for id_, a in first.items() if id_ in second and a.counts and second[id_].counts]
     found_first = [a.outcome == FOUND for a, _ in pairs]
     found_second = [b.outcome == FOUND for _, b in pairs]
     sized = budget_of(perturbation) is None
-    judged = sized and is_judged(a for a, _ in pairs) and is_judged(b for _, b in pairs)
+    judged = sized and one_jury and is_judged(a for a, _ in pairs) and is_judged(b for _, b in pairs)
     kept = [(a, b) for a, b in pairs if _label_kept(a) and _label_kept(b)]
     return Comparison(
         perturbation=perturbation,

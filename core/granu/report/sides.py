@@ -42,6 +42,12 @@ def choose_sides(folders: Sequence[Path], classifier: str | None, versus: str | 
     return _choose(first, second, classifier, versus)
 
 
+def one_jury(first: Side, second: Side) -> bool:
+    """Whether the same judges voted on both sides."""
+    ours, theirs = (side.run.record.get("identity", {}).get("judges") or [] for side in (first, second))
+    return set(ours) == set(theirs)
+
+
 def together(first: Side, second: Side) -> Run:
     """Both sides as one run, so that one figure can show them; of two runs, the classifiers carry their names."""
     sides = [(side.classifier, side.trials) for side in (first, second)]
