@@ -1,0 +1,101 @@
+"""Where a search's time goes, on the shipped StyleGAN2 and the standard classifier.
+
+Prints, each as a ratio measured in this run: the share of the search's time that the same passes through generator
+and classifier take by themselves; the time of a gradient pass from a site on (its tail) against the whole generator;
+one batch against one picture at a time; and the peak memory of `granu eval` for growing `--count`.
+
+    python examples/search_costs.py
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from granu.build import Builder
+from granu.catalog import load_catalog
+from granu.plan import Request, make_plan
+from granu.search.ledger import objective_and_gradient
+from granu.sites import SitePerturbation
+from granu.streams import Streams
+from granu.types import Batch, Goal
+from granu.workshop import Workshop
+
+COUNT, STEPS = 20, 60
+SITES = ("z", "layer0", "layer3", "layer6", "image")
+
+
+def main() -> None:
+    catalog = load_catalog()
+    workshop = Workshop(catalog)
+    specs = tuple(f"stylegan:{site},steps={STEPS}" for site in SITES)
+    plan = make_plan(catalog, workshop, Request(specs, judges=()))
+    builder = Builder(plan, workshop)
+    classifier = builder.classifier(plan.classifiers[0])
+    _, source = builder.source(plan.perturbations[0])
+    (batch,) = source.batches(range(COUNT))
+    assert isinstance(batch, Batch)
+    goal = Goal(batch.labels)
+    whole = None
+    print(f"{'site':8} {'bare passes / search':>21} {'tail / whole generator':>23} {'one by one / batched':>21}")
+    for planned in plan.perturbations:
+        searched = builder.perturbation(planned)
+        perturbation = SitePerturbation(builder.generator("stylegan"), planned.sites, builder.statistics(planned))
+        space = perturbation.open(classifier, batch, Streams(0, batch.ids))
+        search = seconds(lambda: searched.perturb(classifier, batch, goal, Streams(0, batch.ids)))  # noqa: B023
+        passes = searched.perturb(classifier, batch, goal, Streams(0, batch.ids)).backward.float().mean().item()
+        change = space.draw(torch.full((COUNT,), 0.01), Streams(0, batch.ids))
+        one_pass = seconds(lambda: objective_and_gradient(space, change, goal), 5)  # noqa: B023
+        whole = whole or one_pass  # the first site is z, behind which lies the whole generator
+        alone = sum(
+            seconds(lambda: searched.perturb(classifier, part(batch, i), Goal(batch.labels[i : i + 1]), streams(i)))  # noqa: B023
+            for i in range(5)
+        )
+        print(
+            f"{planned.sites[0].name:8} {passes * one_pass / search:21.2f} {one_pass / whole:23.2f} "
+            f"{alone / 5 * COUNT / search:21.1f}",
+            flush=True,
+        )
+    print()
+    for count in (20, 80, 320):
+        print(f"peak memory of granu eval --count {count}: {peak_memory(count):.0f} MB", flush=True)
+
+
+def part(batch: Batch, i: int) -> Batch:
+    index = torch.tensor([i])
+    assert batch.latent is not None
+    return Batch(batch.images[index], batch.labels[index], batch.ids[i : i + 1], batch.latent.select(index))
+
+
+def streams(i: int) -> Streams:
+    return Streams(0, [str(i)])
+
+
+def seconds(act: Callable[[], object], times: int = 1) -> float:
+    """Mean seconds of a call, after one that warms up."""
+    act()
+    start = time.perf_counter()
+    for _ in range(times):
+        act()
+    return (time.perf_counter() - start) / times
+
+
+def peak_memory(count: int) -> float:
+    """MB of the largest resident set of a run of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        granu = str(Path(sys.executable).with_name("granu"))
+        words = ["eval", "-p", "stylegan:layer6,steps=5", "--count", str(count), "--batch", "20", "--quiet"]
+        process = subprocess.Popen([granu, *words, "--out", folder], stdout=subprocess.DEVNULL)
+        _, _, usage = os.wait4(process.pid, 0)
+        return usage.ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
