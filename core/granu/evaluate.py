@@ -13,7 +13,7 @@ from torch import Tensor
 from granu import gallery
 from granu.build import Builder
 from granu.errors import GranuError
-from granu.judge import Verdict, ask, ask_judges
+from granu.judge import ask, ask_judges
 from granu.pictures import as_png, distances, write_png
 from granu.plan import EvalPlan, PlannedPerturbation
 from granu.runs import Run
@@ -101,14 +101,14 @@ def _aligned(missing: Sequence[int], size: int) -> Iterator[list[int]]:
 def _trials(cell: Cell, batch: Batch | Unreadable) -> list[Trial]:
     if isinstance(batch, Unreadable):
         return [Trial(batch.picture, cell.planned.key, cell.name, UNREADABLE, note=batch.reason)]
-    clean = ask(cell.classifier, batch.images, None, cell.name)
-    labels = clean.predicted if cell.numbers is None else cell.numbers.to(batch.labels.device)[batch.labels]
-    right = clean.tells(labels)
-    clean_margin = ask(cell.classifier, batch.images, labels, cell.name).margin
+    clean = ask(cell.classifier, batch.images, cell.name)
+    predicted = clean.predicted
+    labels = predicted if cell.numbers is None else cell.numbers.to(batch.labels.device)[batch.labels]
+    right, clean_margin = predicted == labels, clean.margin(labels)
     trials = [
         Trial(
             batch.ids[i], cell.planned.key, cell.name, CLEAN_WRONG,
-            label=int(labels[i]), clean_margin=float(clean_margin[i]), predicted=int(clean.predicted[i]),
+            label=int(labels[i]), clean_margin=float(clean_margin[i]), predicted=int(predicted[i]),
         )
         for i in (~right).nonzero().squeeze(1).tolist()
     ]  # fmt: skip
@@ -127,8 +127,8 @@ def _judged(cell: Cell, batch: Batch, clean_margin: Tensor) -> list[Trial]:
     changed = as_png(proposal.pictures.detach().float())
     if changed.shape != batch.images.shape or not changed.isfinite().all():
         raise ValueError(f"it returned pictures of shape {tuple(changed.shape)} or pictures that are not finite")
-    verdict = ask(cell.classifier, changed, batch.labels, cell.name)
-    fooled = ~verdict.tells(batch.labels)
+    verdict = ask(cell.classifier, changed, cell.name)
+    predicted, margin = verdict.predicted, verdict.margin(batch.labels)
     votes = ask_judges(cell.judges, changed, cell.classifier.classes)
     seen = distances(batch.images, changed)
     control = _control(cell, batch, proposal)
@@ -137,15 +137,15 @@ def _judged(cell: Cell, batch: Batch, clean_margin: Tensor) -> list[Trial]:
     trials = []
     for i, picture in enumerate(batch.ids):
         note = proposal.notes[i]
-        found = bool(fooled[i])
+        found = bool(predicted[i] != batch.labels[i])
         trials.append(
             Trial(
                 picture, cell.planned.key, cell.name,
                 outcome=FOUND if found else FAILED if note else NOT_FOUND,
                 label=int(batch.labels[i]),
                 clean_margin=float(clean_margin[i]),
-                predicted=int(verdict.predicted[i]),
-                margin=float(verdict.margin[i]),
+                predicted=int(predicted[i]),
+                margin=float(margin[i]),
                 unit=cell.perturbation.unit,
                 size=float(proposal.size[i]) if found else None,
                 tried=float(proposal.tried[i]),
@@ -164,8 +164,7 @@ def _control(cell: Cell, batch: Batch, proposal: Perturbed) -> Tensor | None:
     """(B,) whether the random change of the same size fools."""
     if proposal.control is None:
         return None
-    verdict: Verdict = ask(cell.classifier, as_png(proposal.control.float()), batch.labels, cell.name)
-    return ~verdict.tells(batch.labels)
+    return ask(cell.classifier, as_png(proposal.control.float()), cell.name).predicted != batch.labels
 
 
 def _keep_pictures(cell: Cell, batch: Batch, changed: Tensor) -> None:

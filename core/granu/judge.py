@@ -14,29 +14,29 @@ from granu.types import Classifier, Goal
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a classifier says of pictures: the class it names, and by how many logits the label leads."""
+    """What a classifier says of pictures."""
 
-    predicted: Tensor  # (B,) int64
-    margin: Tensor  # (B,), negative where another class leads
+    logits: Tensor  # (B, K), finite
 
-    def tells(self, labels: Tensor) -> Tensor:
-        """(B,) whether it names the label."""
-        return self.predicted == labels
+    @property
+    def predicted(self) -> Tensor:
+        """The class it names, (B,) int64."""
+        return self.logits.argmax(dim=1)
+
+    def margin(self, labels: Tensor) -> Tensor:
+        """By how many logits the label leads, (B,); negative where another class leads."""
+        return Goal(labels).objective(self.logits)
 
 
-def ask(classifier: Classifier, images: Tensor, labels: Tensor | None, name: str) -> Verdict:
-    """Ask in float32 about 8-bit pictures; without labels the verdict itself is the label.
-
-    ClassifierError where the logits are not finite.
-    """
+def ask(classifier: Classifier, images: Tensor, name: str) -> Verdict:
+    """Ask in float32 about 8-bit pictures. ClassifierError where the logits are not finite."""
     with torch.no_grad():
         logits = classifier(images).float()
     if not logits.isfinite().all():
         raise ClassifierError(
             f"'{name}' gives NaN or infinite logits for pictures in [0, 1]; check its weights and its mean= and std="
         )
-    predicted = logits.argmax(dim=1)
-    return Verdict(predicted, Goal(predicted if labels is None else labels).objective(logits))
+    return Verdict(logits)
 
 
 def ask_judges(judges: Mapping[str, Classifier], images: Tensor, classes: Sequence[str]) -> dict[str, Tensor]:
@@ -47,7 +47,7 @@ def ask_judges(judges: Mapping[str, Classifier], images: Tensor, classes: Sequen
     numbers = {name.casefold(): number for number, name in enumerate(classes)}
     votes = {}
     for name, judge in judges.items():
-        own = ask(judge, images, None, name).predicted
+        own = ask(judge, images, name).predicted
         meaning = torch.tensor([numbers.get(c.casefold(), -1) for c in judge.classes], device=own.device)
         votes[name] = meaning[own]
     return votes
