@@ -54,6 +54,8 @@ def together(first: Side, second: Side) -> Run:
     if first.classifier == second.classifier:
         sides = [(str(side), side.trials) for side in (first, second)]
     trials = [replace(trial, classifier=name) for name, trials in sides for trial in trials]
+    if not one_jury(first, second):
+        trials = [replace(trial, votes={}) for trial in trials]
     return Run(first.run.folder, first.run.record, trials)
 
 
