@@ -6,12 +6,13 @@ import datetime
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from granu.catalog import Catalog, load_catalog
 from granu.cli import show
+from granu.cli.result import print_result, result_as_json
 from granu.errors import OptionError, suggest
 from granu.plan import EvalPlan, Request, make_plan
 from granu.runs import Run, open_run
@@ -75,7 +76,11 @@ def evaluate(
     folder = out or Path("runs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     with open_run(folder, plan.identity()) as run:
         code = _run(plan, workshop, run, catalog, quiet or as_json)
-        _print_result(run, as_json)
+        if as_json:
+            show.as_json(result_as_json(run))
+        elif run.trials:
+            print_result(run)
+            show.say(f"run: {folder}    pictures and figures: granu report {folder} --html report.html")
     raise typer.Exit(code)
 
 
@@ -144,22 +149,3 @@ def _print_plan(plan: EvalPlan, as_json: bool) -> None:
             for p in plan.perturbations
         ],
     )
-
-
-def _print_result(run: Run, as_json: bool) -> None:
-    from granu.report.rows import rows
-    from granu.report.table import table
-
-    result = rows(run)
-    if as_json:
-        show.as_json({"run": str(run.folder), "rows": [_row(row) for row in result]})
-        return
-    made = table(result)
-    show.table(made.columns, made.lines)
-    show.say(f"run: {run.folder}    more: granu report {run.folder} --html report.html")
-
-
-def _row(row: Any) -> dict[str, Any]:
-    import dataclasses
-
-    return dataclasses.asdict(row)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from granu.cli import show
+from granu.cli.result import print_result, result_as_json
 from granu.runs import read_run
 
 
@@ -30,10 +31,8 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a run found, coarse to fine, with 95 % intervals."""
-    from granu.report.export import records, write_csv
-    from granu.report.health import check
+    from granu.report.export import write_csv
     from granu.report.rows import rows
-    from granu.report.table import table
 
     read = read_run(run)
     found, written = rows(read), [file for file in (html, figure, survival, sheet, csv) if file is not None]
@@ -55,17 +54,9 @@ def report(
         from granu.report.page import write_page
 
         write_page(read, html)
-    flags = check(found)
     if as_json:
-        health = [{"classifier": f.classifier, "sign": f.sign, "where": dict(f.where)} for f in flags]
-        failures = read.record.get("failures", [])
-        show.as_json({"run": str(run), "rows": records(found), "health": health, "failures": failures})
+        show.as_json(result_as_json(read))
         return
-    made = table(found)
-    show.table(made.columns, made.lines)
-    for failure in read.record.get("failures", ()):
-        show.say(f"failed: {failure['perturbation']} on {failure['classifier']}: {failure['reason']}")
-    for flag in flags:
-        show.say(f"note: {flag}")
+    print_result(read)
     for file in written:
         show.say(f"written: {file}")

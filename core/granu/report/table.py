@@ -37,6 +37,32 @@ def table(rows: Sequence[Row]) -> Table:
     )
 
 
+def by_classifier(rows: Sequence[Row]) -> list[tuple[str, Table]]:
+    """For a terminal: a title and a narrower table per classifier; the full one is in the page, CSV and JSON."""
+    tables = []
+    for classifier in dict.fromkeys(row.classifier for row in rows):
+        own = [row for row in rows if row.classifier == classifier]
+        counts = {(row.counted, row.counted + row.clean_wrong + row.unreadable) for row in own}
+        alike = len(counts) == 1
+        which = "the {} of {} pictures".format(*counts.pop()) if alike else "the pictures"
+        full = table(own)
+        skipped = {"classifier", "L∞", "passes", *(("pictures", "left out") if alike else ())}
+        if not any(row.control and row.control.hits for row in own):
+            skipped.add("random %")
+        kept = [i for i, name in enumerate(full.columns) if name not in skipped]
+        tables.append(
+            (
+                f"{classifier}, on {which} that it names right",
+                Table(
+                    tuple(full.columns[i] for i in kept),
+                    tuple(full.meanings[i] for i in kept),
+                    tuple(tuple(line[i] for i in kept) for line in full.lines),
+                ),
+            )
+        )
+    return tables
+
+
 def _needed(rows: Sequence[Row]) -> Sequence[Column]:
     def several(values: Sequence[object]) -> bool:
         return len(set(values)) > 1
