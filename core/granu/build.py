@@ -72,6 +72,10 @@ class Builder:
             )
         return self._statistics[key]
 
+    def statistics_in_use(self) -> dict[str, Any]:
+        """What sizes were counted in, per generator and site, for the record."""
+        return {generator: cache.summary() for (generator, _), cache in self._statistics.items()}
+
     def source(self, planned: PlannedPerturbation) -> tuple[str, Source]:
         """Where a perturbation's pictures come from, and that source's name."""
         seed, device = self.plan.request.seed, self.workshop.device

@@ -87,7 +87,15 @@ def evaluate(plan: EvalPlan, workshop: Workshop, run: Run, progress: Progress) -
                 raise
             except Exception as problem:
                 failures.append(_failure(name, planned, problem))
+        _record_statistics(run, builder)
     return failures
+
+
+def _record_statistics(run: Run, builder: Builder) -> None:
+    """What sizes were counted in; sites that an earlier command measured stay in the record."""
+    known = run.record.get("statistics", {})
+    now = builder.statistics_in_use()
+    run.amend(statistics={**known, **{name: {**known.get(name, {}), **sites} for name, sites in now.items()}})
 
 
 def _aligned(missing: Sequence[int], size: int) -> Iterator[list[int]]:

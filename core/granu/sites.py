@@ -6,6 +6,7 @@ Every generator becomes a family of perturbations here, one per site or several 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,6 @@ class SiteStatistics:
 
     deviation: dict[str, Tensor]  # site -> site.shape
     floored: dict[str, int]
-    samples: int
 
 
 class StatisticsCache:
@@ -57,8 +57,21 @@ class StatisticsCache:
                 known.update(measured)
                 for name, sigma in measured.items():
                     self._write(name, label, sigma)
-            self._memory[label] = _floored({name: s for name, s in known.items() if s is not None}, self.samples)
+            self._memory[label] = _floored({name: s for name, s in known.items() if s is not None})
         return self._memory[label]
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Per site, of the classes used so far: samples per class, neurons, and the most that were floored in one."""
+        used = list(self._memory.values())
+        return {
+            site.name: {
+                "samples": self.samples,
+                "neurons": math.prod(site.shape),
+                "floored": max(statistics.floored[site.name] for statistics in used),
+            }
+            for site in self.sites
+            if used
+        }
 
     def _file(self, site: str, label: int) -> Path:
         text = f"1|{self.generator.fingerprint}|{label}|{self.samples}|{site}"
@@ -110,12 +123,12 @@ def measure_deviation(
     return {name: (total / max(count - 1, 1)).sqrt() for name, total in spread.items()}
 
 
-def _floored(deviation: dict[str, Tensor], samples: int) -> SiteStatistics:
+def _floored(deviation: dict[str, Tensor]) -> SiteStatistics:
     raised, floored = {}, {}
     for name, sigma in deviation.items():
         floor = FLOOR * sigma.square().mean().sqrt().clamp_min(1e-12)
         raised[name], floored[name] = sigma.maximum(floor), int((sigma < floor).sum())
-    return SiteStatistics(raised, floored, samples)
+    return SiteStatistics(raised, floored)
 
 
 class SiteSpace(Space):

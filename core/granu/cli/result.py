@@ -36,3 +36,7 @@ def print_result(run: Run) -> None:
         show.say(f"failed: {failure['perturbation']} on {failure['classifier']}: {failure['reason']}")
     for flag in check(found):
         show.say(f"note: {flag}")
+    for generator, sites in run.record.get("statistics", {}).items():
+        floored = [f"{site} {s['floored']} of {s['neurons']}" for site, s in sites.items() if s["floored"]]
+        if floored:
+            show.say(f"note: neurons of {generator} that hardly vary, counted at the floor: {', '.join(floored)}")

@@ -1,0 +1,44 @@
+"""Writes the demonstration's table and pictures into README.md, from the run that `make demo` made.
+
+python docs/write_readme.py runs/demo
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "pictures"
+START, END = "<!-- from here to the end mark: docs/write_readme.py -->", "<!-- end -->"
+
+
+def main() -> None:
+    run = Path(sys.argv[1])
+    draw_strip(run)
+    granu("report", str(run), "--figure", str(PICTURES / "profile.svg"))
+    table = "\n".join(line.rstrip() for line in granu("report", str(run)).splitlines()).strip()
+    readme = ROOT / "README.md"
+    block = f"{START}\n```\n{table}\n```\n{END}"
+    readme.write_text(re.sub(f"{re.escape(START)}.*{re.escape(END)}", lambda _: block, readme.read_text(), flags=re.S))
+
+
+def draw_strip(run: Path) -> None:
+    """The first pictures of the run, clean, then changed from coarse to fine."""
+    from granu.report import look
+    from granu.report.sheet import sheet
+    from granu.runs import read_run
+
+    PICTURES.mkdir(exist_ok=True)
+    look.save(sheet(read_run(run), most=3), PICTURES / "strip.png")
+
+
+def granu(*words: str) -> str:
+    command = [str(Path(sys.executable).with_name("granu")), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    main()
