@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from granu import WeightsError
 from granu.checkpoints import load_strictly, read_header, read_tensors
 from granu.classify import ImageClassifier
-
 from granu_zoo import ARCHITECTURES
 from granu_zoo.networks import NETWORKS
 

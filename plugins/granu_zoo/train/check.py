@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from granu.catalog import load_catalog
 from granu.streams import Streams
 from granu.workshop import Workshop
-from torch import Tensor
-
 from granu_zoo import CLASSIFIERS
 from granu_zoo.train.classifiers import accuracy
 from granu_zoo.train.data import read_mnist

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from granu.checkpoints import Header, save, sha256
 from torch import nn
+
+from granu.checkpoints import Header, save, sha256
 
 __all__ = ["store"]
 

@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-
-# The one place where a plugin of granu's imports another: a recipe makes weights for exactly that network, it runs
-# when somebody trains, and nothing that granu loads imports recipes.
-from granu_stylegan.stylegan2 import StyleGAN2
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+# The one place where a plugin of granu's imports another: a recipe makes weights for exactly that network, it runs
+# when somebody trains, and nothing that granu loads imports recipes.
+from granu_stylegan.stylegan2 import StyleGAN2
 from granu_zoo.train.data import read_mnist
 from granu_zoo.train.discriminator import GROUP, Discriminator
 from granu_zoo.train.store import store
@@ -46,9 +45,10 @@ NETWORK = {
 class Settings:
     """What the recipe may be told. `images` counts the real pictures that the critic has been shown."""
 
-    images: int = 600_000
+    images: int = 440_000
     batch: int = 32
     learning_rate: float = 0.002
+    calm: float = 0.25  # the last part of the training, over which the learning rate falls to nothing
     r1_weight: float = 0.1
     r1_every: int = 16
     average_half_life: int = 20_000  # of the moving average of G, in images
@@ -118,6 +118,7 @@ class Run:
 
     def step(self) -> dict[str, float]:
         """One step of the critic, one of the generator; returns the losses."""
+        self.slow_down()
         lazy = (self.seen // self.settings.batch) % self.settings.r1_every == 0
         classes = self.draw_classes()
         with torch.no_grad():
@@ -142,6 +143,12 @@ class Run:
         self.track_average()
         losses = {"loss_d": loss_d, "loss_g": loss_g} | ({"r1": penalty} if lazy else {})
         return {name: value.item() for name, value in losses.items()}
+
+    def slow_down(self) -> None:
+        """Near the end, smaller steps: what generator and critic still trade back and forth settles."""
+        left = 1 - self.seen / self.settings.images
+        for optimiser in (self.optimise_g, self.optimise_d):
+            optimiser.param_groups[0]["lr"] = self.settings.learning_rate * min(1.0, left / self.settings.calm)
 
     def draw_classes(self) -> Tensor:
         """Classes of a batch (B,), GROUP neighbours alike."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from granu import WeightsError
 from granu.catalog import Catalog
 from granu.checkpoints import Header, save

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from granu_stylegan.stylegan2 import Mapping, StyleGAN2
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
+
+from granu_stylegan.stylegan2 import Mapping, StyleGAN2
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4  # of the range of the numbers compared

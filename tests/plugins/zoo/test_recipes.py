@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from torch import Tensor, nn
+
 from granu import WeightsError
 from granu.checkpoints import read_header
 from granu_zoo.loading import load_classifier
@@ -15,8 +18,6 @@ from granu_zoo.train.discriminator import Discriminator, group_deviation
 from granu_zoo.train.pgd import pgd, robust_accuracy
 from granu_zoo.train.store import store
 from granu_zoo.train.stylegan import Run, Settings
-from PIL import Image
-from torch import Tensor, nn
 
 
 @pytest.fixture(autouse=True)
