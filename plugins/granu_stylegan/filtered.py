@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -57,31 +59,27 @@ def upsample(x: Tensor, kernel: Tensor | None, up: int, padding: tuple[int, int]
         return F.pad(x, (before, after, before, after))
     # A transposed convolution never touches the zeros. It gives every position where the filter meets a
     # sample; padding and cropping to the asked window can then be done in one step afterwards.
-    taps = kernel.shape[0]
+    C, taps = x.shape[1], kernel.shape[0]
+    for part, step in _passes(kernel, up):
+        weight = (part * math.prod(step)).to(x.dtype).expand(C, 1, -1, -1)
+        x = F.conv_transpose2d(x, weight, stride=step, groups=C)
     window = (before - taps + 1, after - taps + up)
-    B, C, h, w = x.shape
-    x = x.reshape(B * C, 1, h, w)
-    kernel = kernel.to(x.dtype)
-    if kernel.ndim == 1:
-        x = F.conv_transpose2d(x, (kernel * up)[None, None, None, :], stride=(1, up))
-        x = F.conv_transpose2d(x, (kernel * up)[None, None, :, None], stride=(up, 1))
-    else:
-        x = F.conv_transpose2d(x, (kernel * up**2)[None, None], stride=up)
-    x = F.pad(x, (*window, *window))
-    return x.reshape(B, C, *x.shape[2:])
+    return F.pad(x, (*window, *window))
 
 
 def downsample(x: Tensor, kernel: Tensor | None, down: int) -> Tensor:
     """Filters and keeps every `down`-th sample. (B, C, h, w) -> (B, C, (h - taps) // down + 1, ...)."""
     if kernel is None:
         return x
-    B, C, h, w = x.shape
-    x = x.reshape(B * C, 1, h, w)
+    C = x.shape[1]
     # convolution, not correlation: PyTorch slides kernels unflipped
-    kernel = kernel.to(x.dtype).flip(tuple(range(kernel.ndim)))
+    for part, step in _passes(kernel.flip(tuple(range(kernel.ndim))), down):
+        x = F.conv2d(x, part.to(x.dtype).expand(C, 1, -1, -1), stride=step, groups=C)
+    return x
+
+
+def _passes(kernel: Tensor, step: int) -> list[tuple[Tensor, tuple[int, int]]]:
+    """A filter as (h, w) kernels with their steps: one along each axis, or, for a radial one, both at once."""
     if kernel.ndim == 1:
-        x = F.conv2d(x, kernel[None, None, None, :], stride=(1, down))
-        x = F.conv2d(x, kernel[None, None, :, None], stride=(down, 1))
-    else:
-        x = F.conv2d(x, kernel[None, None], stride=down)
-    return x.reshape(B, C, *x.shape[2:])
+        return [(kernel[None, :], (1, step)), (kernel[:, None], (step, 1))]
+    return [(kernel, (step, step))]

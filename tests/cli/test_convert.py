@@ -1,0 +1,61 @@
+"""`granu convert` and the mistakes one can make with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from granu.checkpoints import read_header
+from granu_stylegan.stylegan2 import StyleGAN2
+
+Granu = Callable[..., Any]
+CONFIG = {"z_dim": 4, "c_dim": 2, "w_dim": 4, "img_resolution": 8, "mapping_layers": 1, "channel_base": 32}
+
+
+@pytest.fixture
+def state_dict(tmp_path: Path) -> Path:
+    """A StyleGAN2 as somebody's training script might have saved it."""
+    file = tmp_path / "network.pt"
+    torch.save(StyleGAN2(**CONFIG).state_dict(), file)  # type: ignore[arg-type]
+    return file
+
+
+def test_it_writes_what_opens_again_and_says_where_it_came_from(granu: Granu, state_dict: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    result = granu("convert", str(state_dict), str(out), "--classes", "cat, dog")
+    assert result.returncode == 0, result.stderr
+    assert f"granu info stylegan:weights={out}" in result.stdout
+    header = read_header(out, ("stylegan2",))
+    assert header.classes == ("cat", "dog") and header.about["converted"] == "network.pt"
+    sites = json.loads(granu("info", f"stylegan:weights={out}", "--json").stdout)[0]["sites"]
+    assert sites[-1]["shape"] == [3, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nowhere.pkl", "out"), "there is no nowhere.pkl"),
+        (("network.pt", "network.pt"), "exists; name a file that does not"),
+        (("network.pt", "out", "--classes", "cat"), "names 1 classes; the network has 2"),
+        (("network.pt", "out", "--as", "biggan"), "not a BigGAN"),
+        (("network.pt", "out", "--as", "bigan"), "did you mean 'biggan'?"),
+        (("forged.pkl", "out"), "wants to run"),
+    ],
+)
+def test_mistakes_are_told(granu: Granu, state_dict: Path, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    class Forged:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.system, (f"touch {tmp_path / 'canary'}",)
+
+    (tmp_path / "forged.pkl").write_bytes(pickle.dumps({"G_ema": Forged()}))
+    result = granu("convert", *words)
+    assert result.returncode == 2 and told in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists() and not (tmp_path / "canary").exists()
