@@ -22,7 +22,8 @@ from granu.streams import Streams
 from granu.types import Batch, Classifier, Generator, Latent, Site, Tail
 
 FLOOR = 0.01  # of the site's root mean square deviation: a neuron that never moves is not moved for free
-CHUNK = 100  # clean samples at a time
+CHUNK = 100  # clean samples at a time ...
+NUMBERS = 20_000_000  # ... or as many as hold this many numbers at the widest site
 UNCONDITIONAL = -1
 
 
@@ -107,8 +108,9 @@ def measure_deviation(
     count = 0
     mean = {site.name: torch.zeros(site.shape, device=device) for site in sites}
     spread = {site.name: torch.zeros(site.shape, device=device) for site in sites}
-    for start in range(0, samples, CHUNK):
-        ids = [f"clean-{label}-{i}" for i in range(start, min(start + CHUNK, samples))]
+    chunk = max(1, min(CHUNK, NUMBERS // max(math.prod(site.shape) for site in sites)))
+    for start in range(0, samples, chunk):
+        ids = [f"clean-{label}-{i}" for i in range(start, min(start + chunk, samples))]
         labels = None if label == UNCONDITIONAL else torch.full((len(ids),), label, device=device)
         with torch.no_grad():
             latent = generator.draw(Streams(0, ids, "statistics", device), labels)
