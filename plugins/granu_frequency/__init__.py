@@ -1,0 +1,58 @@
+"""The leaflet of granu_frequency: changes within bands of frequencies, after Hold me tight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from granu import OptionError, PerturbationOffer, hookimpl, option
+from granu_frequency.windows import COUNT
+
+if TYPE_CHECKING:
+    from granu.types import Searchable
+    from granu.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class FrequencyOptions:
+    """Which band: one of the sweep by its number, or `start` and `width` for one's own."""
+
+    window: int | None = option(None, "number of the band, low to high; `all` is the sweep;", low=0, high=COUNT - 1)
+    shape: str = option(
+        "window",
+        "a square of frequencies on the diagonal, a ring, or everything below or above;",
+        choices=("window", "ring", "low", "high"),
+    )
+    start: int | None = option(None, "lowest frequency, in place of a number;", low=0)
+    width: int | None = option(None, "frequencies from start to end; by default that of the sweep;", low=1)
+
+
+def check(options: FrequencyOptions, workshop: Workshop) -> None:
+    """Exactly one of a number and a start."""
+    if options.window is not None and options.start is not None:
+        raise OptionError(f"frequency:{options.window},start={options.start} names two bands; leave one of them out")
+    if options.window is None and options.start is None:
+        raise OptionError(f"say which frequencies: frequency:0 to frequency:{COUNT - 1}, frequency:all, or start=")
+
+
+def make(options: FrequencyOptions, workshop: Workshop) -> Searchable:
+    from granu_frequency.space import Frequency
+
+    return Frequency(options)
+
+
+@hookimpl
+def granu_perturbations() -> Sequence[PerturbationOffer]:
+    return [
+        PerturbationOffer(
+            name="frequency",
+            summary="smallest change within a band of frequencies",
+            options=FrequencyOptions,
+            target="window",
+            targets=tuple(map(str, range(COUNT))),
+            make=make,
+            check=check,
+            cite=("Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard: Hold me tight! NeurIPS 2020, arXiv:2002.06349",),
+        )
+    ]

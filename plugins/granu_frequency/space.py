@@ -1,0 +1,82 @@
+"""`frequency` as the core meets it: a space of changes within one band, which the core's searches search."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from granu import Batch, DataError
+from granu.pictures import clamp_for_descent
+from granu.spaces import Space
+from granu.streams import Streams
+from granu.types import Classifier
+from granu_frequency import FrequencyOptions
+from granu_frequency.bands import Band, make_band
+from granu_frequency.windows import nth_start, width_of
+
+
+class Frequency:
+    """Changes whose frequencies lie within one band, measured in L2 over pixels."""
+
+    def __init__(self, options: FrequencyOptions) -> None:
+        self.options = options
+        self.unit = UNIT
+
+    def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
+        """The band of pictures of this size."""
+        return FrequencySpace(classifier, batch.images, self.band(tuple(batch.images.shape[-2:])))
+
+    def band(self, size: tuple[int, ...]) -> Band:
+        """The band that the options mean for pictures of `size` (H, W). DataError where it lies outside."""
+        options = self.options
+        width = [width_of(n) if options.width is None else options.width for n in size]
+        start = [nth_start(n, options.window or 0) if options.start is None else options.start for n in size]
+        for n, s, w in zip(size, start, width, strict=True):
+            if s + w > n:
+                raise DataError(
+                    f"a band from {s} to {s + w} does not fit pictures of {n} pixels, whose frequencies end at {n}; "
+                    "choose a smaller start= or width="
+                )
+        return make_band(options.shape, start, width, size)
+
+
+UNIT = "pixel L2 in band"
+
+
+class FrequencySpace(Space):
+    """A change is the coefficients of one band, (B, C * h * w); its L2 norm is that of the pixels it moves.
+
+    Pictures are clamped to [0, 1]; the size is that of the change before clamping, so it is never too small. What is
+    clamped away leaks into other frequencies, most on pictures with large black areas, such as digits; `margins`
+    measures as the paper does, without regard to the range.
+    """
+
+    unit = UNIT
+
+    def __init__(self, classifier: Classifier, clean: Tensor, band: Band) -> None:
+        self.band = band.to(clean)
+        self.channels = clean.shape[1]
+        super().__init__(classifier, clean, self.channels * band.inside.numel())
+
+    def pictures(self, change: Tensor) -> Tensor:
+        spectrum = change.view(len(change), self.channels, *self.band.inside.shape)
+        return clamp_for_descent(self.clean + self.band.picture(spectrum))
+
+    def size(self, change: Tensor) -> Tensor:
+        return change.norm(dim=1)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        return gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        return gradient.norm(dim=1)
+
+    def draw(self, budget: Tensor, noise: Streams) -> Tensor:
+        change = noise.normal(self.dimension) * self.band.inside.flatten().repeat(self.channels)
+        return change * (budget / change.norm(dim=1))[:, None]
+
+    def limit(self) -> Tensor:
+        """The whole range: every value moved from black to white."""
+        return torch.full((len(self.clean),), math.sqrt(self.clean[0].numel()), device=self.clean.device)

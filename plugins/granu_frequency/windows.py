@@ -1,0 +1,34 @@
+"""Where along the frequencies one looks: the paper's windows, and as many for other sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+PAPER = {28: (8, 1), 32: (8, 2), 224: (16, 16)}  # side -> width and step of its windows (section 3, code)
+COUNT = 13  # windows of a sweep, whatever the size; the paper's number at 32 pixels
+
+
+def width_of(n: int) -> int:
+    """How many frequencies wide a window is along an axis of `n` pixels."""
+    return PAPER[n][0] if n in PAPER else max(1, round(n / 4 if n <= 64 else n / 14))
+
+
+def starts_of(n: int) -> list[int]:
+    """Where along an axis of `n` pixels windows start, low to high: all the paper's, else `COUNT` spread evenly."""
+    last = n - width_of(n)
+    if n in PAPER:
+        return list(range(0, last + 1, PAPER[n][1]))
+    return [round(k * last / (COUNT - 1)) for k in range(COUNT)]
+
+
+def nth_start(n: int, number: int) -> int:
+    """Where window `number` (0 to COUNT - 1) of a sweep starts; always one of `starts_of(n)`."""
+    starts = starts_of(n)
+    return starts[round(number * (len(starts) - 1) / (COUNT - 1))]
+
+
+def all_starts(size: Sequence[int]) -> list[tuple[int, ...]]:
+    """The starts of every window of a picture of `size` (H, W), along each axis."""
+    if len(set(size)) == 1:
+        return [(start, start) for start in starts_of(size[0])]
+    return [tuple(nth_start(n, number) for n in size) for number in range(COUNT)]
