@@ -1,0 +1,46 @@
+"""The leaflet of granu_pixel: plain changes to pixels, small in L2, L-infinity or L1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from granu import PerturbationOffer, hookimpl, option
+
+if TYPE_CHECKING:
+    from granu.types import Searchable
+    from granu.workshop import Workshop
+
+NORMS = ("l2", "linf", "l1")
+
+
+@dataclass(frozen=True)
+class PixelOptions:
+    """How large a change is."""
+
+    norm: str = option("l2", "how a change is measured;", choices=NORMS)
+
+
+def make(options: PixelOptions, workshop: Workshop) -> Searchable:
+    from granu_pixel.perturbation import Pixel
+
+    return Pixel(options.norm)
+
+
+@hookimpl
+def granu_perturbations() -> Sequence[PerturbationOffer]:
+    return [
+        PerturbationOffer(
+            name="pixel",
+            summary="smallest change to pixels",
+            options=PixelOptions,
+            target="norm",
+            targets=NORMS,
+            make=make,
+            cite=(
+                "Rony et al.: Decoupling direction and norm. CVPR 2019, arXiv:1811.09600",
+                "Pintor et al.: Fast minimum-norm adversarial attacks. NeurIPS 2021, arXiv:2102.12827",
+            ),
+        )
+    ]
