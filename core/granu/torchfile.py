@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,9 @@ def read_torch_file(file: Path) -> Any:
     if not is_torch_file(file):
         raise WeightsError(f"{file} is no file of torch.save, nor in any other form that is known here")
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        # training scripts like to save their arguments too; a Namespace only holds them
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise WeightsError(
             f"{file} is refused: it is damaged or holds more than tensors, which granu does not run; "
@@ -39,11 +42,10 @@ def read_torch_file(file: Path) -> Any:
         raise WeightsError(f"{file} is truncated or damaged: {first}") from None
 
 
-def read_state_dict(file: Path) -> dict[str, Tensor]:
-    """The tensors by name, floats as float32. WeightsError also where the file holds no state dict."""
+def state_dict(content: Any, file: Path) -> dict[str, Tensor]:
+    """The tensors by name, floats as float32. WeightsError where a file's content is no state dict."""
     import torch
 
-    state = read_torch_file(file)
-    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
+    if not isinstance(content, dict) or not all(isinstance(t, torch.Tensor) for t in content.values()):
         raise WeightsError(f"{file} holds no state dict (names and tensors); save that alone")
-    return {str(name): t.float() if t.is_floating_point() else t for name, t in state.items()}
+    return {str(name): t.float() if t.is_floating_point() else t for name, t in content.items()}

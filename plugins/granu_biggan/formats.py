@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from granu.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
 from granu.errors import WeightsError
-from granu.torchfile import read_state_dict
+from granu.torchfile import read_torch_file, state_dict
 from granu_biggan import bigganpytorch, huggingface
 from granu_biggan.config import BigGANConfig
 
@@ -75,4 +75,4 @@ def _own_config(file: Path) -> BigGANConfig:
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    return read_tensors(file) if is_safetensors(file) else read_state_dict(file)
+    return read_tensors(file) if is_safetensors(file) else state_dict(read_torch_file(file), file)

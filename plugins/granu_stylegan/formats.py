@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from granu import WeightsError
 from granu.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
-from granu.torchfile import read_state_dict
-from granu_stylegan import nvidia_pickle
+from granu.torchfile import read_torch_file, state_dict
+from granu_stylegan import nvidia_pickle, rosinality
 from granu_stylegan.arguments import stylegan2_config, stylegan2_config_from_shapes, stylegan3_config
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def open_weights(file: Path) -> Opened:
         return _own(file) if "granu" in read_metadata(file) else _state_dict(file, read_tensors(file))
     if nvidia_pickle.is_of_this_form(file):
         return _nvidia(file)
-    return _state_dict(file, read_state_dict(file))
+    content = read_torch_file(file)
+    if rosinality.is_of_this_form(content):
+        return _state_dict(file, rosinality.translate(content))
+    return _state_dict(file, state_dict(content, file))
 
 
 def _own(file: Path) -> Opened:

@@ -1,0 +1,77 @@
+"""Peak memory of the smallest change at an early and at a late layer of BigGAN-deep-512, one picture, on the CPU.
+
+The network has its full width and random weights, which cost what trained ones cost. Each layer is measured in a
+process of its own, from drawing the picture over each neuron's deviation (of SAMPLES clean pictures) to the search
+(of STEPS gradient passes; more of them take more time, not more memory).
+
+    python examples/biggan_memory.py
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+
+SITES = ("layer1", "layer8", "layer12", "layer14")
+SAMPLES, STEPS = 2, 3
+
+# [grows, channels in, channels out] in units of 128, as in the config.json of BigGAN-deep-512
+LAYERS = [
+    *([False, 16, 16], [True, 16, 16], [False, 16, 16], [True, 16, 8], [False, 8, 8], [True, 8, 8], [False, 8, 8]),
+    *([True, 8, 4], [False, 4, 4], [True, 4, 2], [False, 2, 2], [True, 2, 1], [False, 1, 1], [True, 1, 1]),
+]
+CONFIG = {
+    "z_dim": 128,
+    "channel_width": 128,
+    "num_classes": 1000,
+    "layers": LAYERS,
+    "attention_layer_position": 8,
+    "eps": 1e-4,
+}
+
+
+def main() -> None:
+    print(f"{'site':8} {'shape':16} {'peak memory':>12} {'seconds per gradient pass':>26}")
+    for site in SITES:
+        subprocess.run([sys.executable, __file__, site], check=True)
+
+
+def measure(site_name: str) -> None:
+    import torch
+    from torch import nn
+
+    from granu.classify import ImageClassifier
+    from granu.pictures import as_png, clamp_for_descent
+    from granu.search.smallest import smallest
+    from granu.sites import SiteSpace, measure_deviation
+    from granu.streams import Streams
+    from granu.types import Goal
+    from granu_biggan.generator import BigGANGenerator
+    from granu_biggan.huggingface import config_from
+    from granu_biggan.network import BigGAN
+
+    torch.manual_seed(0)
+    network = BigGAN(config_from(CONFIG)).eval().requires_grad_(False)
+    generator = BigGANGenerator(network, tuple(map(str, range(1000))), range(1000), 0.4, "random")
+    picky = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(3 * 16 * 16, 1000))
+    classifier = ImageClassifier(picky, generator.classes)
+    (site,) = (site for site in generator.sites() if site.name == site_name)
+
+    latent = generator.draw(Streams(0, ["one"]), torch.tensor([292]))
+    with torch.no_grad():
+        tail = generator.tail(latent, [site.name])
+        picture = as_png(clamp_for_descent(tail({})))
+    deviation = measure_deviation(generator, [site], 292, SAMPLES, "cpu")
+    space = SiteSpace(classifier, picture, tail, [site], {site.name: deviation[site.name][None].clamp_min(1e-3)})
+    goal = Goal(classifier(picture).argmax(1))
+    start = time.perf_counter()
+    ledger, _ = smallest(space, goal, steps=STEPS, limit=space.limit())
+    seconds = (time.perf_counter() - start) / int(ledger.backward.sum())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{site.name:8} {' x '.join(map(str, site.shape)):16} {peak:8.2f} GiB {seconds:26.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    measure(sys.argv[1]) if len(sys.argv) > 1 else main()
