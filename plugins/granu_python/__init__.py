@@ -1,0 +1,97 @@
+"""The leaflet of granu_python: anyone's own network, from a Python file or an exported program."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from granu import ClassifierError, ClassifierOffer, hookimpl, option
+
+if TYPE_CHECKING:
+    from granu.classify import ImageClassifier
+    from granu.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What granu must know of a network that says nothing about itself."""
+
+    source: str = option("", "where the network is")
+    classes: str | None = option(
+        None,
+        "names of the outputs, joined by plus or a file with one a line; by default the network's own, or 0, 1, ...",
+    )
+    size: str | None = option(None, "the pixels it takes, like 224 or 28x32; by default any")
+    channels: int = option(3, "1 for grey, 3 for colour;", low=1, high=3)
+    mean: tuple[float, ...] = option((0.0,), "per channel in [0, 1] units, taken off first, like 0.5+0.5+0.5")
+    std: tuple[float, ...] = option((1.0,), "per channel in [0, 1] units, divided by next")
+    fit: str = option("resize", "how pictures of another size are brought to it;", choices=("resize", "pad"))
+
+
+def check_python(options: NetworkOptions, workshop: Workshop) -> None:
+    """Whether the file or module is there and a callable is named."""
+    place, colon, name = options.source.rpartition(":")
+    if not colon or not place or not name:
+        raise ClassifierError(
+            f"`python:{options.source}` names no callable; write it like python:mymodel.py:build, "
+            "where build() returns the network"
+        )
+    if place.endswith(".py"):
+        if not Path(place).expanduser().is_file():
+            raise ClassifierError(f"there is no file {place}; name the one that holds {name}")
+        return
+    try:
+        known = importlib.util.find_spec(place) is not None
+    except (ImportError, ValueError):
+        known = False
+    if not known:
+        raise ClassifierError(f"there is no module '{place}'; write a file as {place}.py:{name}, or install the module")
+
+
+def check_export(options: NetworkOptions, workshop: Workshop) -> None:
+    """Whether the file is there."""
+    if not options.source:
+        raise ClassifierError("`export` names no file; write it like export:FILE.pt2")
+    if not Path(options.source).expanduser().is_file():
+        raise ClassifierError(f"there is no file {options.source}; torch.export.save writes one")
+
+
+def make_python(options: NetworkOptions, workshop: Workshop) -> ImageClassifier:
+    from granu_python.building import make_classifier
+    from granu_python.loading import load_callable
+
+    return make_classifier(load_callable(options.source), f"python:{options.source}", options)
+
+
+def make_export(options: NetworkOptions, workshop: Workshop) -> ImageClassifier:
+    from granu_python.building import make_classifier
+    from granu_python.exported import load_exported
+
+    return make_classifier(load_exported(workshop.weights(options.source)), f"export:{options.source}", options)
+
+
+@hookimpl
+def granu_classifiers() -> Sequence[ClassifierOffer]:
+    return [
+        ClassifierOffer(
+            name="python",
+            summary="your own network: FILE.py:CALLABLE or MODULE:CALLABLE",
+            options=NetworkOptions,
+            target="source",
+            make=make_python,
+            check=check_python,
+            licence="that of the network",
+        ),
+        ClassifierOffer(
+            name="export",
+            summary="a network saved by torch.export: FILE.pt2",
+            options=NetworkOptions,
+            target="source",
+            make=make_export,
+            check=check_export,
+            licence="that of the network",
+        ),
+    ]
