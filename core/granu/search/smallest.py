@@ -15,7 +15,7 @@ from torch import Tensor
 from granu.search.ledger import NO_GRADIENT, Ledger, judged, objective_and_gradient, unusable
 from granu.types import Goal, Space
 
-PATIENCE = 25  # steps without an improvement of 0.1 % after which a picture is done
+PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after which a picture is done
 
 
 def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Ledger, Tensor]:
@@ -40,7 +40,7 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Le
         best = ledger.size[ledger.active]
         waited = torch.where(best < 0.999 * last, 0, waited + 1)
         last = torch.where(waited == 0, best, last)
-        going = ~stuck & ((waited < PATIENCE) | best.isinf())
+        going = ~stuck & ((waited < PATIENCE * steps) | best.isinf())
         if not going.all():
             index = ledger.keep(going)
             space, goal, limit = space.select(index), goal.select(index), limit[index]
