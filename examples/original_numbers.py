@@ -91,7 +91,7 @@ def biggan(config: dict[str, Any], state: Tensors, given: Tensors) -> Iterator[t
         tables, labels, picture = bigganpytorch.translate(folded), given["in.y"], "out.image"
         places = sorted({tuple(map(int, n.split(".")[1:3])) for n in state if n.startswith("blocks.")})
         names = [f"act.blocks.{i}.{j}" for i, j in places]
-    network = BigGAN(shapes)
+    network = BigGAN(shapes).eval()
     network.load_state_dict(at_truncation(tables, 1.0))
     y = network.embed(labels)
     x = network.start(given["in.z"], y)

@@ -33,6 +33,7 @@ class BigGANConfig:
                  one piece with y to each block. whole: z with y to the linear layer and to every block
     bottom       side of the first canvas in pixels
     epsilon      added to variances before dividing by them
+    channels     of the picture: 1 for grey, 3 for colour
     """
 
     z_dim: int
@@ -42,6 +43,7 @@ class BigGANConfig:
     hierarchy: Hierarchy
     bottom: int = 4
     epsilon: float = 1e-5
+    channels: int = 3
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BigGANConfig:

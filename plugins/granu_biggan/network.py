@@ -17,11 +17,16 @@ from torch.nn import functional as F
 
 from granu_biggan.config import BigGANConfig, LayerPlan
 
-__all__ = ["BigGAN"]
+__all__ = ["BigGAN", "ConditionalNorm", "Norm"]
+
+MOMENTUM = 0.1  # share of the batch in a norm's stored statistics, while it trains
 
 
 class BigGAN(nn.Module):
-    """z (B, z_dim), normal, and class numbers (B,) -> pictures (B, 3, R, R) in [-1, 1]."""
+    """z (B, z_dim), normal, and class numbers (B,) -> pictures (B, channels, R, R) in [-1, 1].
+
+    In training mode norms take the batch's statistics, and their stored ones follow with `momentum`.
+    """
 
     def __init__(self, config: BigGANConfig) -> None:
         super().__init__()
@@ -31,7 +36,7 @@ class BigGAN(nn.Module):
         self.linear = nn.Linear(config.linear_dim, first * config.bottom**2)
         self.layers = nn.ModuleList(make_layer(plan, config) for plan in config.layers)
         self.norm = Norm(last, config.epsilon)
-        self.to_rgb = nn.Conv2d(last, 3, 3, padding=1)
+        self.to_rgb = nn.Conv2d(last, config.channels, 3, padding=1)
 
     def embed(self, labels: Tensor) -> Tensor:
         """Class numbers (B,) -> class vectors y (B, y_dim)."""
@@ -149,14 +154,15 @@ class Norm(nn.Module):
 
     def __init__(self, channels: int, epsilon: float) -> None:
         super().__init__()
-        self.epsilon = epsilon
+        self.epsilon, self.momentum = epsilon, MOMENTUM
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.mean, self.variance, self.gain, self.bias, eps=self.epsilon)
+        statistics = (self.mean, self.variance)
+        return F.batch_norm(x, *statistics, self.gain, self.bias, self.training, self.momentum, self.epsilon)
 
 
 class ConditionalNorm(nn.Module):
@@ -167,7 +173,7 @@ class ConditionalNorm(nn.Module):
 
     def __init__(self, channels: int, config: BigGANConfig) -> None:
         super().__init__()
-        self.epsilon = config.epsilon
+        self.epsilon, self.momentum = config.epsilon, MOMENTUM
         self.gain = nn.Linear(config.condition_dim, channels, bias=False)
         self.bias = nn.Linear(config.condition_dim, channels, bias=False)
         self.register_buffer("mean", torch.zeros(channels))
@@ -175,8 +181,12 @@ class ConditionalNorm(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x (B, C, h, w), condition (B, condition_dim) -> (B, C, h, w)."""
-        gain = (1 + self.gain(condition)) * (self.variance + self.epsilon).rsqrt()  # (B, C)
-        bias = self.bias(condition) - self.mean * gain
+        gain, bias = 1 + self.gain(condition), self.bias(condition)  # (B, C)
+        if self.training:
+            x = F.batch_norm(x, self.mean, self.variance, None, None, True, self.momentum, self.epsilon)
+        else:  # one multiplication and one addition for each number of the canvas instead of four
+            gain = gain * (self.variance + self.epsilon).rsqrt()
+            bias = bias - self.mean * gain
         return torch.addcmul(bias[:, :, None, None].to(x.dtype), x, gain[:, :, None, None].to(x.dtype))
 
 

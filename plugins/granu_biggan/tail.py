@@ -28,7 +28,7 @@ class BigGANTail:
     clean: Mapping[str, Tensor]
 
     def __call__(self, edits: Mapping[str, Tensor]) -> Tensor:
-        """Pictures (B, 3, H, W), about [0, 1], with `edits[site]` (B, *site.shape) added to the activation there."""
+        """Pictures (B, C, H, W), about [0, 1], with `edits[site]` (B, *site.shape) added to the activation there."""
         if strange := edits.keys() - self.clean.keys():
             known = ", ".join(self.clean)
             raise ValueError(f"this tail was opened for {known}, not for {', '.join(sorted(strange))}")

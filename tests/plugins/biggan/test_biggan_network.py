@@ -25,7 +25,7 @@ def walk(network: BigGAN, z: Tensor, labels: Tensor) -> tuple[list[Tensor], Tens
 
 def hugging_face(golden: Golden, state: dict[str, Tensor], truncation: float) -> BigGAN:
     config = huggingface.config_from(golden.config)
-    network = BigGAN(config).requires_grad_(False)
+    network = BigGAN(config).eval().requires_grad_(False)
     tables = huggingface.translate(fold_spectral_norm(state), config)
     network.load_state_dict(at_truncation(tables, truncation))
     return network
@@ -35,7 +35,7 @@ def hugging_face(golden: Golden, state: dict[str, Tensor], truncation: float) ->
 def test_every_block_and_the_picture_of_biggan_pytorch(name: str) -> None:
     golden = Golden(name)
     config = bigganpytorch.config_from(golden.state, depth=None)
-    network = BigGAN(config).requires_grad_(False)
+    network = BigGAN(config).eval().requires_grad_(False)
     tables = bigganpytorch.translate(fold_spectral_norm(golden.state))
     network.load_state_dict(at_truncation(tables, 1.0))
     canvases, picture = walk(network, golden["in.z"], golden["in.y"])
@@ -88,3 +88,19 @@ def test_a_batch_gives_what_its_pictures_give_alone() -> None:
     z, labels = golden["in.z"], golden["in.class"].argmax(1)
     alone = torch.cat([network(z[i : i + 1], labels[i : i + 1]) for i in range(len(z))])
     assert difference(network(z, labels), alone) < 1e-5
+
+
+def test_training_feeds_norms_from_the_batch_and_stores_what_they_saw() -> None:
+    golden = Golden("bigganpytorch-wide")
+    network = BigGAN(bigganpytorch.config_from(golden.state, depth=None)).requires_grad_(False)
+    network.load_state_dict(at_truncation(bigganpytorch.translate(fold_spectral_norm(golden.state)), 1.0))
+    norm = network.norm
+    norm.momentum = 1.0  # take over the batch's statistics whole
+    for layer in network.layers:
+        for inner in getattr(layer, "norms", ()):
+            inner.momentum = 1.0
+    before = norm.mean.clone()
+    trained = network.train()(golden["in.z"], golden["in.y"])
+    assert not torch.equal(norm.mean, before)
+    # not exactly: what is stored is the unbiased variance, of 48 numbers in the first norm
+    assert difference(network.eval()(golden["in.z"], golden["in.y"]), trained) < 0.05
