@@ -1,0 +1,45 @@
+"""Pictures in a folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from granu import DataError
+from granu_datasets import FolderOptions
+from granu_datasets.decoding import decode
+from granu_datasets.prepared import prepare, renamed
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+class Folder:
+    """Every picture below FOLDER/CLASS/; a picture's id is its path within the folder, its class the first part."""
+
+    def __init__(self, options: FolderOptions) -> None:
+        self.options = options
+        assert options.path is not None  # the leaflet checks it
+        self.root = options.path.expanduser()
+        names = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        self.files = [
+            (file, label)
+            for label, name in enumerate(names)
+            for file in sorted((self.root / name).rglob("*"))
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        ]
+        if not self.files:
+            raise DataError(
+                f"{self.root} holds no pictures in folders; put them in a folder per class, as in cat/1.png"
+            )
+        self.classes: Sequence[str] = renamed(names, options)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def picture_id(self, index: int) -> str:
+        return self.files[index][0].relative_to(self.root).as_posix()
+
+    def read(self, index: int) -> tuple[Tensor, int]:
+        file, label = self.files[index]
+        return prepare(decode(file, self.picture_id(index)), self.options), label

@@ -1,0 +1,46 @@
+"""What every source does with a picture and a class name before handing them on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from granu import DataError
+from granu.pictures import fit_channels, resize
+from granu_datasets import PictureOptions
+
+
+def prepare(image: Tensor, options: PictureOptions) -> Tensor:
+    """A picture (C, H, W) in the form that the options ask for; in [0, 1]."""
+    if options.colour != "keep":
+        image = fit_channels(image[None], 3 if options.colour == "rgb" else 1)[0]
+    if options.size is not None:
+        image = square(image, options.size)
+    return image
+
+
+def square(image: Tensor, side: int) -> Tensor:
+    """The middle square (C, side, side) of a picture whose shorter side is resized to `side`."""
+    height, width = image.shape[-2:]
+    share = side / min(height, width)
+    if share != 1:
+        image = resize(image[None], round(height * share), round(width * share))[0].clamp(0, 1)
+    top, left = (image.shape[-2] - side) // 2, (image.shape[-1] - side) // 2
+    return image[:, top : top + side, left : left + side]
+
+
+def renamed(classes: Sequence[str], options: PictureOptions) -> tuple[str, ...]:
+    """The classes by the names that the table gives them. DataError where it leaves one out."""
+    if options.names is None:
+        return tuple(classes)
+    table = {}
+    for number, line in enumerate(options.names.expanduser().read_text().splitlines(), 1):
+        ours, tab, theirs = line.partition("\t")
+        if line.strip() and not tab:
+            raise DataError(f"line {number} of {options.names} has no tab; write a name here, a tab, its other name")
+        table[ours.strip()] = theirs.strip()
+    missing = [name for name in classes if name not in table]
+    if missing:
+        raise DataError(f"{options.names} has no line for the class '{missing[0]}' ({len(missing)} are missing)")
+    return tuple(table[name] for name in classes)

@@ -1,0 +1,188 @@
+"""Folders, parquet files and hub data sets give the same pictures under the same ids every time."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from granu import DataError, OptionError
+from granu.catalog import load_catalog
+from granu.plan import Request, make_plan
+from granu.sources import DatasetSource, Unreadable
+from granu.testing import contracts
+from granu.types import Dataset
+from granu.workshop import Workshop
+
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
+
+
+def png(value: int, height: int = 4, width: int = 6) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), value, np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def build(spec: str) -> Dataset:
+    return Workshop(load_catalog()).build("dataset", spec)
+
+
+def planned(data: str) -> None:
+    catalog = load_catalog()
+    make_plan(catalog, Workshop(catalog), Request(("pixel:l2",), ("zoo:mnist-cnn",), judges=(), data=data))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "val"
+    for label, name in enumerate(("n02", "n01", "n03")):
+        (root / name / "deep").mkdir(parents=True)
+        (root / name / "b.png").write_bytes(png(10 * label))
+        (root / name / "deep" / "a.PNG").write_bytes(png(10 * label + 1, 7, 5))
+    (root / "n01" / "notes.txt").write_text("no picture")
+    (root / "n01" / ".hidden.png").write_bytes(b"")
+    return root
+
+
+def write_parquet(file: Path, rows: list[dict[str, Any]], names: list[str] | None = None, group: int = 2) -> None:
+    table = pyarrow.Table.from_pylist(rows)
+    if names:
+        about = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
+    pyarrow.parquet.write_table(table, file, row_group_size=group)
+
+
+def rows(count: int = 5) -> list[dict[str, Any]]:
+    return [{"image": {"bytes": png(10 * i), "path": None}, "label": i % 3} for i in range(count)]
+
+
+def test_a_folder_per_class(folder: Path) -> None:
+    data = build(f"folder:{folder}")
+    assert data.classes == ("n01", "n02", "n03")
+    assert [data.picture_id(i) for i in range(2)] == ["n01/b.png", "n01/deep/a.PNG"]
+    assert len(data) == 6 and data.read(0)[1] == 0 and data.read(5)[1] == 2
+    contracts.check_dataset(data, range(6))
+
+
+def test_classes_by_the_names_that_a_table_gives(folder: Path) -> None:
+    table = folder.parent / "names.tsv"
+    table.write_text("n01\ttench\nn02\tgoldfish\n")
+    with pytest.raises(DataError, match="no line for the class 'n03'"):
+        build(f"folder:{folder},names={table}")
+    table.write_text("n01\ttench\nn02\tgoldfish\nn03\tgreat white shark\n")
+    assert build(f"folder:{folder},names={table}").classes == ("tench", "goldfish", "great white shark")
+
+
+def test_pictures_of_one_size_and_colour(folder: Path) -> None:
+    data = build(f"folder:{folder},size=3,colour=grey")
+    assert {tuple(data.read(i)[0].shape) for i in range(6)} == {(1, 3, 3)}
+
+
+def test_a_broken_picture_is_counted_and_named_and_the_others_go_on(folder: Path) -> None:
+    (folder / "n02" / "b.png").write_bytes(b"broken")
+    source = DatasetSource(build(f"folder:{folder},size=4"), seed=0, device="cpu")
+    read = list(source.batches(range(6)))
+    broken = [item for item in read if isinstance(item, Unreadable)]
+    assert [item.picture for item in broken] == ["n02/b.png"]
+    assert sum(len(item.ids) for item in read if not isinstance(item, Unreadable)) == 5
+
+
+def test_parquet_with_hugging_faces_class_names(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", rows(), ["cat", "dog", "eel"])
+    data = build(f"parquet:{tmp_path / 'a.parquet'}")
+    assert data.classes == ("cat", "dog", "eel") and len(data) == 5
+    assert data.picture_id(3) == "a.parquet#3"
+    for i in (4, 0, 3):
+        image, label = data.read(i)
+        assert label == i % 3
+        torch.testing.assert_close(image, torch.full((3, 4, 6), 10 * i / 255))
+    contracts.check_dataset(data, range(5))
+
+
+def test_a_folder_of_parquet_files_is_one_set(tmp_path: Path) -> None:
+    for name in "ab":
+        write_parquet(tmp_path / f"{name}.parquet", rows(3))
+    data = build(f"parquet:{tmp_path}")
+    assert [data.picture_id(i) for i in (2, 3)] == ["a.parquet#2", "b.parquet#0"]
+    assert data.classes == ("0", "1", "2")
+
+
+def test_other_columns_and_labels_in_words(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", [{"photo": png(7), "kind": k} for k in ("dog", "cat", "dog")])
+    data = build(f"parquet:{tmp_path / 'a.parquet'},image=photo,label=kind")
+    assert data.classes == ("cat", "dog") and [data.read(i)[1] for i in range(3)] == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "told"),
+    [
+        ("folder", OptionError, "names no folder"),
+        ("folder:nowhere", DataError, "there is no folder nowhere"),
+        ("folder:.,names=none.tsv", DataError, "there is no table none.tsv"),
+        ("folder:.,size=0", OptionError, "at least 1"),
+        ("parquet", OptionError, "names no file"),
+        ("parquet:none.parquet", DataError, "there is no file none.parquet"),
+        ("datasets", (OptionError, DataError), "datasets"),
+    ],
+)
+def test_mistakes_are_told_when_planning(
+    spec: str, error: type[Exception], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=told):
+        planned(spec)
+
+
+def test_a_folder_without_pictures_says_how_it_should_look(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    with pytest.raises(DataError, match=r"as in cat/1\.png"):
+        build(f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ("image=imagee", OptionError, "did you mean 'image'"),
+        ("label=class", OptionError, "there are: image, label"),
+    ],
+)
+def test_a_wrong_column_is_told_with_those_there_are(
+    tmp_path: Path, options: str, error: type[Exception], told: str
+) -> None:
+    write_parquet(tmp_path / "a.parquet", rows())
+    with pytest.raises(error, match=told):
+        build(f"parquet:{tmp_path / 'a.parquet'},{options}")
+
+
+def test_rows_without_picture_or_label_are_told_by_name(tmp_path: Path) -> None:
+    bad = [*rows(2), {"image": {"bytes": None, "path": None}, "label": 0}, {"image": {"bytes": png(1)}, "label": None}]
+    write_parquet(tmp_path / "a.parquet", bad)
+    data = build(f"parquet:{tmp_path / 'a.parquet'}")
+    with pytest.raises(DataError, match=r"a\.parquet#2 holds no picture"):
+        data.read(2)
+    with pytest.raises(DataError, match=r"a\.parquet#3 has the label None"):
+        data.read(3)
+
+
+def test_something_else_is_no_parquet_file(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_text("no")
+    with pytest.raises(DataError, match="is no parquet file"):
+        build(f"parquet:{tmp_path / 'a.parquet'}")
+
+
+def test_a_hugging_face_data_set(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "data").mkdir()
+    write_parquet(tmp_path / "data" / "test.parquet", rows(), ["cat", "dog", "eel"])
+    data = build(f"datasets:{tmp_path / 'data'},split=test")
+    assert len(data) == 5 and data.picture_id(2) == "test#2"
+    torch.testing.assert_close(data.read(2)[0], torch.full((3, 4, 6), 20 / 255))
+    with pytest.raises(DataError, match="cannot be opened"):
+        build(f"datasets:{tmp_path / 'data'},split=nothing")
