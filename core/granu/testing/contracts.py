@@ -65,10 +65,11 @@ def check_generator(generator: Generator, count: int = 3) -> None:
     assert sites[-1].name == "image" and sites[-1].scale == "pixel", "the last site must be `image`, in pixels"
     assert len({site.name for site in sites}) == len(sites), "two sites have one name"
     ids = [f"contract#{i}" for i in range(count)]
-    labels = torch.tensor([generator.labels[i % len(generator.labels)] for i in range(count)])
-    latent = generator.draw(Streams(0, ids, "draw"), labels if generator.classes else None)
+    chosen = generator.labels
+    labels = torch.tensor([chosen[i % len(chosen)] for i in range(count)]) if generator.classes else None
+    latent = generator.draw(Streams(0, ids, "draw"), labels)
     clean = generator.tail(latent, ["image"])({})
-    again = generator.draw(Streams(0, ids, "draw"), labels if generator.classes else None)
+    again = generator.draw(Streams(0, ids, "draw"), labels)
     assert torch.equal(clean, generator.tail(again, ["image"])({})), "the same streams drew other pictures"
     alone = generator.tail(latent.select(torch.tensor([count - 1])), ["image"])({})
     _near(alone, clean[-1:], "a picture depends on its batch")

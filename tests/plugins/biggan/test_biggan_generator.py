@@ -16,6 +16,7 @@ from granu.catalog import Catalog
 from granu.checkpoints import Header, save
 from granu.options import read_options
 from granu.streams import Streams
+from granu.testing.contracts import check_generator, check_leaflet
 from granu.workshop import Workshop
 from granu_biggan import BigGANOptions, make, sites
 from granu_biggan.formats import open_weights
@@ -59,6 +60,11 @@ def golden_latent(name: str) -> BigGANLatent:
 
 def render(generator: BigGANGenerator, latent: BigGANLatent) -> Tensor:
     return generator.tail(latent, ["image"])({})
+
+
+def test_it_keeps_the_contract(hugging_face: Path) -> None:
+    check_generator(build(hugging_face))
+    check_leaflet("granu_biggan")
 
 
 def test_a_hugging_face_folder_opens(hugging_face: Path) -> None:
