@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from granu.workshop import Workshop
 
 
+NOISES = ("own", "stored", "none")
+
+
 @dataclass(frozen=True)
 class StyleGANOptions:
     """What a person may say after `stylegan:`."""
@@ -26,6 +29,7 @@ class StyleGANOptions:
         "or what `granu convert` wrote",
     )
     truncation: float = option(1.0, "pull w towards its mean, towards typical pictures", low=0, high=1)
+    noise: str = option("own", "noise maps of StyleGAN2: each picture's own, the stored ones, or none", choices=NOISES)
 
 
 def make(options: StyleGANOptions, workshop: Workshop) -> Any:

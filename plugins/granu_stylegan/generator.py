@@ -41,6 +41,7 @@ class StyleGANGenerator:
     classes: Sequence[str]
     truncation: float
     fingerprint: str
+    noise: str = "own"  # or "stored", as in the weights, or "none"
 
     @property
     def labels(self) -> Sequence[int]:
@@ -50,12 +51,21 @@ class StyleGANGenerator:
         return self.layout
 
     def draw(self, noise: Streams, labels: Tensor | None = None) -> StyleGANLatent:
-        """Pictures get noise maps of their own; the stored ones are alike for all and could not count as a site."""
+        """Latents; noise maps are each picture's own unless asked otherwise, since stored ones are alike for all."""
         if labels is None:
             labels = torch.full([len(noise)], -1, device=noise.device)
-        maps = [site for site in self.layout if site.name.startswith("noise")]
-        noises = tuple(noise.scope(site.name).normal(*site.shape) for site in maps)
-        return StyleGANLatent(labels, noise.scope("z").normal(self.network.z_dim), noises)
+        return StyleGANLatent(labels, noise.scope("z").normal(self.network.z_dim), tuple(self._noises(noise)))
+
+    def _noises(self, noise: Streams) -> Iterator[Tensor]:
+        """For each layer that takes one, (B, 1, h, w)."""
+        for i, site in enumerate(site for site in self.layout if site.name.startswith("noise")):
+            if self.noise == "own":
+                yield noise.scope(site.name).normal(*site.shape)
+            elif self.noise == "stored":
+                assert isinstance(self.network, StyleGAN2)
+                yield self.network.noise(i).expand(len(noise), *site.shape)
+            else:
+                yield torch.zeros(len(noise), *site.shape, device=noise.device)
 
     def tail(self, latent: StyleGANLatent, sites: Sequence[str]) -> StepTail:
         inputs = {"z": latent.z} | {f"noise{i}": noise for i, noise in enumerate(latent.noises)}

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from granu_stylegan.stylegan3 import StyleGAN3
 
 
+# the usual way is not told, so that what was measured before one could choose is still known by its name
+NOISE_TOLD = {"own": "", "stored": " noise stored", "none": " noise none"}
+
+
 def make_generator(options: StyleGANOptions, workshop: Workshop) -> StyleGANGenerator:
     """Build the network that the weights describe and fill it with exactly these weights."""
     import torch
@@ -39,7 +43,8 @@ def make_generator(options: StyleGANOptions, workshop: Workshop) -> StyleGANGene
         sites_of(opened, file),
         opened.classes,
         options.truncation,
-        f"{workshop.used_weights[options.weights]} truncation {options.truncation}",
+        f"{workshop.used_weights[options.weights]} truncation {options.truncation}" + NOISE_TOLD[options.noise],
+        options.noise,
     )
 
 

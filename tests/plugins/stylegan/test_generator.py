@@ -128,6 +128,18 @@ def test_an_unconditional_network_has_no_labels() -> None:
     assert generator.tail(latent, ["z"])({}).shape == (4, 1, 16, 16)
 
 
+def test_noise_maps_are_own_stored_or_none() -> None:
+    network = make_network()
+    drawn = {
+        mode: StyleGANGenerator(network, list_sites(CONFIG), CLASSES, 1.0, "", mode).draw(streams(2), LABELS[:2]).noises
+        for mode in ("own", "stored", "none")
+    }
+    for i, own in enumerate(drawn["own"]):
+        assert not torch.equal(own[0], own[1])
+        assert torch.equal(drawn["stored"][i][0, 0], network.noise(i)) and torch.equal(*drawn["stored"][i])
+        assert not drawn["none"][i].any()
+
+
 def write(path: Path, state: dict[str, torch.Tensor] | None = None, **changes: object) -> StyleGANOptions:
     classes = CLASSES if changes.get("c_dim", 3) == 3 else ()
     save(path, make_network().state_dict() if state is None else state, Header("stylegan2", CONFIG | changes, classes))
