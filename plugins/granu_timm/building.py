@@ -1,0 +1,97 @@
+"""A timm network as a classifier, with the numbers that timm keeps beside its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from granu import ClassifierError, UnknownName, WeightsError
+from granu.checkpoints import is_safetensors, load_strictly, read_tensors
+from granu.classify import ImageClassifier
+from granu.workshop import Workshop
+from granu_timm import TimmOptions
+from granu_timm.cropping import Cropped
+
+
+def make_classifier(options: TimmOptions, workshop: Workshop) -> ImageClassifier:
+    """The network with its own mean, std, size, interpolation, crop and class names."""
+    timm = _import_timm(options.model)
+    names = read_names(options.classes)
+    if ":" not in options.model and not timm.is_model(options.model):
+        raise UnknownName("model", options.model, timm.list_models(), f"timm:{options.model}")
+    network = _create(timm, options, None if names is None else len(names))
+    if options.weights is not None:
+        file = workshop.weights(options.weights)
+        load_strictly(network, read_state(file), file)
+    data = timm.data.resolve_model_data_config(network)
+    channels, height, width = data["input_size"]
+    cropped = Cropped(network, (height, width), data["crop_pct"], data["crop_mode"], data["interpolation"])
+    return ImageClassifier(
+        cropped,
+        names or _known_names(timm, network),
+        channels=channels,
+        mean=data["mean"],
+        std=data["std"],
+        name=f"timm:{options.model}",
+    )
+
+
+def read_names(given: str | None) -> tuple[str, ...] | None:
+    """Class names as typed: a file with one a line, or joined by plus."""
+    if given is None:
+        return None
+    file = Path(given).expanduser()
+    if file.is_file():
+        return tuple(line.strip() for line in file.read_text().splitlines() if line.strip())
+    return tuple(given.replace("+", ",").split(","))
+
+
+def read_state(file: Path) -> Mapping[str, Tensor]:
+    """The tensors of a safetensors file, or of a .pth file without anything that could run code."""
+    if is_safetensors(file):
+        return read_tensors(file)
+    try:
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise WeightsError(f"{file} holds no plain weights ({reason}); save the network's state_dict()") from None
+    for key in ("state_dict", "model"):  # how training scripts wrap them
+        state = state.get(key, state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{file} holds no state_dict; save the network's state_dict()")
+    return state
+
+
+def _import_timm(model: str) -> Any:
+    try:
+        import timm
+        import timm.data
+    except (ImportError, RuntimeError, AttributeError) as problem:  # a torchvision made for another torch
+        raise ClassifierError(
+            f"`timm:{model}` cannot be used: timm does not import ({problem}); install the torchvision of your torch"
+        ) from problem
+    return timm
+
+
+def _create(timm: Any, options: TimmOptions, outputs: int | None) -> nn.Module:
+    own = options.weights is not None
+    how = {} if outputs is None else {"num_classes": outputs}
+    try:
+        return timm.create_model(options.model, pretrained=not own, **how)
+    except Exception as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise WeightsError(
+            f"the weights of `timm:{options.model}` cannot be had ({reason}); where there is no network, fetch them "
+            f"before with: hf download timm/{options.model}, or name a file with weights="
+        ) from problem
+
+
+def _known_names(timm: Any, network: Any) -> Sequence[str]:
+    subset = timm.data.infer_imagenet_subset(network)
+    if subset is None:
+        return tuple(map(str, range(network.num_classes)))
+    return tuple(timm.data.ImageNetInfo(subset).label_names())

@@ -1,0 +1,27 @@
+"""timm, where it is installed and imports."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import pytest
+import torch
+
+KEPT: list[torch.library.Library] = []  # an operator lives as long as its library
+
+
+@pytest.fixture(scope="session")
+def timm() -> ModuleType:
+    """timm imports torchvision, and one that was built for another torch misses two operators when it imports."""
+    try:
+        importlib.import_module("torchvision")
+    except ModuleNotFoundError:
+        pytest.skip("torchvision is not installed")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        KEPT.append(library)
+    pytest.importorskip("timm.data")
+    return importlib.import_module("timm")

@@ -1,0 +1,98 @@
+"""timm's networks answer as timm does, and what cannot be had is told with the cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from granu import ClassifierError, OptionError, UnknownName, WeightsError
+from granu.catalog import load_catalog
+from granu.classify import ImageClassifier
+from granu.plan import Request, make_plan
+from granu.testing import contracts
+from granu.workshop import Workshop
+from granu_timm.cropping import Cropped
+
+
+def build(spec: str) -> ImageClassifier:
+    return Workshop(load_catalog()).build("classifier", spec)
+
+
+def test_a_picture_of_the_right_size_is_left_alone() -> None:
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(Cropped(torch.nn.Identity(), (32, 32), 0.875, "center", "bicubic")(images), images)
+
+
+@pytest.mark.parametrize("mode", ["center", "squash"])
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (20, 31), (32, 33)])
+def test_other_sizes_are_brought_to_it(mode: str, shape: tuple[int, int]) -> None:
+    images = torch.rand(2, 3, *shape)
+    assert Cropped(torch.nn.Identity(), (32, 32), 0.875, mode, "bicubic")(images).shape == (2, 3, 32, 32)
+
+
+def test_the_middle_is_what_is_kept() -> None:
+    images = torch.zeros(1, 3, 64, 128)
+    images[..., 32:96] = 1
+    kept = Cropped(torch.nn.Identity(), (32, 32), 1.0, "center", "bilinear")(images)
+    assert kept.mean() > 0.99
+
+
+@pytest.fixture
+def weights(timm: object, tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    network = timm.create_model("test_efficientnet", pretrained=False)  # type: ignore[attr-defined]
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "mine.safetensors")
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "mine.pth")
+    return tmp_path
+
+
+@pytest.mark.parametrize("file", ["mine.safetensors", "mine.pth"])
+def test_logits_are_timms(timm: object, weights: Path, file: str) -> None:
+    classifier = build(f"timm:test_efficientnet,weights={weights / file}")
+    network = timm.create_model("test_efficientnet", checkpoint_path=str(weights / "mine.safetensors")).eval()  # type: ignore[attr-defined]
+    data = timm.data.resolve_model_data_config(network)  # type: ignore[attr-defined]
+    images = torch.rand(2, *data["input_size"])
+    mean, std = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
+    torch.testing.assert_close(classifier(images), network((images - mean) / std))
+    assert classifier.classes[0] == "n01440764" and len(set(classifier.classes)) == 1000
+    contracts.check_classifier(classifier, torch.rand(2, 3, 50, 70))
+
+
+def test_mistakes_in_weights_and_classes_are_told(timm: object, weights: Path) -> None:
+    with pytest.raises(WeightsError, match="do not fit"):
+        build(f"timm:test_resnet,weights={weights / 'mine.safetensors'}")
+    with pytest.raises(WeightsError, match="of another shape"):
+        build(f"timm:test_efficientnet,weights={weights / 'mine.safetensors'},classes=cat+dog")
+    torch.save([1, 2], weights / "list.pth")
+    with pytest.raises(WeightsError, match="holds no state_dict"):
+        build(f"timm:test_efficientnet,weights={weights / 'list.pth'}")
+    (weights / "no.pth").write_bytes(b"no")
+    with pytest.raises(WeightsError, match="holds no plain weights"):
+        build(f"timm:test_efficientnet,weights={weights / 'no.pth'}")
+    with pytest.raises(UnknownName, match="did you mean 'resnet50'"):
+        build("timm:resnet5O")
+
+
+def test_weights_that_are_not_here_are_told_with_what_to_fetch(timm: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*args: object, **kwargs: object) -> object:
+        raise OSError("offline")
+
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(WeightsError, match=r"hf download timm/resnet18\.a1_in1k"):
+        build("timm:resnet18.a1_in1k")
+
+
+def test_without_a_name_or_without_timm_the_plan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = load_catalog()
+
+    def plan(spec: str) -> None:
+        make_plan(catalog, Workshop(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
+
+    with pytest.raises(OptionError, match="names no model"):
+        plan("timm")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ClassifierError, match=r"granu\[timm\]"):
+        plan("timm:resnet18")
