@@ -32,7 +32,7 @@ def choose_classes(asked: Sequence[str], names: Sequence[str], where: str) -> tu
     meanings = _meanings(names)
     chosen = []
     for word in asked:
-        meant = meanings.get(word.strip().casefold(), ())
+        meant = meanings.get(word.strip().casefold().replace("_", " "), ())
         if not meant:
             raise OptionError(f"`{where}`: there is no class '{word}'; {suggest(word.casefold(), meanings)}")
         if len(meant) > 1:

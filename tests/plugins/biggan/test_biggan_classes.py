@@ -19,6 +19,7 @@ def test_a_thousand_classes_are_imagenets() -> None:
         (("Tiger",), (292,)),
         (("292", "tiger"), (292,)),  # named twice, drawn once
         (("panthera tigris",), (292,)),  # any of its synonyms
+        (("great_white_shark",), (2,)),
         (("crane (517)",), (517,)),  # two classes are called crane
         ((), tuple(range(1000))),
     ],
