@@ -26,13 +26,13 @@ CLASSIFIERS = {
     "mnist-judge-l2": "large kernels, trained against pixel L2 at 1.5",
 }
 SHA256 = {
-    "stylegan-mnist": "",
-    "mnist-cnn": "",
-    "mnist-cnn-l2": "",
-    "mnist-cnn-linf": "",
-    "mnist-judge-resnet": "",
-    "mnist-judge-mixer": "",
-    "mnist-judge-l2": "",
+    "stylegan-mnist": "013166dd05e02a8b3a1975227768044455e957e0b2915cfa167f48bfa21117d9",
+    "mnist-cnn": "10d24a85f78f149ee9849a63fc45569e35c31d05b98cce48b362b129677f97ad",
+    "mnist-cnn-l2": "5bc788ab29426cff062f14b206bd477544168fc0ca97cf145e6b94cfcd02d93f",
+    "mnist-cnn-linf": "6f66e25e82544b20b19270d7e91b098c4ca682dcac7a78cb6838ea4f102170df",
+    "mnist-judge-resnet": "21e5b0fb0ec28e7f1e5cd7b4e33c55779e233e1b8e3205d26dd0edd9bf173665",
+    "mnist-judge-mixer": "edacf61e3dbab0a4e6b6aa409ed04fcad1d87b5bc8a3d7fdf80ca84b71642a64",
+    "mnist-judge-l2": "b72f2bab5e7fe400621467110e9b07e82b9913c40ad535b3bf3deb0ea95371f6",
 }
 
 

@@ -1,0 +1,76 @@
+"""What the zoo offers is what lies in its folder, and it is what it should be."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from granu import WeightsError
+from granu.catalog import Catalog, Entry
+from granu.checkpoints import read_header, read_metadata, sha256
+from granu.workshop import Workshop
+from granu_zoo import ARCHITECTURES, CLASSIFIERS, FOLDER, ZooOptions, check, granu_classifiers, granu_weights
+from granu_zoo.loading import make_classifier
+from granu_zoo.networks import NETWORKS
+
+FIFTEEN_MEGABYTES = 15_000_000
+
+
+@pytest.fixture
+def workshop() -> Workshop:
+    shipped = {weights.name: Entry(weights.name, weights, "zoo", "granu", "") for weights in granu_weights()}
+    return Workshop(Catalog({"weights": shipped}))
+
+
+def test_the_leaflet_knows_every_file_and_every_network() -> None:
+    assert {weights.file for weights in granu_weights()} == set(FOLDER.glob("*.safetensors"))
+    assert set(ARCHITECTURES) == set(NETWORKS)
+
+
+def test_together_they_are_small() -> None:
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < FIFTEEN_MEGABYTES
+
+
+@pytest.mark.parametrize("weights", granu_weights(), ids=lambda weights: weights.name)
+def test_shipped_weights_are_what_the_leaflet_says(weights) -> None:
+    assert sha256(weights.file) == weights.sha256
+    about = json.loads(read_metadata(weights.file)["granu"])
+    assert about["licence"] == weights.licence
+    assert weights.name in about["recipe"]
+    assert about["log"]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_classifier_opens(name: str, workshop: Workshop) -> None:
+    check(ZooOptions(name), workshop)
+    classifier = make_classifier(name, workshop)
+    assert classifier.classes == tuple("0123456789")
+    assert classifier(torch.rand(2, 1, 32, 32)).shape == (2, 10)
+    assert read_header(FOLDER / f"{name}.safetensors", ARCHITECTURES).about["log"]["clean accuracy"] > 0.9
+
+
+def test_judges_are_of_other_architectures_than_those_they_judge() -> None:
+    generator = next(weights for weights in granu_weights() if weights.classifiers)
+    judged, judges = (
+        {read_header(FOLDER / f"{spec.removeprefix('zoo:')}.safetensors", ARCHITECTURES).architecture for spec in specs}
+        for specs in (generator.classifiers, generator.judges)
+    )
+    assert len(judges) == 3 and judged.isdisjoint(judges)
+
+
+def test_the_generator_is_not_taken_for_a_classifier(workshop: Workshop) -> None:
+    with pytest.raises(WeightsError, match="holds the architecture 'stylegan2', not mnist-cnn or"):
+        check(ZooOptions("stylegan-mnist"), workshop)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path, workshop: Workshop) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes((FOLDER / "mnist-cnn.safetensors").read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="truncated"):
+        check(ZooOptions(str(broken)), workshop)
+
+
+def test_one_offer_names_all_classifiers() -> None:
+    (offer,) = granu_classifiers()
+    assert offer.models == tuple(CLASSIFIERS)
