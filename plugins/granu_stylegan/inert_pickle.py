@@ -119,7 +119,8 @@ class _Unpickler(pickle.Unpickler):
             return STAND_INS[module, name]
         if module in ("torch", "torch.storage") and name in DTYPES:
             return DTYPES[name]
-        raise Refused(f"wants to run {module}.{name}, which granu never does")
+        named = ascii(f"{module}.{name}")[1:-1]  # it goes to a terminal, and is anything that the file likes
+        raise Refused(f"wants to run {named}, which granu never does")
 
     def persistent_load(self, pid: Any) -> Any:
         raise Refused("refers to things outside itself")

@@ -61,7 +61,7 @@ def to_tensor(record: TensorRecord) -> Tensor:
     flat = torch.frombuffer(bytearray(storage.data), dtype=getattr(torch, storage.dtype)) if storage.data else None
     try:
         tensor = (torch.empty(0) if flat is None else flat).as_strided(record.shape, record.strides, record.offset)
-    except RuntimeError:
+    except (RuntimeError, TypeError, ValueError, OverflowError):
         raise WeightsError(
             f"a tensor of shape {record.shape} reaches beyond its numbers: the file is damaged"
         ) from None

@@ -165,6 +165,10 @@ def test_no_way_of_naming_leads_out(file: Path, tmp_path: Path, program: bytes) 
     assert not (tmp_path / "canary").exists()
 
 
+def test_a_name_cannot_steer_the_terminal(file: Path) -> None:
+    assert "\x1b" not in refused(file, from_stack("os", "\x1b[2Jsystem"))
+
+
 def test_registered_extensions_are_refused_like_names(file: Path) -> None:
     copyreg.add_extension("os", "system", 0x7F)
     try:
