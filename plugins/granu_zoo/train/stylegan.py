@@ -1,4 +1,4 @@
-"""The recipe of the generator: a class-conditional StyleGAN2 on MNIST, for two CPU cores and an hour.
+"""The recipe of the generator: a class-conditional StyleGAN2 on MNIST, an hour on one thread of a CPU.
 
 Losses and schedule follow StyleGAN2-ADA (Karras et al. 2020b), without augmentation, style mixing or path length
 regularisation: 60,000 digits are enough data. What carries a network of this size, found by trying: equalised
