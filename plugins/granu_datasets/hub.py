@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import datasets  # type: ignore[import-not-found, import-untyped]
+import datasets  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from torch import Tensor
 
 from granu import DataError

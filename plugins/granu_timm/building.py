@@ -68,8 +68,8 @@ def read_state(file: Path) -> Mapping[str, Tensor]:
 
 def _import_timm(model: str) -> Any:
     try:
-        import timm
-        import timm.data
+        import timm  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        import timm.data  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except (ImportError, RuntimeError, AttributeError) as problem:  # a torchvision made for another torch
         raise ClassifierError(
             f"`timm:{model}` cannot be used: timm does not import ({problem}); install the torchvision of your torch"

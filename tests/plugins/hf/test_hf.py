@@ -1,0 +1,111 @@
+"""Networks of transformers answer as their processor and network do, and what cannot be had is told with the cure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from granu import ClassifierError, OptionError, WeightsError
+from granu.catalog import load_catalog
+from granu.classify import ImageClassifier
+from granu.plan import Request, make_plan
+from granu.testing import contracts
+from granu.workshop import Workshop
+from granu_hf.processing import Fitting, Processed, read_fitting
+
+
+class Answer(torch.nn.Module):
+    """Gives the picture back where transformers gives logits."""
+
+    def forward(self, images: torch.Tensor) -> object:
+        self.logits = images
+        return self
+
+
+@pytest.mark.parametrize(
+    ("processor", "fitting"),
+    [
+        ({"size": 224}, Fitting(None, 224, 224, (224, 224), "bilinear")),
+        ({"size": {"height": 32, "width": 48}, "resample": 3}, Fitting(None, 32, 48, (32, 48), "bicubic")),
+        (
+            {"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}},
+            Fitting(256, 0, 0, (224, 224), "bilinear"),
+        ),
+        ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, Fitting(256, 0, 0, (224, 224), "bilinear")),
+        ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, Fitting(384, 0, 0, (384, 384), "bilinear")),
+    ],
+)
+def test_sizes_as_processors_write_them(processor: dict[str, object], fitting: Fitting) -> None:
+    assert read_fitting(processor, "it") == fitting
+
+
+def test_a_processor_without_a_size_is_told() -> None:
+    with pytest.raises(ClassifierError, match="names no size"):
+        read_fitting({"do_normalize": True}, "hf:it")
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (20, 31), (32, 32)])
+def test_any_size_is_brought_to_the_networks(shape: tuple[int, int]) -> None:
+    processed = Processed(Answer(), Fitting(36, 0, 0, (32, 32), "bilinear"))
+    images = torch.rand(2, 3, *shape)
+    assert processed(images).shape == (2, 3, 32, 32)
+    assert shape != (32, 32) or torch.equal(processed(images), images)
+
+
+@pytest.fixture
+def folder(transformers: ModuleType, tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 8],
+        depths=[1, 1],
+        layer_type="basic",
+        id2label={0: "cat", 1: "dog", 2: "eel"},
+        label2id={"cat": 0, "dog": 1, "eel": 2},
+    )
+    transformers.ResNetForImageClassification(config).save_pretrained(tmp_path)
+    numbers = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(numbers))
+    return tmp_path
+
+
+def build(spec: str) -> ImageClassifier:
+    return Workshop(load_catalog()).build("classifier", spec)
+
+
+def test_logits_and_names_are_those_of_transformers(transformers: ModuleType, folder: Path) -> None:
+    classifier = build(f"hf:{folder}")
+    network = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()
+    images = torch.rand(2, 3, 32, 32)
+    mean, std = torch.tensor([0.5, 0.4, 0.3])[:, None, None], torch.tensor([0.2, 0.3, 0.4])[:, None, None]
+    torch.testing.assert_close(classifier(images), network((images - mean) / std).logits)
+    assert classifier.classes == ("cat", "dog", "eel")
+    contracts.check_classifier(classifier, torch.rand(2, 3, 20, 30))
+
+
+def test_a_network_that_is_not_here_is_told_with_what_to_fetch(
+    transformers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*args: object, **kwargs: object) -> object:
+        raise OSError("offline")
+
+    monkeypatch.setattr(transformers.AutoModelForImageClassification, "from_pretrained", unreachable)
+    with pytest.raises(WeightsError, match="hf download someone/something"):
+        build("hf:someone/something")
+
+
+def test_without_a_name_or_without_transformers_the_plan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = load_catalog()
+
+    def plan(spec: str) -> None:
+        make_plan(catalog, Workshop(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
+
+    with pytest.raises(OptionError, match="names no model"):
+        plan("hf")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ClassifierError, match=r"granu\[hf\]"):
+        plan("hf:microsoft/resnet-50")
