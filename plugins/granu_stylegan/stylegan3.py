@@ -91,7 +91,11 @@ class FourierInput(nn.Module):
         self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
 
     def forward(self, w: Tensor) -> Tensor:
-        """Features (B, C, size, size) for styles w (B, w_dim)."""
+        """Features (B, C, size, size) for styles w (B, w_dim); in full precision, since phases do not forgive."""
+        with torch.autocast(w.device.type, enabled=False):
+            return self._waves(w.float())
+
+    def _waves(self, w: Tensor) -> Tensor:
         cosine, sine, shift_x, shift_y = self._motion(w).unbind(1)
         zero, one = torch.zeros_like(cosine), torch.ones_like(cosine)
         rotation = _matrices([[cosine, -sine, zero], [sine, cosine, zero], [zero, zero, one]])

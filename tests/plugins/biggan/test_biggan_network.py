@@ -90,6 +90,15 @@ def test_a_batch_gives_what_its_pictures_give_alone() -> None:
     assert difference(network(z, labels), alone) < 1e-5
 
 
+def test_half_precision_draws_nearly_the_same_picture() -> None:
+    golden = Golden("huggingface")
+    network = hugging_face(golden, golden.state, 1.0)
+    z, labels = golden["in.z"], golden["in.class"].argmax(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(z, labels).float()
+    assert difference(rough, network(z, labels)) < 0.05
+
+
 def test_training_feeds_norms_from_the_batch_and_stores_what_they_saw() -> None:
     golden = Golden("bigganpytorch-wide")
     network = BigGAN(bigganpytorch.config_from(golden.state, depth=None)).requires_grad_(False)

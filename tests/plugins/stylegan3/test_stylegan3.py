@@ -74,6 +74,15 @@ def test_a_batch_gives_what_its_pictures_give_alone(golden: Golden) -> None:
     assert difference(network(z), alone) < 1e-5
 
 
+def test_half_precision_leaves_the_waves_alone(golden: Golden) -> None:
+    network, z = golden.network(), golden["in.z"]
+    w = network.mapping(z)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(network.start(w), network.start(w.float()))
+        rough = network.synthesize(w).float()
+    assert difference(rough, network.synthesize(w)) < 0.05
+
+
 def test_a_shift_of_the_input_shifts_the_picture() -> None:
     """The promise of an alias-free network: inside the picture, translation passes through every layer."""
     golden = Golden("t")
