@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from granu.catalog import Catalog, load_catalog
-from granu.cli import show
+from granu.cli import complete, show
 from granu.cli.result import print_result, result_as_json
 from granu.errors import OptionError, suggest
 from granu.plan import EvalPlan, Request, make_plan
@@ -24,15 +24,29 @@ PRECISIONS = ("float32", "bfloat16")
 def evaluate(
     perturb: Annotated[
         list[str] | None,
-        typer.Option("--perturb", "-p", help="What to change, like stylegan:layer6 or stylegan:all; give several."),
+        typer.Option(
+            "--perturb",
+            "-p",
+            autocompletion=complete.perturbations,
+            help="What to change, like stylegan:layer6 or stylegan:all; give several.",
+        ),
     ] = None,
     classifier: Annotated[
         list[str] | None,
-        typer.Option("--classifier", "-c", help="What to test, like zoo:mnist-cnn; give several for a matrix."),
+        typer.Option(
+            "--classifier",
+            "-c",
+            autocompletion=complete.classifiers,
+            help="What to test, like zoo:mnist-cnn; give several for a matrix.",
+        ),
     ] = None,
     judge: Annotated[
         list[str] | None,
-        typer.Option("--judge", help="Who says whether the label survived; 'none' for nobody. Comes with the weights."),
+        typer.Option(
+            "--judge",
+            autocompletion=complete.classifiers,
+            help="Who says whether the label survived; 'none' for nobody. Without it, those of the weights.",
+        ),
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="Where pictures come from, for changes to pictures.")
