@@ -32,6 +32,5 @@ def test_chosen_streams_go_on_where_they_stand() -> None:
     assert torch.equal(streams.select(torch.tensor([1])).normal(2), whole.normal(2)[1:])
 
 
-
 def test_the_numbers_are_these_on_every_machine() -> None:
     assert Streams(7, ["picture"], "scope").integers(1000, 5).tolist() == [[92, 248, 33, 544, 374]]
