@@ -46,6 +46,12 @@ def sites(options: BigGANOptions, workshop: Workshop) -> Sequence[Site]:
     return sites_of_weights(options, workshop)
 
 
+def check(options: BigGANOptions, workshop: Workshop) -> None:
+    from granu_biggan.loading import check
+
+    check(options, workshop)
+
+
 def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
     from granu_biggan.loading import read_weights
 
@@ -60,6 +66,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
             summary="class-conditional BigGAN and BigGAN-deep: latent, class embedding and blocks",
             options=BigGANOptions,
             make=make,
+            check=check,
             sites=sites,
             weights=lambda options: options.weights,
             read=read,

@@ -27,6 +27,12 @@ class Opened:
     classes: tuple[str, ...] = ()
 
 
+def own_classes(path: Path) -> tuple[str, ...]:
+    """What the classes are called, where the file tells."""
+    file = find_file(path)
+    return read_header(file, (ARCHITECTURE,)).classes if _is_ours(file) else ()
+
+
 def read_config(path: Path, depth: int | None = None) -> BigGANConfig:
     """The shapes alone; of our own form and of Hugging Face's without torch."""
     file = find_file(path)
@@ -43,8 +49,7 @@ def open_weights(path: Path, depth: int | None = None) -> Opened:
 
     file = find_file(path)
     if _is_ours(file):
-        classes = read_header(file, (ARCHITECTURE,)).classes
-        return Opened(_own_config(file), read_tensors(file), classes)
+        return Opened(_own_config(file), read_tensors(file), own_classes(file))
     state = _read(file)
     if huggingface.is_folder_of_this_form(file.parent):
         config = huggingface.read_config(file.parent)

@@ -10,7 +10,7 @@ from granu.checkpoints import Header, load_strictly
 from granu.errors import WeightsError
 from granu.types import Site
 from granu_biggan.classes import choose_classes, class_names
-from granu_biggan.formats import ARCHITECTURE, find_file, open_weights, read_config
+from granu_biggan.formats import ARCHITECTURE, find_file, open_weights, own_classes, read_config
 from granu_biggan.layout import list_sites
 
 if TYPE_CHECKING:
@@ -29,6 +29,15 @@ def sites_of_weights(options: BigGANOptions, workshop: Workshop) -> Sequence[Sit
     return list_sites(read_config(workshop.locate(options.weights), options.depth))
 
 
+def check(options: BigGANOptions, workshop: Workshop) -> None:
+    """Tell a class that there is not, before any weights are read."""
+    ask_for_weights(options)
+    if options.classes:
+        path = workshop.locate(options.weights)
+        config = read_config(path, options.depth)
+        chosen(options, class_names(config.classes, own_classes(path)))
+
+
 def make_generator(options: BigGANOptions, workshop: Workshop) -> BigGANGenerator:
     """Build the network that the weights describe and fill it with exactly these weights."""
     from granu_biggan.generator import BigGANGenerator
@@ -41,7 +50,7 @@ def make_generator(options: BigGANOptions, workshop: Workshop) -> BigGANGenerato
     names = class_names(opened.config.classes, opened.classes)
     if len(names) != opened.config.classes:
         raise WeightsError(f"{path} names {len(names)} classes for a network of {opened.config.classes}")
-    labels = choose_classes(options.classes, names, f"biggan:classes={','.join(options.classes)}")
+    labels = chosen(options, names)
     truncation = usual_truncation(opened.tables) if options.truncation is None else options.truncation
     network = BigGAN(opened.config)
     load_strictly(network, at_truncation(opened.tables, truncation), find_file(path))
@@ -49,6 +58,11 @@ def make_generator(options: BigGANOptions, workshop: Workshop) -> BigGANGenerato
     return BigGANGenerator(
         network.eval().requires_grad_(False).to(workshop.device), names, labels, truncation, fingerprint
     )
+
+
+def chosen(options: BigGANOptions, names: Sequence[str]) -> Sequence[int]:
+    """The class numbers to draw."""
+    return choose_classes(options.classes, names, f"biggan:classes={','.join(options.classes)}")
 
 
 def read_weights(path: Path) -> tuple[Header, Mapping[str, Tensor]]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from granu.options import read_options
 from granu.streams import Streams
 from granu.testing.contracts import check_generator, check_leaflet
 from granu.workshop import Workshop
-from granu_biggan import BigGANOptions, make, sites
+from granu_biggan import BigGANOptions, check, make, sites
 from granu_biggan.formats import open_weights
 from granu_biggan.generator import BigGANGenerator, BigGANLatent
 
@@ -218,6 +219,9 @@ def test_classes_by_name_and_by_number(hugging_face: Path) -> None:
     assert set(drawn.tolist()) == {1, 3}
     with pytest.raises(OptionError, match="no class 'tiger'"):
         build(hugging_face, classes=("tiger",))
+    (hugging_face / "pytorch_model.bin").write_bytes(b"not read for this")
+    with pytest.raises(OptionError, match="no class 'tiger'"):
+        check(replace(given, classes=("tiger",)), Workshop(Catalog()))
 
 
 def test_a_config_that_does_not_fit_lists_what_is_wrong(hugging_face: Path) -> None:
