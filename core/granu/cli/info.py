@@ -8,7 +8,7 @@ import typer
 
 from granu.catalog import Catalog, Entry, load_catalog
 from granu.cli import show
-from granu.errors import UnknownName
+from granu.errors import UnknownName, WeightsError
 from granu.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
 from granu.options import describe_options
 from granu.plan import SITE_KEYS, SiteOptions
@@ -61,7 +61,12 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
         given = spec if spec.name == entry.name else Spec(entry.name)
         resolved = catalog.resolve("generator", given, (*SEARCH_KEYS, *SITE_KEYS))
         about["weights"] = offer.weights(resolved.options)
-        sites = offer.sites(resolved.options, workshop)
+        try:
+            sites = offer.sites(resolved.options, workshop)
+        except WeightsError as needed:
+            if about["weights"]:
+                raise
+            sites, about["needs"] = [], str(needed)  # no weights come with it, and none were named
         about["sites"] = [
             {"name": s.name, "shape": list(s.shape), "unit": s.scale, "summary": s.summary} for s in sites
         ]
@@ -94,6 +99,9 @@ def _print(about: dict[str, Any]) -> None:
         show.say("")
         heads = ("  option", "default", "meaning")
         show.columns(heads, [(f"  {o['name']}", o["default"], o["help"]) for o in about["options"]])
+    if about.get("needs"):
+        show.say("")
+        show.say(f"  {about['needs']}")
     if about.get("sites"):
         show.say("")
         sites = [(f"  {s['name']}", " x ".join(map(str, s["shape"])), s["unit"], s["summary"]) for s in about["sites"]]
