@@ -36,6 +36,9 @@ def parse_spec(text: str) -> Spec:
     Raises SpecError with the corrected form where one can be guessed.
     """
     name, colon, rest = text.strip().partition(":")
+    head, comma, tail = name.partition(",")
+    if comma and NAME.fullmatch(head):
+        raise SpecError(f"`{text}` needs a colon after the name; write `{head}:{tail}`")
     if not NAME.fullmatch(name):
         raise SpecError(f"`{text}` does not begin with a name; write it like `stylegan:layer6,steps=200`")
     if not colon:

@@ -45,6 +45,7 @@ def test_options_are_sorted_so_that_two_orders_name_one_result() -> None:
     [
         ("", "does not begin with a name"),
         (":layer6", "does not begin with a name"),
+        ("stylegan,steps=2", "write `stylegan:steps=2`"),
         ("stylegan:", "empty part"),
         ("stylegan:,steps=2", "empty part"),
         ("stylegan:layer4,layer6", "stylegan:layer4+layer6"),

@@ -144,7 +144,7 @@ def _print_plan(plan: EvalPlan, as_json: bool) -> None:
         show.as_json(plan.as_json())
         return
     cells = len(plan.perturbations) * len(plan.classifiers)
-    show.say(f"{cells} cells of {plan.request.count} pictures each, seed {plan.request.seed}")
+    show.say(f"{cells} {'cell' if cells == 1 else 'cells'} of {plan.request.count} pictures, seed {plan.request.seed}")
     show.say("classifiers: " + ", ".join(str(c.spec) for c in plan.classifiers))
     show.say("judges: " + (", ".join(str(j.spec) for j in plan.judges) or "none"))
     if plan.data:
