@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from granu_zoo.train.biggan import IMAGES as BIGGAN_IMAGES
+from granu_zoo.train.biggan import train_biggan
 from granu_zoo.train.check import check
 from granu_zoo.train.classifiers import RECIPES, train_classifier
 from granu_zoo.train.stylegan import Settings, train_stylegan
@@ -15,9 +17,10 @@ from granu_zoo.train.stylegan import Settings, train_stylegan
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m granu_zoo.train", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    stylegan = commands.add_parser("stylegan-mnist", help="train the class-conditional generator of digits")
-    stylegan.add_argument("--images", type=int, default=Settings.images, help="real pictures shown in all")
-    stylegan.add_argument("--seed", type=int, default=1)
+    for name, images in (("stylegan-mnist", Settings.images), ("biggan-mnist", BIGGAN_IMAGES)):
+        generator = commands.add_parser(name, help="train a class-conditional generator of digits")
+        generator.add_argument("--images", type=int, default=images, help="real pictures shown in all")
+        generator.add_argument("--seed", type=int, default=1)
     for name, recipe in RECIPES.items():
         command = commands.add_parser(name, help=f"train a classifier: {recipe.architecture}, {recipe.summary}")
         command.add_argument("--seed", type=int, default=recipe.seed)
@@ -32,9 +35,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.command == "check":
         check(arguments.data)
-    elif arguments.command == "stylegan-mnist":
-        settings = Settings(images=arguments.images)
-        train_stylegan(arguments.data, arguments.out, arguments.seed, settings)
+    elif arguments.command in ("stylegan-mnist", "biggan-mnist"):
+        train = train_stylegan if arguments.command == "stylegan-mnist" else train_biggan
+        train(arguments.data, arguments.out, arguments.seed, Settings(images=arguments.images))
     else:
         train_classifier(arguments.command, arguments.data, arguments.out, arguments.seed)
 

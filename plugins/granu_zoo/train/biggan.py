@@ -24,7 +24,7 @@ from granu_zoo.train.data import read_mnist
 from granu_zoo.train.store import store
 from granu_zoo.train.stylegan import CLASSES, Run, Settings, half_precision
 
-__all__ = ["train_biggan"]
+__all__ = ["IMAGES", "train_biggan"]
 
 CONFIG = BigGANConfig(
     z_dim=64,
@@ -39,6 +39,7 @@ CONFIG = BigGANConfig(
     hierarchy="chunks",
     channels=1,
 )
+IMAGES = 180_000  # real pictures that the critic is shown
 LEARNING_RATE = 5e-4  # of the generator, whose weights are stored as they are used
 STANDING = 100  # batches of 100 pictures
 

@@ -1,0 +1,66 @@
+"""The BigGAN's recipe in miniature: it learns, goes on where it stopped, and what it stores opens."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from granu.catalog import Catalog
+from granu.streams import Streams
+from granu.workshop import Workshop
+from granu_biggan import BigGANOptions, make
+from granu_biggan.network import BigGAN
+from granu_zoo.train import biggan
+from granu_zoo.train.biggan import CONFIG, BigGANRun, begin, norms, settled
+from granu_zoo.train.stylegan import Settings
+
+SETTINGS = Settings(images=64, batch=16, report_every=32)
+
+
+@pytest.fixture
+def digits(monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
+    """Forty pictures of noise, four a class, in place of MNIST."""
+    torch.manual_seed(0)
+    pictures = torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8), torch.arange(40) % 10
+    monkeypatch.setattr(biggan, "read_mnist", lambda folder, part: pictures)
+    monkeypatch.setattr(biggan, "STANDING", 2)
+    return pictures
+
+
+def test_a_run_that_was_interrupted_ends_as_an_unbroken_one(digits: tuple[Tensor, Tensor]) -> None:
+    run = BigGANRun(digits, 1, SETTINGS)
+    run.step()
+    file = io.BytesIO()
+    torch.save(run.state(), file)
+    unbroken = run.step()
+    file.seek(0)
+    resumed = BigGANRun(digits, 7, SETTINGS)
+    resumed.restore(torch.load(file, weights_only=True))
+    assert resumed.step() == pytest.approx(unbroken)
+    torch.testing.assert_close(resumed.average.state_dict(), run.average.state_dict())
+
+
+def test_settling_gives_norms_the_statistics_of_the_network_as_it_is() -> None:
+    torch.manual_seed(0)
+    network = begin(BigGAN(CONFIG))
+    before = norms(network)[0].mean.clone()
+    calm = settled(network, 3)
+    assert torch.equal(norms(network)[0].mean, before) and not torch.equal(norms(calm)[0].mean, before)
+    z, labels = torch.randn(100, CONFIG.z_dim), torch.arange(100) % 10
+    with torch.no_grad():
+        calm_picture, live_picture = calm(z, labels), network.train()(z, labels)
+    assert (calm_picture - live_picture).abs().mean() < 0.1
+
+
+def test_what_it_stores_opens_as_a_generator(digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    path = biggan.train_biggan(tmp_path, tmp_path / "out", 1, SETTINGS)
+    assert len((tmp_path / "out" / "log.txt").read_text().splitlines()) == 2
+    generator = make(BigGANOptions(weights=str(path)), Workshop(Catalog()))
+    assert generator.classes == tuple("0123456789") and generator.truncation == 1.0
+    latent = generator.draw(Streams(0, ["a", "b"]), torch.tensor([3, 4]))
+    assert generator.tail(latent, ["layer2"])({}).shape == (2, 1, 32, 32)
+    again = biggan.train_biggan(tmp_path, tmp_path / "out", 1, replace(SETTINGS, images=64))
+    assert again == path  # there is nothing left to do
