@@ -5,23 +5,27 @@ DEMO := runs/demo
 
 .PHONY: demo test check docs
 
-demo: .venv/.ready
+demo: .venv/.demo
 	$(BIN)/granu eval --perturb stylegan:z --perturb 'stylegan:layer*' --perturb stylegan:image \
 	    --classifier zoo:mnist-cnn --classifier zoo:mnist-cnn-l2 --count 50 --out $(DEMO)
 	$(BIN)/granu report $(DEMO) --figure $(DEMO)/profile.svg --sheet $(DEMO)/sheet.png --html $(DEMO)/report.html
 
-test: .venv/.ready
+test: .venv/.tests
 	$(BIN)/python -m pytest -q
 
-check: .venv/.ready
+check: .venv/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/.ready
+docs: .venv/.tests
 	$(BIN)/python docs/write_reference.py
 
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/.tests: .venv/.demo
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
