@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SparsePixelOptions:
-    """What `sparse-pixel` lets one choose. The paper as published: solver=l1,lambda=3,classes=9,prune=0,refine=0."""
+    """What `sparse-pixel` lets one choose. Closest to the paper: solver=l1,lambda=3,classes=9,prune=0,refine=0."""
 
     solver: str = option(
         "pixel",
@@ -30,7 +30,7 @@ class SparsePixelOptions:
     delta: float = option(1.0, "how far a value may move, 255ths allowed as in 25/255;", low=1 / 255, high=1)
     mask: Path | None = option(None, "a grey picture of the same size; only where it is white may pixels change")
     prune: int = option(16, "forward passes spent on taking changes back, one after another;", low=0, high=10_000)
-    refine: int = option(5, "rounds of aiming again from behind the boundary;", low=0, high=1000)
+    refine: int = option(10, "rounds of adding a few pixels and pruning again;", low=0, high=1000)
     loops: int = option(20, "walks to the boundary at most;", low=1, high=1000)
     margin: float = option(1e-3, "logits by which another class must lead;", low=0, high=1000)
 

@@ -29,11 +29,13 @@ def refine(
 
     SparseFool's planes are drawn beside dense steps; the sparse picture crosses the boundary elsewhere, and there
     other pixels count. Each round takes the gradient at the sparse picture, moves the share `more` of further
-    pixels (at least one) that gain most to their bounds, and prunes with `looks`. A picture that falls back
-    leaves. Working inwards from a picture that fools is sigma-zero's idea (Cinà et al. 2025); pixels are taken
-    one by one here and not through a smooth count.
+    pixels (at least one) that gain most to their bounds, and prunes with `looks`. Where that does not help, a
+    quarter as many are tried next, and a picture that one pixel does not help leaves.
+
+    Working inwards from a picture that fools is sigma-zero's idea (Cinà et al. 2025); pixels are taken one by one
+    here and not through a smooth count.
     """
-    best = changed.clone()
+    best, share = changed.clone(), torch.full(rows.shape, more, device=clean.device)
     active = torch.arange(len(clean), device=clean.device)
     for _ in range(rounds):
         if len(active) == 0:
@@ -41,20 +43,24 @@ def refine(
         x, x0, here = best[active], clean[active], room.select(active)
         w = _normal(passes, x, goal.select(active), rows[active]) * here.mask
         before = count_changes(x, x0, pixels=pixels)
+        adding = (share[active] * before).ceil()
         to_bound = torch.where(w > 0, here.upper, here.lower)
         gain = merge(w * (to_bound - x), pixels=pixels)
         rank = gain.argsort(dim=1, descending=True).argsort(dim=1)
-        further = rank < (more * before).ceil()[:, None]
-        x = choose(further & (gain > 0), torch.where(w == 0, x, to_bound), x)
+        x = choose((rank < adding[:, None]) & (gain > 0), torch.where(w == 0, x, to_bound), x)
 
         with torch.no_grad():
             holds = goal.select(active).reached(passes.logits(x, rows[active]))
-        active, x, x0, w, before = active[holds], x[holds], x0[holds], w[holds], before[holds]
-        x = prune(passes, x0, x, goal.select(active), rows[active], normal=w, pixels=pixels, looks=looks)
+        of = holds.nonzero().squeeze(1)
+        x[of] = prune(
+            passes, x0[of], x[of], goal.select(active[of]), rows[active[of]], normal=w[of], pixels=pixels, looks=looks
+        )
         # sideways is welcome too: as many pixels, but others, may fall further in the next round
-        better = (count_changes(x, x0, pixels=pixels) <= before) & (x != best[active]).flatten(1).any(dim=1)
-        active = active[better]
-        best[active] = x[better]
+        moved = (x != best[active]).flatten(1).any(dim=1)
+        better = holds & moved & (count_changes(x, x0, pixels=pixels) <= before)
+        best[active[better]] = x[better]
+        share[active[~better]] /= 4
+        active = active[better | (adding > 1)]
     return best
 
 

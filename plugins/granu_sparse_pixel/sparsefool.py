@@ -16,7 +16,8 @@ from granu_sparse_pixel.room import Room
 from granu_sparse_pixel.solver import Solver, cross_plane
 from granu_sparse_pixel.trouble import Trouble
 
-GROWTH = 1.1  # of lambda, from loop to loop
+GROWTH = 1.5  # of lambda, where a loop came no nearer
+NEARER = 0.8  # of the lead that the label had before
 
 
 @dataclass(frozen=True)
@@ -47,26 +48,28 @@ def sparsefool(
     changes in more loops. A picture is looked at as an 8-bit file would hold it, and leaves the batch when it is
     found or in trouble, so that passes go where they are needed.
 
-    Where we differ from the paper: lambda grows by a tenth with every loop, because with a fixed one some pictures
-    go back and forth before the boundary until their loops are spent.
+    Where we differ from the paper: lambda grows by half after a loop that came hardly nearer, because with a fixed
+    one some pictures go back and forth before the boundary until their loops are spent.
     """
     x, pictures, normal = clean.clone(), clean.clone(), torch.zeros_like(clean)
     trouble, looked = torch.full_like(goal.labels, Trouble.LOOPS_SPENT), torch.zeros_like(goal.labels)
     everyone = torch.arange(len(clean), device=clean.device)
-    wrong = _reached(passes, clean, goal, everyone)  # to begin with: then no change is the smallest
+    with torch.no_grad():
+        wrong = goal.reached(passes.logits(clean, everyone))  # to begin with: then no change is the smallest
     trouble[wrong] = Trouble.NONE
     active = everyone[~wrong]
-    for loop in range(loops):
+    further = torch.full(goal.labels.shape, float(lambda_), device=clean.device)
+    lead = torch.full_like(further, torch.inf)  # of the label, after the loop before
+    for _ in range(loops):
         if len(active) == 0:
             break
-        further = lambda_ * GROWTH**loop
         here = room.select(active)
         boundary = nearest_boundary(passes, x[active], goal.select(active), active, mask=here.mask, rivals=rivals)
         w = boundary.normal
         reach = (w * boundary.step).flatten(1).sum(dim=1)  # how far the boundary is along its own normal
         # at least one 8-bit step of one element, or rounding could undo the whole move
         least = w.flatten(1).abs().amax(dim=1) / 255
-        moved, gained = cross_plane(x[active], w, further * reach + least, here.lower, here.upper, solver)
+        moved, gained = cross_plane(x[active], w, further[active] * reach + least, here.lower, here.upper, solver)
         state = boundary.trouble
         state[(state == Trouble.NONE) & (reach < 0)] = Trouble.WRONG_SIDE
         state[(state == Trouble.NONE) & (gained < reach)] = Trouble.NO_ROOM
@@ -80,13 +83,11 @@ def sparsefool(
         overshot = clean[active] + (1 + overshoot) * (x[active] - clean[active])
         changed = as_png(overshot.clamp(here.lower, here.upper))
         looked[active] = looked[active].maximum(count_changes(changed, clean[active], pixels=True))
-        reached = _reached(passes, changed, goal.select(active), active)
+        with torch.no_grad():
+            left = goal.select(active).objective(passes.logits(changed, active)) + goal.margin
+        further[active] *= torch.where(left > NEARER * lead[active], GROWTH, 1.0)
+        lead[active], reached = left, left < 0
         pictures[active[reached]] = changed[reached]
         trouble[active[reached]] = Trouble.NONE
         active = active[~reached]
     return Found(pictures, normal, trouble, looked)
-
-
-def _reached(passes: Passes, images: Tensor, goal: Goal, rows: Tensor) -> Tensor:
-    with torch.no_grad():
-        return goal.reached(passes.logits(images, rows))
