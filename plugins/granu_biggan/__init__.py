@@ -21,9 +21,9 @@ class BigGANOptions:
     """What a person may say after `biggan:`."""
 
     weights: str = option(
-        "",
-        "a folder with config.json and pytorch_model.bin, a .pth of BigGAN-PyTorch, what `granu convert` wrote, "
-        "or shipped weights by name",
+        "biggan-mnist",
+        "shipped weights by name, a folder with config.json and pytorch_model.bin, a .pth of BigGAN-PyTorch, "
+        "or what `granu convert` wrote",
     )
     truncation: float | None = option(
         None, "spread of the latents; if not given 0.4 where the weights hold statistics for it, else 1", low=0, high=1

@@ -25,13 +25,11 @@ USUAL_TRUNCATION = 0.4  # Dunn et al. 2020
 
 def sites_of_weights(options: BigGANOptions, workshop: Workshop) -> Sequence[Site]:
     """The sites, coarse to fine."""
-    ask_for_weights(options)
     return list_sites(read_config(workshop.locate(options.weights), options.depth))
 
 
 def check(options: BigGANOptions, workshop: Workshop) -> None:
     """Tell a class that there is not, before any weights are read."""
-    ask_for_weights(options)
     if options.classes:
         path = workshop.locate(options.weights)
         config = read_config(path, options.depth)
@@ -44,7 +42,6 @@ def make_generator(options: BigGANOptions, workshop: Workshop) -> BigGANGenerato
     from granu_biggan.network import BigGAN
     from granu_biggan.statistics import at_truncation
 
-    ask_for_weights(options)
     path = workshop.weights(options.weights)
     opened = open_weights(path, options.depth)
     names = class_names(opened.config.classes, opened.classes)
@@ -75,12 +72,6 @@ def read_weights(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
     # a file that does not fit is refused now, not when somebody opens what was made of it
     load_strictly(BigGAN(opened.config), at_truncation(opened.tables, 1.0), find_file(path))
     return Header(ARCHITECTURE, opened.config.to_json(), names), opened.tables
-
-
-def ask_for_weights(options: BigGANOptions) -> None:
-    """WeightsError where none were named."""
-    if not options.weights:
-        raise WeightsError("biggan needs weights; name a folder or a file: `biggan:layer4,weights=biggan-deep-256`")
 
 
 def usual_truncation(tables: dict[str, Tensor]) -> float:

@@ -17,6 +17,10 @@ LICENCE = "CC BY-SA 3.0"
 SOURCE = "trained on MNIST (LeCun, Cortes, Burges) by python -m granu_zoo.train"
 
 ARCHITECTURES = ("mnist-cnn", "mnist-resnet", "mnist-mixer", "mnist-large-kernel")
+GENERATORS = {
+    "stylegan-mnist": "class-conditional StyleGAN2 of handwritten digits, 32 x 32, grey",
+    "biggan-mnist": "class-conditional BigGAN of handwritten digits, 32 x 32, grey",
+}
 CLASSIFIERS = {
     "mnist-cnn": "standard training",
     "mnist-cnn-l2": "its twin, trained against pixel L2 at 2.0",
@@ -27,6 +31,7 @@ CLASSIFIERS = {
 }
 SHA256 = {
     "stylegan-mnist": "013166dd05e02a8b3a1975227768044455e957e0b2915cfa167f48bfa21117d9",
+    "biggan-mnist": "acb921471f80573065a92a32c5a1bfe9da5917b1c79ffde1bd3a5fb8f18227eb",
     "mnist-cnn": "10d24a85f78f149ee9849a63fc45569e35c31d05b98cce48b362b129677f97ad",
     "mnist-cnn-l2": "5bc788ab29426cff062f14b206bd477544168fc0ca97cf145e6b94cfcd02d93f",
     "mnist-cnn-linf": "6f66e25e82544b20b19270d7e91b098c4ca682dcac7a78cb6838ea4f102170df",
@@ -74,13 +79,12 @@ def granu_classifiers() -> Sequence[ClassifierOffer]:
 
 @hookimpl
 def granu_weights() -> Sequence[Weights]:
-    generator = shipped(
-        "stylegan-mnist",
-        "class-conditional StyleGAN2 of handwritten digits, 32 x 32, grey",
-        classifiers=("zoo:mnist-cnn", "zoo:mnist-cnn-l2", "zoo:mnist-cnn-linf"),
-        judges=("zoo:mnist-judge-resnet", "zoo:mnist-judge-mixer", "zoo:mnist-judge-l2"),
-    )
-    return [generator, *(shipped(name, summary) for name, summary in CLASSIFIERS.items())]
+    fitting = {
+        "classifiers": ("zoo:mnist-cnn", "zoo:mnist-cnn-l2", "zoo:mnist-cnn-linf"),
+        "judges": ("zoo:mnist-judge-resnet", "zoo:mnist-judge-mixer", "zoo:mnist-judge-l2"),
+    }
+    generators = [shipped(name, summary, **fitting) for name, summary in GENERATORS.items()]
+    return [*generators, *(shipped(name, summary) for name, summary in CLASSIFIERS.items())]
 
 
 def shipped(name: str, summary: str, classifiers: tuple[str, ...] = (), judges: tuple[str, ...] = ()) -> Weights:

@@ -16,12 +16,20 @@ from granu_zoo.train.data import read_mnist
 
 __all__ = ["check"]
 
+GENERATORS = ("stylegan", "biggan")
+
 
 def check(data: Path, samples: int = 2000) -> None:
-    """Print each classifier's accuracy on the test pictures and its agreement with the generator's classes."""
+    """Print each classifier's accuracy on the test pictures and its agreement with the generators' classes."""
     workshop = Workshop(load_catalog())
+    for generator in GENERATORS:
+        print(generator)
+        check_generator(workshop, generator, data, samples)
+
+
+def check_generator(workshop: Workshop, generator: str, data: Path, samples: int) -> None:
     pictures, labels = read_mnist(data, "test")
-    drawn, promised = draw_samples(workshop, samples)
+    drawn, promised = draw_samples(workshop, generator, samples)
     print(f"{'classifier':20} {f'right of {len(labels)}':>14} {f'agrees of {samples}':>15}   least agreement")
     for name in CLASSIFIERS:
         classifier = workshop.build("classifier", f"zoo:{name}")
@@ -32,9 +40,9 @@ def check(data: Path, samples: int = 2000) -> None:
         print(f"{name:20} {clean:14.2%} {agreement:15.2%}   {least}: {by_class[least]:.2%}")
 
 
-def draw_samples(workshop: Workshop, count: int) -> tuple[Tensor, Tensor]:
-    """Pictures by the shipped generator as it comes, (count, 1, 32, 32) in [0, 1], of each class equally many."""
-    generator = workshop.build("generator", "stylegan")
+def draw_samples(workshop: Workshop, spec: str, count: int) -> tuple[Tensor, Tensor]:
+    """Pictures by a shipped generator as it comes, (count, 1, 32, 32) in [0, 1], of each class equally many."""
+    generator = workshop.build("generator", spec)
     labels = torch.arange(count) % 10
     pictures = []
     with torch.no_grad():

@@ -284,8 +284,3 @@ def test_a_forged_file_runs_nothing(tmp_path: Path) -> None:
         torch.save({"linear.weight": Forged()}, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
         assert "does not run" in refused(tmp_path / "x.pth")
     assert not canary.exists()
-
-
-def test_without_weights_it_says_what_it_needs() -> None:
-    with pytest.raises(WeightsError, match="biggan needs weights"):
-        sites(BigGANOptions(), Workshop(Catalog()))
