@@ -7,6 +7,7 @@ import math
 from granu.statistics import Median, Rate, Ratio
 
 NONE = "–"  # what is not known
+FEW_PAIRS = 5
 
 
 def number(value: float | None) -> str:
@@ -42,8 +43,8 @@ def size(median: Median | None) -> str:
 
 
 def ratio(ratio: Ratio) -> str:
-    """`0.87 [0.80–0.95]`."""
-    if ratio.value is None:
+    """`0.87 [0.80–0.95]`; from fewer than FEW_PAIRS pictures nothing is claimed."""
+    if ratio.value is None or ratio.pairs < FEW_PAIRS:
         return NONE
     return f"{number(ratio.value)} [{number(ratio.low)}–{number(ratio.high)}]"
 
