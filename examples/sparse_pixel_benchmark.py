@@ -1,0 +1,179 @@
+"""How few pixels, how fast: sparse-pixel beside SparseFool as published, torchattacks' SparseFool and sigma-zero.
+
+All methods get the same pictures, those that the classifier names right, and the same classifier with frozen
+parameters. Passes are counted by a layer around the classifier, not by the methods; every result is rounded to
+8 bits and judged again. torchattacks works on one picture at a time and may take minutes for one: what is not done
+after --limit seconds counts as not fooled, with that time.
+
+    pip install 'granu[benchmarks]'
+    python examples/sparse_pixel_benchmark.py --classifier zoo:mnist-cnn --data parquet:mnist-test.parquet --count 100
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import signal
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from granu import Batch, Goal
+from granu.catalog import load_catalog
+from granu.pictures import as_png
+from granu.sources import DatasetSource, match_classes
+from granu.streams import Streams
+from granu.types import Classifier
+from granu.workshop import Workshop
+
+PUBLISHED = "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"
+METHODS = ("sparse-pixel", "sparse-pixel:solver=l0", PUBLISHED, "torchattacks", "sigma-zero")
+
+
+def main() -> None:
+    asked = read_arguments()
+    torch.set_num_threads(1)
+    workshop = Workshop(load_catalog())
+    classifier = workshop.build("classifier", asked.classifier)
+    images, labels, ids = right_pictures(workshop, classifier, asked)
+    print(f"{len(images)} pictures of {'x'.join(map(str, images.shape[1:]))}, one thread, batches of {asked.batch}")
+    print(f"{'method':62} fooled  pixels: median (mean) features: median (mean)  passes forward+backward  s/picture")
+    for method in asked.method or METHODS:
+        counted = Counted(classifier)
+        attack = make_attack(workshop, method, counted, ids, asked.limit)
+        size = 1 if method == "torchattacks" else asked.batch
+        start = time.perf_counter()
+        pictures = torch.cat([attack(x, y) for x, y in zip(images.split(size), labels.split(size), strict=True)])
+        report(method, classifier, images, labels, pictures, counted, time.perf_counter() - start)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--classifier", default="zoo:mnist-cnn")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--limit", type=int, default=600, help="seconds for one picture of torchattacks")
+    parser.add_argument("--method", action="append", help=f"one or several of: {', '.join(METHODS)}")
+    return parser.parse_args()
+
+
+def right_pictures(
+    workshop: Workshop, classifier: Classifier, asked: argparse.Namespace
+) -> tuple[Tensor, Tensor, list[str]]:
+    """The first `count` pictures of the seeded sample that the classifier names right, of one shape."""
+    source = DatasetSource(workshop.build("dataset", asked.data), seed=0, device="cpu")
+    numbers = match_classes(source.classes, classifier.classes, asked.data, asked.classifier)
+    chosen: list[tuple[Tensor, Tensor, str]] = []
+    for position in range(len(source)):
+        for batch in source.batches([position]):
+            assert isinstance(batch, Batch), batch.reason
+            label = batch.labels if numbers is None else numbers[batch.labels]
+            if (not chosen or chosen[0][0].shape == batch.images.shape) and classifier(batch.images).argmax(1) == label:
+                chosen.append((batch.images, label, batch.ids[0]))
+        if len(chosen) == asked.count:
+            break
+    images, labels, ids = zip(*chosen, strict=True)
+    return torch.cat(images), torch.cat(labels), list(ids)
+
+
+class Counted(nn.Module):
+    """A classifier that counts the pictures that go through it forward, and whose gradients come back."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.classes = classifier.classes
+        self.forward_passes = self.backward_passes = 0
+        self.register_parameter("anchor", nn.Parameter(torch.zeros(()), requires_grad=False))  # where others look
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.forward_passes += len(images)
+        logits = self.classifier(images)
+        if logits.requires_grad:
+            logits.register_hook(self._count)
+        return logits
+
+    def layers(self) -> dict[str, nn.Module]:
+        return {}
+
+    def _count(self, gradient: Tensor) -> None:
+        self.backward_passes += len(gradient)
+
+
+Attack = Callable[[Tensor, Tensor], Tensor]
+
+
+def make_attack(workshop: Workshop, method: str, counted: Counted, ids: list[str], limit: int) -> Attack:
+    """A function from pictures and labels to changed pictures."""
+    if method == "torchattacks":
+        import torchattacks
+
+        counted.eval()
+        return within(limit, torchattacks.SparseFool(counted))
+    if method == "sigma-zero":
+        from adv_lib.attacks.sigma_zero import sigma_zero
+
+        return lambda images, labels: sigma_zero(counted, images, labels)
+    perturbation = workshop.build("perturbation", method)
+    left = iter(ids)
+
+    def ours(images: Tensor, labels: Tensor) -> Tensor:
+        batch = Batch(images, labels, tuple(next(left) for _ in images))
+        return perturbation.perturb(counted, batch, Goal(labels), Streams(0, batch.ids)).pictures
+
+    return ours
+
+
+def within(seconds: int, attack: Attack) -> Attack:
+    """The attack, or the clean pictures where it is not done in time."""
+
+    def stopped(images: Tensor, labels: Tensor) -> Tensor:
+        def ring(signal_number: int, frame: object) -> None:
+            raise TimeoutError
+
+        signal.signal(signal.SIGALRM, ring)
+        signal.alarm(seconds)
+        try:
+            return attack(images, labels)
+        except TimeoutError:
+            return images
+        finally:
+            signal.alarm(0)
+
+    return stopped
+
+
+def report(
+    method: str,
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    pictures: Tensor,
+    counted: Counted,
+    seconds: float,
+) -> None:
+    with torch.no_grad():
+        fooled = torch.cat([classifier(x) for x in as_png(pictures).split(10)]).argmax(1) != labels
+    differ = as_png(pictures) != images
+    pixels, features = differ.any(1).flatten(1).sum(1)[fooled], differ.flatten(1).sum(1)[fooled]
+    count = len(images)
+    passes = f"{counted.forward_passes / count:.1f}+{counted.backward_passes / count:.1f}"
+    print(
+        f"{method:62} {100 * fooled.float().mean():5.1f}% {told(pixels):>22} {told(features):>24} "
+        f"{passes:>24} {seconds / count:10.3f}",
+        flush=True,
+    )
+
+
+def told(counts: Tensor) -> str:
+    if not len(counts):
+        return "-"
+    return f"{counts.float().quantile(0.5):.0f} ({counts.float().mean():.1f})"
+
+
+if __name__ == "__main__":
+    main()
