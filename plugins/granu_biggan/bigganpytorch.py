@@ -17,6 +17,7 @@ from granu_biggan.config import BigGANConfig, Hierarchy, LayerPlan
 if TYPE_CHECKING:
     from torch import Tensor
 
+OTHER_NORMS = {"in", "gn", "nonorm"}
 USUAL_DEPTH = 2  # blocks per size in BigGAN-deep; the only one that the original builds at all sizes
 
 # their names to ours; what matches nothing keeps its name and is told as unexpected
@@ -55,9 +56,15 @@ def is_of_this_form(state: Mapping[str, Tensor]) -> bool:
 
 
 def depth_from_name(path: Path) -> int | None:
-    """Blocks per size, where the experiment's name tells: `..._Gd2_...` in the folder's or the file's name."""
-    told = re.search(r"(?:^|_)Gd(\d+)(?:_|$)", f"{path.parent.name}_{path.stem}")
-    return int(told.group(1)) if told else None
+    """Blocks per size, where the experiment's name tells: `..._Gd2_...` in the folder's or the file's name.
+
+    WeightsError where the name says that the network has norms which shapes do not tell from batch norm.
+    """
+    words = f"{path.parent.name}_{path.stem}".split("_")
+    experiment = any(re.fullmatch(r"Gch\d+", word) for word in words)
+    if experiment and (others := OTHER_NORMS.intersection(words)):
+        raise WeightsError(f"{path} has the norm '{others.pop()}' by its name; granu's BigGAN has batch norm alone")
+    return next((int(word[2:]) for word in words if re.fullmatch(r"Gd\d+", word)), None)
 
 
 def config_from(state: Mapping[str, Tensor], depth: int | None) -> BigGANConfig:

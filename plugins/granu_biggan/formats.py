@@ -40,7 +40,7 @@ def read_config(path: Path, depth: int | None = None) -> BigGANConfig:
         return _own_config(file)
     if huggingface.is_folder_of_this_form(file.parent):
         return huggingface.read_config(file.parent)
-    return bigganpytorch.config_from(_read(file), depth or bigganpytorch.depth_from_name(file))
+    return _biggan_pytorch_config(file, _read(file), depth)
 
 
 def open_weights(path: Path, depth: int | None = None) -> Opened:
@@ -54,7 +54,7 @@ def open_weights(path: Path, depth: int | None = None) -> Opened:
     if huggingface.is_folder_of_this_form(file.parent):
         config = huggingface.read_config(file.parent)
         return Opened(config, huggingface.translate(fold_spectral_norm(state), config))
-    config = bigganpytorch.config_from(state, depth or bigganpytorch.depth_from_name(file))
+    config = _biggan_pytorch_config(file, state, depth)
     return Opened(config, bigganpytorch.translate(fold_spectral_norm(state)))
 
 
@@ -77,6 +77,11 @@ def _own_config(file: Path) -> BigGANConfig:
         return BigGANConfig.from_json(header.config)
     except (TypeError, ValueError, KeyError) as problem:
         raise WeightsError(f"the header of {file} describes no BigGAN: {problem}") from None
+
+
+def _biggan_pytorch_config(file: Path, state: dict[str, Tensor], depth: int | None) -> BigGANConfig:
+    told = bigganpytorch.depth_from_name(file)
+    return bigganpytorch.config_from(state, depth or told)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -211,6 +211,13 @@ def test_depth_is_read_from_the_name_of_the_experiment(tmp_path: Path) -> None:
         assert sites(BigGANOptions(weights=str(file)), Workshop(Catalog()))[-1].shape == (3, canvas, canvas)
 
 
+def test_norms_that_shapes_do_not_tell_are_told_by_the_name(tmp_path: Path) -> None:
+    file = tmp_path / "BigGAN_C10_seed0_Gch64_in_hier_ema" / "G_ema.pth"
+    file.parent.mkdir()
+    torch.save(Golden("bigganpytorch-wide").state, file)
+    assert "has the norm 'in' by its name" in refused(file)
+
+
 def test_classes_by_name_and_by_number(hugging_face: Path) -> None:
     given = read_options(BigGANOptions, {"weights": str(hugging_face), "classes": "3,1"}, "biggan")
     generator = make(given, Workshop(Catalog()))
