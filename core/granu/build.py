@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import torch
@@ -79,13 +80,21 @@ class Builder:
     def source(self, planned: PlannedPerturbation) -> tuple[str, Source]:
         """Where a perturbation's pictures come from, and that source's name."""
         seed, device = self.plan.request.seed, self.workshop.device
-        if planned.generator is not None:
-            return planned.generator, GeneratorSource(
-                self.generator(planned.generator), planned.generator, seed, device
-            )
         data = self.plan.data
-        assert data is not None  # the plan finds one for every perturbation without pictures of its own
-        key = str(data.spec)
-        if data.spec.name in self.workshop.catalog.of_kind("generator"):
-            return key, GeneratorSource(self.generator(key), key, seed, device)
-        return key, DatasetSource(self.workshop.build("dataset", str(parse_spec(key))), seed, device)
+        assert planned.generator or data  # the plan finds one for every perturbation without pictures of its own
+        key = planned.generator or str(data and data.spec)
+        if parse_spec(key).name in self.workshop.catalog.of_kind("generator"):
+            generator = self.generator(key)
+            return key, GeneratorSource(generator, picture_prefix(key, generator), seed, device)
+        return key, DatasetSource(self.workshop.build("dataset", key), seed, device)
+
+
+def picture_prefix(key: str, generator: Generator) -> str:
+    """What the ids of a generator's pictures begin with: its name, and what it is made of where that was chosen.
+
+    Not the path of its weights, so that another machine draws the same pictures.
+    """
+    spec = parse_spec(key)
+    if not spec.options:
+        return spec.name
+    return f"{spec.name}@{hashlib.sha256(generator.fingerprint.encode()).hexdigest()[:8]}"

@@ -129,7 +129,7 @@ def _trials(cell: Cell, batch: Batch | Unreadable) -> list[Trial]:
 
 
 def _judged(cell: Cell, batch: Batch, clean_margin: Tensor) -> list[Trial]:
-    noise = Streams(cell.seed, batch.ids, f"perturb/{cell.planned.key}", str(batch.images.device))
+    noise = Streams(cell.seed, batch.ids, f"perturb/{cell.planned.scope}", str(batch.images.device))
     with _precision(cell.precision, batch.images.device.type):
         proposal = cell.perturbation.perturb(cell.classifier, batch, Goal(batch.labels), noise)
     changed = as_png(proposal.pictures.detach().float())

@@ -58,6 +58,12 @@ class PlannedPerturbation:
     samples: int = 0
 
     @property
+    def scope(self) -> str:
+        """What the random streams are named after: the key without the path of weights, which machines differ in."""
+        spec = self.resolved.spec
+        return str(Spec(spec.name, spec.target, tuple((k, v) for k, v in spec.options if k != "weights")))
+
+    @property
     def generator(self) -> str | None:
         """The generator's own spec, without target and search; perturbations that share it share its pictures."""
         return generator_key(self.resolved) if self.sites else None

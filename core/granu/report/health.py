@@ -12,6 +12,7 @@ CLEAN_SHARE = 0.80  # of clean pictures named right, below which the classifier 
 CONTROL_SHARE = 0.50  # of random changes that fool too
 CONFIRMED_SHARE = 0.50  # of found pictures whose label every judge still sees
 FEW = 20  # pictures
+SHOWN = 3  # perturbations that a flag names; JSON and the page hold all
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Flag:
         told = dict.fromkeys(numbers for _, numbers in self.where)
         if len(self.where) > 1 and len(told) == 1:
             return f"{self.classifier}: {self.sign} ({next(iter(told))} at {len(self.where)} changes)"
-        return f"{self.classifier}: {self.sign}: " + ", ".join(f"{at} ({numbers})" for at, numbers in self.where)
+        shown = ", ".join(f"{at} ({numbers})" for at, numbers in self.where[:SHOWN])
+        more = f" and {len(self.where) - SHOWN} more changes" if len(self.where) > SHOWN else ""
+        return f"{self.classifier}: {self.sign}: {shown}{more}"
 
 
 def check(rows: Sequence[Row]) -> list[Flag]:
