@@ -26,7 +26,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     libraries = sysconfig.get_path("purelib")
     (site / "libraries.pth").write_text(f"import site; site.addsitedir({libraries!r})\n")
     # the setuptools that some Pythons bundle is older than what the package is built with
-    subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools"], check=True, capture_output=True)
+    subprocess.run(
+        [python, "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools"], check=True, capture_output=True
+    )
     source = shutil.copytree(PACKAGE, folder / "granu-checkers")
     command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", str(source)]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PIP_NO_INDEX": "1"})
