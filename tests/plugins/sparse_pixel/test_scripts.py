@@ -1,0 +1,52 @@
+"""The scripts that measure run as their docstrings say, on digits that the shipped generator draws."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from granu.catalog import load_catalog
+from granu.pictures import write_png
+from granu.sources import GeneratorSource
+from granu.types import Batch
+from granu.workshop import Workshop
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    source = GeneratorSource(Workshop(load_catalog()).build("generator", "stylegan"), "stylegan", 0, "cpu")
+    (batch,) = source.batches(range(10))
+    assert isinstance(batch, Batch)
+    for position, (image, label) in enumerate(zip(batch.images, batch.labels.tolist(), strict=True)):
+        (folder / str(label)).mkdir(exist_ok=True)
+        write_png(image, folder / str(label) / f"{position}.png")
+    return folder
+
+
+def run(script: str, *words: str) -> str:
+    done = subprocess.run([sys.executable, EXAMPLES / script, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_sparse_pixels_are_benchmarked(digits: Path) -> None:
+    told = run(
+        "sparse_pixel_benchmark.py",
+        *("--data", f"folder:{digits}", "--count", "4"),
+        *("--method", "sparse-pixel", "--method", "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"),
+    )
+    assert told.startswith("4 pictures of 1x") and told.count("100.0%") == 2
+
+
+def test_margins_are_printed_low_to_high(digits: Path) -> None:
+    told = run(
+        "frequency_margins.py",
+        *("--classifier", "zoo:mnist-cnn", "--data", f"folder:{digits}", "--count", "3", "--rivals", "2"),
+    )
+    assert "Spearman" in told and "0 to " in told.splitlines()[2]
