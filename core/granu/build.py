@@ -53,7 +53,8 @@ class Builder:
             thing = self.workshop.make(planned.resolved)
         else:
             thing = SitePerturbation(self.generator(planned.generator), planned.sites, self.statistics(planned))
-        return Searched(thing, planned.search) if planned.search else thing
+        low_precision = self.plan.request.precision == "bfloat16"
+        return Searched(thing, planned.search, low_precision) if planned.search else thing
 
     def statistics(self, planned: PlannedPerturbation) -> StatisticsCache:
         """The deviations at all sites that the plan edits in this generator."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from granu import gallery
@@ -50,7 +48,6 @@ class Cell:
     run: Run
     kept: frozenset[str]  # pictures whose PNGs are written
     seed: int
-    precision: str
 
 
 def evaluate(plan: EvalPlan, workshop: Workshop, run: Run, progress: Progress) -> list[Failure]:
@@ -76,7 +73,7 @@ def evaluate(plan: EvalPlan, workshop: Workshop, run: Run, progress: Progress) -
                 numbers = match_classes(source.classes, classifier.classes, source_name, name)
                 cell = Cell(
                     planned, perturbation, name, classifier, judges, numbers, run, kept,
-                    plan.request.seed, plan.request.precision,
+                    plan.request.seed,
                 )  # fmt: skip
                 for positions in _aligned(missing, plan.request.batch):
                     for batch in source.batches(positions):
@@ -130,8 +127,7 @@ def _trials(cell: Cell, batch: Batch | Unreadable) -> list[Trial]:
 
 def _judged(cell: Cell, batch: Batch, clean_margin: Tensor) -> list[Trial]:
     noise = Streams(cell.seed, batch.ids, f"perturb/{cell.planned.scope}", str(batch.images.device))
-    with _precision(cell.precision, batch.images.device.type):
-        proposal = cell.perturbation.perturb(cell.classifier, batch, Goal(batch.labels), noise)
+    proposal = cell.perturbation.perturb(cell.classifier, batch, Goal(batch.labels), noise)
     changed = as_png(proposal.pictures.detach().float())
     if changed.shape != batch.images.shape or not changed.isfinite().all():
         raise ValueError(f"it returned pictures of shape {tuple(changed.shape)} or pictures that are not finite")
@@ -186,13 +182,6 @@ def _keep_pictures(cell: Cell, batch: Batch, changed: Tensor) -> None:
             clean.parent.mkdir(parents=True, exist_ok=True)
             write_png(batch.images[i], clean)
             write_png(changed[i], gallery.picture_file(folder, picture, cell.name, cell.planned.key))
-
-
-def _precision(name: str, device: str) -> contextlib.AbstractContextManager[object]:
-    """The search may run in bfloat16; verdicts never do."""
-    if name == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device, torch.bfloat16)
 
 
 def _failure(classifier: str, planned: PlannedPerturbation, problem: Exception) -> Failure:

@@ -24,6 +24,7 @@ class Space:
 
     unit = "RMS"
     largest = 4.0
+    low_precision = False  # whether `logits`, and so its gradient, is computed in bfloat16
 
     def __init__(self, classifier: Classifier, clean: Tensor, dimension: int) -> None:
         self.classifier = classifier
@@ -39,11 +40,12 @@ class Space:
         raise TypeError(f"{type(self).__name__} must say what its changes do to pictures")
 
     def logits(self, change: Tensor) -> Tensor:
-        """The classifier's logits for a change, (B, K)."""
-        return self.classifier(self.pictures(change))
+        """The classifier's logits for a change, (B, K), as the gradient passes of a search see them."""
+        with torch.autocast(change.device.type, torch.bfloat16, enabled=self.low_precision):
+            return self.classifier(self.pictures(change)).float()
 
     def judged_logits(self, change: Tensor) -> Tensor:
-        """The logits for the changed pictures as an 8-bit PNG holds them, which is what the core judges."""
+        """The logits in float32 for the changed pictures as an 8-bit PNG holds them, which is what the core judges."""
         return self.classifier(as_png(self.pictures(change)))
 
     def size(self, change: Tensor) -> Tensor:

@@ -119,6 +119,7 @@ class Space(Protocol):
     """What may change in a batch of pictures; `granu.spaces.Space` is the base class that plugins inherit."""
 
     unit: str
+    low_precision: bool
 
     def start(self) -> Tensor: ...
     def pictures(self, change: Tensor) -> Tensor: ...

@@ -166,6 +166,17 @@ def test_a_masked_gradient_is_told_and_never_passed_off_as_robust(batch: Batch) 
     assert all(note is not None and "gradient is zero" in note for note in result.notes)
 
 
+def test_a_search_in_bfloat16_finds_what_holds_in_float32(batch: Batch) -> None:
+    classifier = tiny.tiny_linear_classifier()
+    exact = perturb(searched(classifier, "l2"), classifier, batch)
+    rough_search = searched(classifier, "l2")
+    rough_search.low_precision = True
+    rough = perturb(rough_search, classifier, batch)
+    assert not torch.equal(rough.size, exact.size), "bfloat16 was not used"
+    assert (classifier(as_png(rough.pictures)).argmax(dim=1) != batch.labels).all()
+    assert (rough.size / exact.size - 1).abs().max() < 0.1
+
+
 def test_passes_are_counted_and_finished_pictures_leave_the_batch(batch: Batch) -> None:
     classifier = tiny.tiny_bent_classifier()
     seen = 0

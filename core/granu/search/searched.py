@@ -18,15 +18,19 @@ from granu.types import Batch, Classifier, Goal, Perturbed, Searchable, Space
 
 
 class Searched:
-    """Opens a perturbation's space and searches it as the options say."""
+    """Opens a perturbation's space and searches it as the options say.
 
-    def __init__(self, searchable: Searchable, options: SearchOptions) -> None:
-        self.searchable, self.options = searchable, options
+    With `low_precision` gradient passes run in bfloat16; what is kept and judged is computed in float32 all the same.
+    """
+
+    def __init__(self, searchable: Searchable, options: SearchOptions, low_precision: bool = False) -> None:
+        self.searchable, self.options, self.low_precision = searchable, options, low_precision
         self.unit = searchable.unit
 
     def perturb(self, classifier: Classifier, batch: Batch, goal: Goal, noise: Streams) -> Perturbed:
         """Search, then draw the control: a random change of the size that was found."""
         space = self.searchable.open(classifier, batch, noise.scope("space"))
+        space.low_precision = self.low_precision
         goal = replace(goal, margin=self.options.lead)
         ledger, extra = self._search(space, goal, noise.scope("search"))
         found = ledger.found
