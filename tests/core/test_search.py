@@ -222,3 +222,19 @@ def test_the_image_site_is_the_pixel_space_itself(batch: Batch, tmp_path: object
         tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids)
     )
     assert isinstance(space, PixelSpace) and space.norm == "l2"
+
+
+def test_a_change_that_8_bits_do_not_hold_counts_as_large_as_it_had_to_become() -> None:
+    """A picture a hair from the boundary: the change found is far below 1/255, the one judged cannot be."""
+    image = torch.full((1, 1, 8, 8), 0.5).mul(255).round().div(255)
+    linear = nn.Linear(64, 2)
+    weight = torch.ones(2, 64)
+    weight[1] = -1
+    gap = 2 * float(image.sum())
+    linear.load_state_dict({"weight": weight, "bias": torch.tensor([0.02 - gap, 0.0])})
+    classifier = ImageClassifier(nn.Sequential(nn.Flatten(), linear), ("a", "b"), channels=1)
+    near = Batch(image, torch.tensor([0]), ("near",))
+    result = perturb(searched(classifier, "linf"), classifier, near)
+    assert classifier(as_png(result.pictures)).argmax(dim=1) != 0
+    assert result.extra is not None and result.extra["lengthened"][0] > 1.13
+    assert torch.isclose(result.size, (result.pictures - image).abs().amax(), rtol=1e-3) and result.size > 0.4 / 255

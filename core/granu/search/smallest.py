@@ -15,6 +15,7 @@ from torch import Tensor
 from granu.search.ledger import NO_GRADIENT, Ledger, judged, objective_and_gradient, unusable
 from granu.types import Goal, Space
 
+HELD = 0.13  # lengthening by more than this says that 8 bits do not hold the change as it was found
 PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after which a picture is done
 
 
@@ -62,10 +63,9 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Le
 def survive_rounding(space: Space, goal: Goal, ledger: Ledger) -> Tensor:
     """Lengthen what does not fool as an 8-bit PNG, as little as it takes; (B,) by which factor.
 
-    The size that the ledger keeps stays that of the unrounded change. Rounding makes the verdict jump back and
-    forth along the ray, so a size read off it would differ by thousandths from batch to batch, where kernels
-    differ by millionths. The factor is above 1.1 only for changes that 8 bits hardly hold, of pictures that stand
-    at the boundary.
+    The size that the ledger keeps stays that of the unrounded change as long as the factor is small. Rounding makes
+    the verdict jump back and forth along the ray, so a size read off it would differ by thousandths from batch to
+    batch, where kernels differ by millionths. A change that 8 bits do not hold counts with its lengthened size.
     """
     lengthened = torch.ones_like(ledger.size)
     ledger.active = ledger.found.nonzero().squeeze(1)
@@ -78,6 +78,9 @@ def survive_rounding(space: Space, goal: Goal, ledger: Ledger) -> Tensor:
         fools = judged(space, change, goal)
         ledger.count(forward=1)
         ledger.change[ledger.active], lengthened[ledger.active] = change, 1 + longer
+        if longer > HELD:
+            ledger.size[ledger.active] = space.size(change)
+            ledger.tried[ledger.active] = ledger.tried[ledger.active].maximum(ledger.size[ledger.active])
         index = ledger.keep(~fools)
         space, goal, ray = space.select(index), goal.select(index), ray[index]
     ledger.size[ledger.active] = torch.inf
