@@ -28,7 +28,7 @@ class Flag:
         if len(self.where) > 1 and len(told) == 1:
             return f"{self.classifier}: {self.sign} ({next(iter(told))} at {len(self.where)} changes)"
         shown = ", ".join(f"{at} ({numbers})" for at, numbers in self.where[:SHOWN])
-        more = f" and {len(self.where) - SHOWN} more changes" if len(self.where) > SHOWN else ""
+        more = f" and {len(self.where) - SHOWN} more" if len(self.where) > SHOWN else ""
         return f"{self.classifier}: {self.sign}: {shown}{more}"
 
 
