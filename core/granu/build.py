@@ -26,6 +26,8 @@ class Builder:
         self._classifiers: dict[str, Classifier] = {}
         self._generators: dict[str, Generator] = {}
         self._statistics: dict[tuple[str, int], StatisticsCache] = {}
+        self._perturbations: dict[str, Perturbation] = {}
+        self._sources: dict[str, Source] = {}
 
     def classifier(self, resolved: Resolved) -> Classifier:
         """A classifier or judge, in evaluation mode on the run's device."""
@@ -48,13 +50,16 @@ class Builder:
 
     def perturbation(self, planned: PlannedPerturbation) -> Perturbation:
         """A perturbation, with the core's search around it where it only says what may change."""
-        thing: Any
-        if planned.generator is None:
-            thing = self.workshop.make(planned.resolved)
-        else:
-            thing = SitePerturbation(self.generator(planned.generator), planned.sites, self.statistics(planned))
-        low_precision = self.plan.request.precision == "bfloat16"
-        return Searched(thing, planned.search, low_precision) if planned.search else thing
+        if planned.key not in self._perturbations:
+            thing: Any
+            if planned.generator is None:
+                thing = self.workshop.make(planned.resolved)
+            else:
+                thing = SitePerturbation(self.generator(planned.generator), planned.sites, self.statistics(planned))
+            low_precision = self.plan.request.precision == "bfloat16"
+            searched = Searched(thing, planned.search, low_precision) if planned.search else thing
+            self._perturbations[planned.key] = searched
+        return self._perturbations[planned.key]
 
     def statistics(self, planned: PlannedPerturbation) -> StatisticsCache:
         """The deviations at all sites that the plan edits in this generator."""
@@ -80,14 +85,19 @@ class Builder:
 
     def source(self, planned: PlannedPerturbation) -> tuple[str, Source]:
         """Where a perturbation's pictures come from, and that source's name."""
-        seed, device = self.plan.request.seed, self.workshop.device
         data = self.plan.data
         assert planned.generator or data  # the plan finds one for every perturbation without pictures of its own
         key = planned.generator or str(data and data.spec)
+        if key not in self._sources:
+            self._sources[key] = self._open_source(key)
+        return key, self._sources[key]
+
+    def _open_source(self, key: str) -> Source:
+        seed, device = self.plan.request.seed, self.workshop.device
         if parse_spec(key).name in self.workshop.catalog.of_kind("generator"):
             generator = self.generator(key)
-            return key, GeneratorSource(generator, picture_prefix(key, generator), seed, device)
-        return key, DatasetSource(self.workshop.build("dataset", key), seed, device)
+            return GeneratorSource(generator, picture_prefix(key, generator), seed, device)
+        return DatasetSource(self.workshop.build("dataset", key), seed, device)
 
 
 def picture_prefix(key: str, generator: Generator) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from granu.discovery import Guests, Trouble, discover
 from granu.errors import OptionError, PluginTrouble, UnknownName
 from granu.offers import AnyOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
 from granu.options import read_options
 from granu.spec import Spec
-
-OfferT = TypeVar("OfferT", bound=Offer)
 
 
 @dataclass(frozen=True)
