@@ -16,7 +16,8 @@ class ImageClassifier(nn.Module):
 
     `size` is (height, width), or None where the network takes any. `fit` says how other sizes are brought to
     it: "resize" (antialiased bicubic) or "pad" (zeros around, for digits). `mean` and `std` are per channel, in
-    [0, 1] picture units. Parameters are frozen: a gradient for a picture must not pay for weight gradients.
+    [0, 1] picture units. Parameters are frozen: a gradient for a picture must not pay for weight gradients. They lie
+    channels last in memory, which makes convolutions faster, on a CPU too.
     """
 
     mean: Tensor
@@ -35,7 +36,8 @@ class ImageClassifier(nn.Module):
         name: str = "classifier",
     ) -> None:
         super().__init__()
-        self.network = network.eval().requires_grad_(False)
+        network = network.eval().requires_grad_(False)
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classes = tuple(classes)
         self.channels, self.size, self.fit, self.name = channels, size, fit, name
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
