@@ -154,6 +154,8 @@ def _judged(cell: Cell, batch: Batch, clean_margin: Tensor) -> list[Trial]:
                 size=float(proposal.size[i]) if found else None,
                 tried=float(proposal.tried[i]),
                 l2=float(seen["l2"][i]), linf=float(seen["linf"][i]), ssim=float(seen["ssim"][i]),
+                pixels=int(seen["pixels"][i]), features=int(seen["features"][i]),
+                height=changed.shape[-2], width=changed.shape[-1],
                 votes={name: int(vote[i]) for name, vote in votes.items()},
                 control=bool(control[i]) if control is not None and found else None,
                 forward=int(proposal.forward[i]), backward=int(proposal.backward[i]),

@@ -58,12 +58,17 @@ def resize(images: Tensor, height: int, width: int, mode: str = "bicubic") -> Te
 
 
 def distances(clean: Tensor, changed: Tensor) -> dict[str, Tensor]:
-    """What a person sees of a change, (B,) each: `l2` and `linf` in [0, 1] picture units, `ssim` at most 1."""
-    difference = (changed - clean).flatten(1)
+    """What a person sees of a change, (B,) each: `l2` and `linf` in [0, 1] picture units, `ssim` at most 1.
+
+    `pixels` counts the places where any channel differs, `features` the values that do: L0 has both meanings.
+    """
+    difference, differs = (changed - clean).flatten(1), changed != clean
     return {
         "l2": difference.norm(dim=1),
         "linf": difference.abs().amax(dim=1),
         "ssim": ssim(clean, changed),
+        "pixels": differs.any(dim=1).flatten(1).sum(dim=1),
+        "features": differs.flatten(1).sum(dim=1),
     }
 
 

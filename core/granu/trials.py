@@ -16,7 +16,7 @@ UNREADABLE = "unreadable"  # the picture is broken; left out of rates
 
 @dataclass(frozen=True)
 class Trial:
-    """One line of `trials.jsonl`. Sizes are in `unit`; `l2`, `linf` and `ssim` are of the judged 8-bit pictures."""
+    """One line of `trials.jsonl`. Sizes are in `unit`; `l2` to `features` are of the judged 8-bit pictures."""
 
     picture: str
     perturbation: str
@@ -32,6 +32,10 @@ class Trial:
     l2: float | None = None
     linf: float | None = None
     ssim: float | None = None
+    pixels: int | None = None  # places that differ in any channel
+    features: int | None = None  # values, channels of places, that differ
+    height: int | None = None  # of the picture that was changed, before the classifier's own resizing
+    width: int | None = None
     votes: dict[str, int] = field(default_factory=dict)  # judge -> the class it gives to the changed picture
     control: bool | None = None  # whether a random change of the same size fooled too
     forward: int = 0

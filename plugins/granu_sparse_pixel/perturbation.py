@@ -31,7 +31,7 @@ class SparsePixel:
         self.options = options
 
     def perturb(self, classifier: Classifier, batch: Batch, goal: Goal, noise: Streams) -> Perturbed:
-        """Pictures with few changed pixels; the extra counts tell pixels and features (pixels' channels) apart."""
+        """Pictures with few changed pixels; the size counts them, whatever the solver makes small."""
         options, clean = self.options, batch.images
         goal = replace(goal, margin=options.margin)
         region = None if options.mask is None else read_mask(options.mask, clean.shape[-2:])
@@ -62,7 +62,6 @@ class SparsePixel:
             backward=passes.backward,
             notes=tuple(Trouble(code).sentence for code in found.trouble.tolist()),
             control=draw_pixels(clean, pixels, room, noise),
-            extra={"pixels": pixels, "features": count_changes(pictures, clean, pixels=False)},
         )
 
     def _sparser(

@@ -43,6 +43,14 @@ def test_distances_are_those_of_vectors() -> None:
     assert torch.isclose(seen["l2"], torch.tensor(1.0)) and torch.isclose(seen["linf"], torch.tensor(0.8))
 
 
+def test_a_pixel_counts_once_and_a_feature_for_each_channel() -> None:
+    clean = torch.zeros(2, 3, 16, 16)
+    changed = clean.clone()
+    changed[0, :2, 0, 0] = changed[0, 1, 5, 5] = 1
+    seen = distances(clean, changed)
+    assert seen["pixels"].tolist() == [2, 0] and seen["features"].tolist() == [3, 0]
+
+
 def test_digits_are_padded_to_the_middle() -> None:
     padded = pad_to(torch.ones(1, 1, 28, 28), 32, 32)
     assert padded.shape[-2:] == (32, 32) and padded[0, 0, 2:30, 2:30].all() and padded.sum() == 28 * 28

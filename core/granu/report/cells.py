@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from granu.statistics import Median, Rate, Ratio
 
@@ -40,6 +41,17 @@ def size(median: Median | None) -> str:
         return value
     high = f"{number(median.largest)}+" if median.high is None else number(median.high)
     return f"{value} [{number(median.low)}–{high}]"
+
+
+def count(value: float | None) -> str:
+    """A number of things, or the middle between two."""
+    return NONE if value is None else f"{value:.0f}"
+
+
+def picture_sizes(sizes: Sequence[tuple[int, int]]) -> str:
+    """`224 x 224`, or the smallest and the largest: `60 x 80 to 375 x 500`."""
+    ends = [sizes[0], sizes[-1]] if len(sizes) > 1 else sizes
+    return " to ".join(f"{height} x {width}" for height, width in ends)
 
 
 def ratio(ratio: Ratio) -> str:

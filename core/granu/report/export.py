@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from granu.errors import RunFolderError
+from granu.report import cells
 from granu.report.rows import Row
 from granu.statistics import Median, Rate
 
@@ -48,9 +49,12 @@ def _record(row: Row) -> dict[str, Value]:
         "l2": row.l2,
         "linf": row.linf,
         "ssim": row.ssim,
+        "pixels": row.pixels,
+        "features": row.features,
         **_rate("control", row.control),
         "forward": row.forward,
         "backward": row.backward,
+        "picture_sizes": cells.picture_sizes(row.picture_sizes),
     }
 
 

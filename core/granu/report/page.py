@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from granu.errors import GranuError, RunFolderError
 from granu.report import look
+from granu.report.cells import picture_sizes
 from granu.report.health import check
 from granu.report.profile import profile
 from granu.report.rows import Row, rows
@@ -80,6 +81,7 @@ def _facts(run: Run, found: Sequence[Row]) -> list[tuple[str, str]]:
     identity, made = run.record.get("identity", {}), run.record.get("made", {})
     facts = [
         ("pictures", max(row.counted + row.clean_wrong + row.unreadable for row in found)),
+        ("height x width", picture_sizes(sorted({size for row in found for size in row.picture_sizes})) or None),
         ("seed", identity.get("seed")),
         ("data", identity.get("data")),
         ("judges", ", ".join(identity.get("judges") or ()) or "none"),

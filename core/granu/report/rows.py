@@ -17,7 +17,7 @@ from granu.trials import CLEAN_WRONG, FAILED, FOUND, UNREADABLE, Trial
 
 @dataclass(frozen=True)
 class Row:
-    """One classifier under one perturbation. Sizes are in `unit`; `l2`, `linf`, `ssim` are medians over the found.
+    """One classifier under one perturbation. Sizes are in `unit`; `l2` to `features` are medians over the found.
 
     `confirmed` and `confirmed_size` are None where nobody judged. With a `budget` no smallest size was searched,
     so that there are no median sizes.
@@ -39,9 +39,12 @@ class Row:
     l2: float | None
     linf: float | None
     ssim: float | None
+    pixels: float | None
+    features: float | None
     control: Rate | None  # random changes of the same size that fooled too; a share of the found
     forward: float  # passes through the classifier per counted picture
     backward: float
+    picture_sizes: tuple[tuple[int, int], ...]  # heights and widths, smallest first, at which changes were measured
 
 
 def rows(run: Run) -> list[Row]:
@@ -124,9 +127,12 @@ def _row(classifier: str, perturbation: str, trials: Sequence[Trial]) -> Row:
         l2=_median(t.l2 for t in found),
         linf=_median(t.linf for t in found),
         ssim=_median(t.ssim for t in found),
+        pixels=_median(t.pixels for t in found),
+        features=_median(t.features for t in found),
         control=rate(sum(controls), len(controls)) if controls else None,
         forward=_mean(t.forward for t in counted),
         backward=_mean(t.backward for t in counted),
+        picture_sizes=tuple(sorted({(t.height, t.width) for t in counted if t.height and t.width})),
     )
 
 

@@ -44,7 +44,9 @@ def by_classifier(rows: Sequence[Row]) -> list[tuple[str, Table]]:
         own = [row for row in rows if row.classifier == classifier]
         counts = {(row.counted, row.counted + row.clean_wrong + row.unreadable) for row in own}
         alike = len(counts) == 1
+        sizes = cells.picture_sizes(sorted({size for row in own for size in row.picture_sizes}))
         which = "the {} of {} pictures".format(*counts.pop()) if alike else "the pictures"
+        which += f" ({sizes})" if sizes else ""
         full = table(own)
         skipped = {"classifier", "L∞", "passes", *(("pictures", "left out") if alike else ())}
         if not any(row.control and row.control.hits for row in own):
@@ -74,6 +76,7 @@ def _needed(rows: Sequence[Row]) -> Sequence[Column]:
         CONFIRMED_SIZE: any(row.confirmed_size for row in rows),
         UNIT: any(row.unit for row in rows),
         CONTROL: any(row.control for row in rows),
+        FEATURES: any(row.unit == "pixels" for row in rows),
         FAILED: any(row.failed for row in rows),
     }
     return [column for column in COLUMNS if wanted.get(column, True)]
@@ -112,6 +115,9 @@ CONFIRMED_SIZE = Column(
     lambda row: cells.size(row.confirmed_size),
 )
 UNIT = Column("unit", "what sizes are measured in", lambda row: row.unit or cells.NONE)
+FEATURES = Column(
+    "features", "median number of values, channels of pixels, that differ", lambda row: cells.count(row.features)
+)
 CONTROL = Column("random %", "share of found pictures for which a random change of the same size fools too", _control)
 FAILED = Column("failed", "searches that could not look; they count as not found", lambda row: str(row.failed))
 COLUMNS = (
@@ -127,6 +133,7 @@ COLUMNS = (
     Column("L2", "median Euclidean distance of found from clean, pixels in [0, 1]", lambda row: cells.number(row.l2)),
     Column("L∞", "median largest change of a pixel, pixels in [0, 1]", lambda row: cells.number(row.linf)),
     Column("SSIM", "median structural similarity of found and clean, at most 1", lambda row: cells.number(row.ssim)),
+    FEATURES,
     CONTROL,
     FAILED,
     Column(

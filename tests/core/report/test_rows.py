@@ -7,6 +7,7 @@ import pytest
 
 from granu.errors import GranuError
 from granu.report.rows import in_order, rows, rows_of
+from granu.report.table import by_classifier
 from granu.runs import Run, read_run
 from granu.trials import CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, UNREADABLE, Trial
 
@@ -71,6 +72,18 @@ def test_controls_count_where_there_was_one() -> None:
 def test_visible_distances_are_of_what_was_found() -> None:
     (row,) = rows_of([trial(0, FOUND, 1.0, l2=1.0), trial(1, FOUND, 1.0, l2=3.0), trial(2, NOT_FOUND, l2=100.0)])
     assert row.l2 == 2.0 and row.ssim is None
+
+
+def test_both_counts_of_sparse_changes_and_the_size_of_pictures_are_told() -> None:
+    sizes = {"height": 224, "width": 160}
+    few = trial(0, FOUND, 2.0, pixels=2, features=5, unit="pixels", **sizes)
+    more = trial(1, FOUND, 4.0, pixels=4, features=8, unit="pixels", **{**sizes, "height": 96})
+    (row,) = made_rows = rows_of([few, more, trial(2, NOT_FOUND, pixels=90, features=99, unit="pixels")])
+    assert (row.pixels, row.features) == (3, 6.5)
+    assert row.picture_sizes == ((96, 160), (224, 160))
+    ((title, made),) = by_classifier(made_rows)
+    assert "(96 x 160 to 224 x 160)" in title
+    assert made.lines[0][made.columns.index("features")] == "6"
 
 
 def test_a_spent_budget_is_no_smallest_size() -> None:

@@ -38,7 +38,6 @@ def test_the_size_is_the_number_of_pixels_that_differ() -> None:
     proposal = perturb()
     differ = (proposal.pictures != batch().images).any(1).flatten(1).sum(1)
     assert torch.equal(proposal.size, differ.float())
-    assert proposal.extra is not None and torch.equal(proposal.extra["pixels"], differ)
 
 
 def test_the_control_changes_as_many_pixels() -> None:
