@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from granu import Batch, Goal
 from granu.classify import ImageClassifier
 from granu.pictures import as_png
+from granu.search.ledger import Ledger
 from granu.search.options import SearchOptions
+from granu.search.reach import LOOKS, RIVALS, reach
 from granu.search.searched import Searched
 from granu.search.smallest import smallest
 from granu.sites import SitePerturbation, StatisticsCache
@@ -46,6 +48,41 @@ def test_the_smallest_l2_change_of_a_linear_classifier_is_the_closed_form(batch:
     inside = found.size / exact
     # the box can only make it larger
     assert (inside > 0.999).all() and inside.median() < 1.002
+
+
+def test_the_walk_crosses_a_linear_boundary_just_behind_it(batch: Batch) -> None:
+    classifier = tiny.tiny_linear_classifier()
+    space = PixelSpace(classifier, batch.images, "l2")
+    ledger = Ledger.open(space)
+    crossed = reach(space, Goal(batch.labels), ledger, limit=limits(9))
+    assert ledger.found.all() and len(ledger.active) == COUNT
+    assert torch.equal(space.size(crossed), ledger.size)
+    # where the range of pixels cuts a step short it takes another look
+    assert (ledger.size / nearest_boundary(classifier, batch, 2)).median() < 1.05
+    assert ledger.backward.median() <= 3 * RIVALS
+
+
+def test_the_walk_goes_to_the_nearest_boundary_and_not_to_the_class_in_second_place() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    with torch.no_grad():
+        network[1].weight.zero_()
+        network[1].bias.copy_(torch.tensor([1.0, 0.9, 0.0]))  # class 1 is second, and hardly moves
+        network[1].weight[1, 0], network[1].weight[2, 1] = 0.1, 10.0
+    classifier = ImageClassifier(network, ["a", "b", "c"], channels=1, size=(8, 8))
+    space = PixelSpace(classifier, torch.zeros(1, 1, 8, 8), "l2")
+    crossed = reach(space, Goal(torch.tensor([0])), Ledger.open(space), limit=limits(9)[:1])
+    assert classifier(space.pictures(crossed)).argmax(1).item() == 2
+    assert space.size(crossed).item() == pytest.approx(0.1, rel=0.03)
+
+
+def test_the_walk_stops_without_a_gradient_and_leaves_the_verdict_to_the_search(batch: Batch) -> None:
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    nn.init.zeros_(flat[1].weight)
+    space = PixelSpace(ImageClassifier(flat, ["a", "b", "c"], channels=1, size=(8, 8)), batch.images, "l2")
+    ledger = Ledger.open(space)
+    labels = torch.full((COUNT,), int(flat[1].bias.argmax()))
+    assert not reach(space, Goal(labels), ledger, limit=limits(9)).any()
+    assert ledger.forward.tolist() == [1] * COUNT and ledger.notes == [None] * COUNT
 
 
 def test_the_smallest_linf_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
@@ -192,7 +229,7 @@ def test_passes_are_counted_and_finished_pictures_leave_the_batch(batch: Batch) 
 
     result = perturb(searched(classifier, "l2"), Counting(), batch)
     assert seen == int(result.forward.sum())
-    assert result.backward.min() < result.backward.max() <= 100
+    assert result.backward.min() < result.backward.max() <= 100 + RIVALS * LOOKS
 
 
 def test_a_site_is_searched_in_standard_deviations(batch: Batch, tmp_path: object) -> None:

@@ -1,8 +1,9 @@
 """The smallest change that is found: direction and norm decoupled (Rony et al. 2019, algorithm 1), any norm.
 
-As in the fast minimum-norm attack (Pintor et al. 2021, section 2.1) the norm first follows the linearised
-boundary. Differences: the step is a share of the present norm, so that no step size must be tuned to a unit, and
-a picture that no longer improves leaves the batch.
+It starts where DeepFool crossed a boundary. As in the fast minimum-norm attack (Pintor et al. 2021, section 2.1) the
+norm follows the linearised boundary. Differences: it does so also on the way back, so that a crossing far beyond the
+boundary does not cost twenty steps; the step is a share of the present norm, so that no step size must be tuned to
+a unit; and a picture that no longer improves leaves the batch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from granu.search.ledger import NO_GRADIENT, Ledger, judged, objective_and_gradient, unusable
+from granu.search.reach import reach
 from granu.types import Goal, Space
 
 HELD = 0.13  # lengthening by more than this says that 8 bits do not hold the change as it was found
@@ -20,14 +22,15 @@ PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after whic
 
 
 def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Ledger, Tensor]:
-    """Each picture's smallest change of at most `limit` (B,) in `steps` gradient passes.
+    """Each picture's smallest change of at most `limit` (B,) in `steps` gradient passes after those of `reach`.
 
     With it, (B,) by which factor the change was lengthened to survive rounding.
     """
     everything, everyone = space, goal
     ledger = Ledger.open(space)
-    x, epsilon = space.start(), torch.zeros_like(limit)
-    last, waited = epsilon + torch.inf, torch.zeros_like(ledger.forward)
+    x = reach(space, goal, ledger, limit=limit)
+    epsilon = torch.where(ledger.found, ledger.size, 0.0)
+    last, waited = torch.full_like(limit, torch.inf), torch.zeros_like(ledger.forward)
     for t in range(steps):
         if not len(ledger.active):
             break
@@ -52,7 +55,8 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Le
         gamma = _anneal(0.05, 0.001, t / steps)
         outside = size + (objective + goal.margin) / space.slope(gradient).clamp_min(1e-30)
         growing = outside.clamp_min(epsilon * (1 + gamma)).minimum(2 * epsilon if t else limit)
-        shrinking = torch.where(reached, epsilon.minimum(best) * (1 - gamma), (epsilon * (1 + gamma)).minimum(best))
+        inward = (epsilon.minimum(best) * (1 - gamma)).minimum(outside.maximum(best / 2))
+        shrinking = torch.where(reached, inward, (epsilon * (1 + gamma)).minimum(best))
         epsilon = torch.where(best.isinf(), growing, shrinking).minimum(limit)
         x = x - (_anneal(1.0, 0.01, t / steps) * epsilon)[:, None] * space.direction(gradient)
         # up onto the sphere by scaling, down onto it by projecting, which keeps L1 changes sparse
