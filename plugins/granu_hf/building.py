@@ -8,8 +8,9 @@ from typing import Any
 
 from granu import ClassifierError, WeightsError
 from granu.classify import ImageClassifier
+from granu.cropping import Cropped
 from granu_hf import HfOptions
-from granu_hf.processing import Processed, read_fitting
+from granu_hf.processing import read_cropping
 
 
 def make_classifier(options: HfOptions) -> ImageClassifier:
@@ -31,7 +32,7 @@ def make_classifier(options: HfOptions) -> ImageClassifier:
     normalises = processor.get("do_normalize", True)
     labels = network.config.id2label
     return ImageClassifier(
-        Processed(network, read_fitting(processor, name)),
+        Cropped(network, read_cropping(processor, name)),
         [str(labels[number]) for number in range(network.config.num_labels)],
         channels=getattr(network.config, "num_channels", 3),
         mean=processor["image_mean"] if normalises else (0.0,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 from granu import ClassifierError, UnknownName, WeightsError
 from granu.checkpoints import is_safetensors, load_strictly, read_tensors
 from granu.classify import ImageClassifier
+from granu.cropping import Cropped, Cropping
 from granu.workshop import Workshop
 from granu_timm import TimmOptions
-from granu_timm.cropping import Cropped
 
 
 def make_classifier(options: TimmOptions, workshop: Workshop) -> ImageClassifier:
@@ -29,9 +30,10 @@ def make_classifier(options: TimmOptions, workshop: Workshop) -> ImageClassifier
         load_strictly(network, read_state(file), file)
     data = timm.data.resolve_model_data_config(network)
     channels, height, width = data["input_size"]
-    cropped = Cropped(network, (height, width), data["crop_pct"], data["crop_mode"], data["interpolation"])
+    box = (math.floor(height / data["crop_pct"]), math.floor(width / data["crop_pct"]))
+    cropping = Cropping((height, width), box, data["interpolation"], squash=data["crop_mode"] == "squash")
     return ImageClassifier(
-        cropped,
+        Cropped(network, cropping),
         names or _known_names(timm, network),
         channels=channels,
         mean=data["mean"],

@@ -12,48 +12,33 @@ import torch
 from granu import ClassifierError, OptionError, WeightsError
 from granu.catalog import load_catalog
 from granu.classify import ImageClassifier
+from granu.cropping import Cropping
 from granu.plan import Request, make_plan
 from granu.testing import contracts
 from granu.workshop import Workshop
-from granu_hf.processing import Fitting, Processed, read_fitting
-
-
-class Answer(torch.nn.Module):
-    """Gives the picture back where transformers gives logits."""
-
-    def forward(self, images: torch.Tensor) -> object:
-        self.logits = images
-        return self
+from granu_hf.processing import read_cropping
 
 
 @pytest.mark.parametrize(
-    ("processor", "fitting"),
+    ("processor", "cropping"),
     [
-        ({"size": 224}, Fitting(None, 224, 224, (224, 224), "bilinear")),
-        ({"size": {"height": 32, "width": 48}, "resample": 3}, Fitting(None, 32, 48, (32, 48), "bicubic")),
+        ({"size": 224}, Cropping((224, 224), (224, 224), "bilinear", squash=True)),
+        ({"size": {"height": 32, "width": 48}, "resample": 3}, Cropping((32, 48), (32, 48), "bicubic", squash=True)),
         (
             {"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}},
-            Fitting(256, 0, 0, (224, 224), "bilinear"),
+            Cropping((224, 224), (256, 256), "bilinear"),
         ),
-        ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, Fitting(256, 0, 0, (224, 224), "bilinear")),
-        ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, Fitting(384, 0, 0, (384, 384), "bilinear")),
+        ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, Cropping((224, 224), (256, 256), "bilinear")),
+        ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, Cropping((384, 384), (384, 384), "bilinear")),
     ],
 )
-def test_sizes_as_processors_write_them(processor: dict[str, object], fitting: Fitting) -> None:
-    assert read_fitting(processor, "it") == fitting
+def test_sizes_as_processors_write_them(processor: dict[str, object], cropping: Cropping) -> None:
+    assert read_cropping(processor, "it") == cropping
 
 
 def test_a_processor_without_a_size_is_told() -> None:
     with pytest.raises(ClassifierError, match="names no size"):
-        read_fitting({"do_normalize": True}, "hf:it")
-
-
-@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (20, 31), (32, 32)])
-def test_any_size_is_brought_to_the_networks(shape: tuple[int, int]) -> None:
-    processed = Processed(Answer(), Fitting(36, 0, 0, (32, 32), "bilinear"))
-    images = torch.rand(2, 3, *shape)
-    assert processed(images).shape == (2, 3, 32, 32)
-    assert shape != (32, 32) or torch.equal(processed(images), images)
+        read_cropping({"do_normalize": True}, "hf:it")
 
 
 @pytest.fixture

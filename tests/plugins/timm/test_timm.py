@@ -14,30 +14,10 @@ from granu.classify import ImageClassifier
 from granu.plan import Request, make_plan
 from granu.testing import contracts
 from granu.workshop import Workshop
-from granu_timm.cropping import Cropped
 
 
 def build(spec: str) -> ImageClassifier:
     return Workshop(load_catalog()).build("classifier", spec)
-
-
-def test_a_picture_of_the_right_size_is_left_alone() -> None:
-    images = torch.rand(2, 3, 32, 32)
-    assert torch.equal(Cropped(torch.nn.Identity(), (32, 32), 0.875, "center", "bicubic")(images), images)
-
-
-@pytest.mark.parametrize("mode", ["center", "squash"])
-@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (20, 31), (32, 33)])
-def test_other_sizes_are_brought_to_it(mode: str, shape: tuple[int, int]) -> None:
-    images = torch.rand(2, 3, *shape)
-    assert Cropped(torch.nn.Identity(), (32, 32), 0.875, mode, "bicubic")(images).shape == (2, 3, 32, 32)
-
-
-def test_the_middle_is_what_is_kept() -> None:
-    images = torch.zeros(1, 3, 64, 128)
-    images[..., 32:96] = 1
-    kept = Cropped(torch.nn.Identity(), (32, 32), 1.0, "center", "bilinear")(images)
-    assert kept.mean() > 0.99
 
 
 @pytest.fixture

@@ -1,0 +1,37 @@
+"""A network's own resizing and cropping takes pictures of any size and shape."""
+
+import pytest
+import torch
+
+from granu.cropping import Cropped, Cropping
+
+
+@pytest.mark.parametrize("squash", [False, True])
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (20, 31), (32, 33)])
+def test_any_size_is_brought_to_the_networks(squash: bool, shape: tuple[int, int]) -> None:
+    cropping = Cropping((32, 32), (36, 36), "bicubic", squash)
+    assert cropping(torch.rand(2, 3, *shape)).shape == (2, 3, 32, 32)
+
+
+def test_a_picture_of_the_right_size_is_left_alone() -> None:
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(Cropping((32, 32), (36, 36), "bicubic")(images), images)
+
+
+def test_the_middle_is_what_is_kept_and_squashing_keeps_all() -> None:
+    images = torch.zeros(1, 3, 64, 128)
+    images[..., 32:96] = 1
+    assert Cropping((32, 32), (32, 32), "bilinear")(images).mean() > 0.99
+    assert Cropping((32, 32), (32, 32), "bilinear", squash=True)(images).mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_an_interpolation_without_a_gradient_becomes_bicubic() -> None:
+    images = torch.rand(1, 3, 64, 64)
+    ours, bicubic = (Cropping((32, 32), (36, 36), mode)(images) for mode in ("lanczos", "bicubic"))
+    assert torch.equal(ours, bicubic)
+
+
+def test_a_gradient_goes_back_to_the_whole_picture() -> None:
+    images = torch.rand(1, 3, 40, 48, requires_grad=True)
+    Cropped(torch.nn.Flatten(), Cropping((32, 32), (32, 32), "bilinear"))(images).sum().backward()
+    assert images.grad is not None and (images.grad[..., 8:-8] != 0).all() and not images.grad[..., :2].any()
