@@ -2,8 +2,10 @@
 
 All methods get the same pictures, those that the classifier names right, and the same classifier with frozen
 parameters. Passes are counted by a layer around the classifier, not by the methods; every result is rounded to
-8 bits and judged again. torchattacks works on one picture at a time and may take minutes for one: what is not done
-after --limit seconds counts as not fooled, with that time.
+8 bits and judged again. Seconds are of the processor on one thread, which hardly depend on what else runs.
+torchattacks works on one picture at a time and may take minutes for one: what is not done after --limit seconds counts
+as not fooled, with that time. It walks to the boundaries of all classes; `torchattacks-10` shows it only the ten
+that lead at the clean picture, which spares it 99 of 100 backward passes on ImageNet.
 
     pip install 'granu[benchmarks]'
     python examples/sparse_pixel_benchmark.py --classifier zoo:mnist-cnn --data parquet:mnist-test.parquet --count 100
@@ -29,7 +31,7 @@ from granu.types import Classifier
 from granu.workshop import Workshop
 
 PUBLISHED = "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"
-METHODS = ("sparse-pixel", "sparse-pixel:solver=l0", PUBLISHED, "torchattacks", "sigma-zero")
+METHODS = ("sparse-pixel", "sparse-pixel:solver=l0", PUBLISHED, "torchattacks", "torchattacks-10", "sigma-zero")
 
 
 def main() -> None:
@@ -43,10 +45,10 @@ def main() -> None:
     for method in asked.method or METHODS:
         counted = Counted(classifier)
         attack = make_attack(workshop, method, counted, ids, asked.limit)
-        size = 1 if method == "torchattacks" else asked.batch
-        start = time.perf_counter()
+        size = 1 if method.startswith("torchattacks") else asked.batch
+        start = time.process_time()
         pictures = torch.cat([attack(x, y) for x, y in zip(images.split(size), labels.split(size), strict=True)])
-        report(method, classifier, images, labels, pictures, counted, time.perf_counter() - start)
+        report(method, classifier, images, labels, pictures, counted, time.process_time() - start)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
@@ -56,7 +58,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--limit", type=int, default=600, help="seconds for one picture of torchattacks")
+    parser.add_argument("--limit", type=int, default=600, help="processor seconds for one picture of torchattacks")
     parser.add_argument("--method", action="append", help=f"one or several of: {', '.join(METHODS)}")
     return parser.parse_args()
 
@@ -92,6 +94,8 @@ class Counted(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         self.forward_passes += len(images)
+        if images.requires_grad:
+            images.register_hook(torch.Tensor.contiguous)  # torchattacks takes views that channels last forbids
         logits = self.classifier(images)
         if logits.requires_grad:
             logits.register_hook(self._count)
@@ -109,11 +113,8 @@ Attack = Callable[[Tensor, Tensor], Tensor]
 
 def make_attack(workshop: Workshop, method: str, counted: Counted, ids: list[str], limit: int) -> Attack:
     """A function from pictures and labels to changed pictures."""
-    if method == "torchattacks":
-        import torchattacks
-
-        counted.eval()
-        return within(limit, torchattacks.SparseFool(counted))
+    if method.startswith("torchattacks"):
+        return within(limit, few_classes(counted, 10) if method.endswith("-10") else all_classes(counted))
     if method == "sigma-zero":
         from adv_lib.attacks.sigma_zero import sigma_zero
 
@@ -128,6 +129,34 @@ def make_attack(workshop: Workshop, method: str, counted: Counted, ids: list[str
     return ours
 
 
+def all_classes(counted: Counted) -> Attack:
+    """SparseFool of torchattacks as it comes."""
+    import torchattacks
+
+    return torchattacks.SparseFool(counted.eval())
+
+
+def few_classes(counted: Counted, count: int) -> Attack:
+    """The same, for one picture at a time, on the logits of the `count` classes that lead at the clean picture."""
+
+    class Leading(nn.Module):
+        def __init__(self, chosen: Tensor) -> None:
+            super().__init__()
+            self.counted, self.chosen = counted, chosen
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.counted(images)[:, self.chosen]
+
+    def attack(images: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            chosen = counted.classifier(images)[0].topk(count).indices
+        import torchattacks
+
+        return torchattacks.SparseFool(Leading(chosen).eval())(images, (chosen == labels).nonzero()[0])
+
+    return attack
+
+
 def within(seconds: int, attack: Attack) -> Attack:
     """The attack, or the clean pictures where it is not done in time."""
 
@@ -135,14 +164,14 @@ def within(seconds: int, attack: Attack) -> Attack:
         def ring(signal_number: int, frame: object) -> None:
             raise TimeoutError
 
-        signal.signal(signal.SIGALRM, ring)
-        signal.alarm(seconds)
+        signal.signal(signal.SIGPROF, ring)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             return attack(images, labels)
         except TimeoutError:
             return images
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
     return stopped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from granu_sparse_pixel.trouble import Trouble
 
 GROWTH = 1.5  # of lambda, where a loop came no nearer
 NEARER = 0.8  # of the lead that the label had before
+NARROWER = (1.0, 1 / 2, 1 / 8)  # of the room, one after another, where nothing was found
+SETTLED = (Trouble.NONE, Trouble.ZERO_GRADIENT, Trouble.NOT_FINITE)  # where another search is of no use
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class Found:
     normal: Tensor  # (B, C, H, W) of the boundary that was crossed last
     trouble: Tensor  # (B,) int64, a Trouble each
     looked: Tensor  # (B,) int64: pixels that were changed in the largest picture looked at
+
+    def enter(self, rows: Tensor, later: Found, *, first: bool) -> None:
+        """Take over what a search came back with for some pictures; a trouble only if it is the first one's."""
+        self.looked[rows] = self.looked[rows].maximum(later.looked)
+        news = (later.trouble == Trouble.NONE) | first
+        rows = rows[news]
+        self.pictures[rows], self.normal[rows] = later.pictures[news], later.normal[news]
+        self.trouble[rows] = later.trouble[news]
 
 
 def sparsefool(
@@ -49,13 +60,40 @@ def sparsefool(
     found or in trouble, so that passes go where they are needed.
 
     Where we differ from the paper: lambda grows by half after a loop that came hardly nearer, because with a fixed
-    one some pictures go back and forth before the boundary until their loops are spent.
+    one some pictures go back and forth before the boundary until their loops are spent. What is not found is
+    searched again with elements that may move only part of their way, where a plane tells more of the classifier.
     """
+    everyone = torch.arange(len(clean), device=clean.device)
+    nowhere = torch.zeros_like(goal.labels)
+    found = Found(clean.clone(), torch.zeros_like(clean), nowhere + Trouble.LOOPS_SPENT, nowhere.clone())
+    attempt = partial(_attempt, passes, solver=solver, lambda_=lambda_, rivals=rivals, loops=loops, overshoot=overshoot)
+    for share in NARROWER:
+        rows = everyone[~torch.isin(found.trouble, torch.tensor(SETTLED, device=clean.device))]
+        if len(rows):
+            space = room.select(rows).narrower(clean[rows], share)
+            found.enter(rows, attempt(clean[rows], goal.select(rows), rows, space), first=share == 1)
+    return found
+
+
+def _attempt(
+    passes: Passes,
+    clean: Tensor,
+    goal: Goal,
+    rows: Tensor,
+    room: Room,
+    *,
+    solver: Solver,
+    lambda_: float,
+    rivals: int,
+    loops: int,
+    overshoot: float,
+) -> Found:
+    """One search within `room` of pictures that stand at `rows` of the batch that `passes` counts."""
     x, pictures, normal = clean.clone(), clean.clone(), torch.zeros_like(clean)
     trouble, looked = torch.full_like(goal.labels, Trouble.LOOPS_SPENT), torch.zeros_like(goal.labels)
     everyone = torch.arange(len(clean), device=clean.device)
     with torch.no_grad():
-        wrong = goal.reached(passes.logits(clean, everyone))  # to begin with: then no change is the smallest
+        wrong = goal.reached(passes.logits(clean, rows))  # to begin with: then no change is the smallest
     trouble[wrong] = Trouble.NONE
     active = everyone[~wrong]
     further = torch.full(goal.labels.shape, float(lambda_), device=clean.device)
@@ -64,7 +102,7 @@ def sparsefool(
         if len(active) == 0:
             break
         here = room.select(active)
-        boundary = nearest_boundary(passes, x[active], goal.select(active), active, mask=here.mask, rivals=rivals)
+        boundary = nearest_boundary(passes, x[active], goal.select(active), rows[active], mask=here.mask, rivals=rivals)
         w = boundary.normal
         reach = (w * boundary.step).flatten(1).sum(dim=1)  # how far the boundary is along its own normal
         # at least one 8-bit step of one element, or rounding could undo the whole move
@@ -84,7 +122,7 @@ def sparsefool(
         changed = as_png(overshot.clamp(here.lower, here.upper))
         looked[active] = looked[active].maximum(count_changes(changed, clean[active], pixels=True))
         with torch.no_grad():
-            left = goal.select(active).objective(passes.logits(changed, active)) + goal.margin
+            left = goal.select(active).objective(passes.logits(changed, rows[active])) + goal.margin
         further[active] *= torch.where(left > NEARER * lead[active], GROWTH, 1.0)
         lead[active], reached = left, left < 0
         pictures[active[reached]] = changed[reached]

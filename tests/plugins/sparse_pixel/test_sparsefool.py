@@ -151,6 +151,34 @@ def test_a_boundary_outside_the_range_of_pictures_is_told() -> None:
     assert found.trouble.tolist() == [Trouble.NO_ROOM] * 3
 
 
+class Waves(nn.Module):
+    """A rival that rises with small changes and falls again with larger ones, so that far planes mislead."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        rival = torch.sin(25 * (images - 128 / 255)).flatten(1).sum(1)
+        return torch.stack([torch.full_like(rival, 6.0), rival], dim=1)
+
+
+def test_where_far_steps_mislead_shorter_ones_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.full((1, 1, 4, 4), 128 / 255)
+    found, _ = search(Waves(), x, lambda_=3.0)
+    assert found.trouble.tolist() == [Trouble.NONE] and Waves()(found.pictures).argmax(1).item() == 1
+    monkeypatch.setattr("granu_sparse_pixel.sparsefool.NARROWER", (1.0,))
+    found, _ = search(Waves(), x, lambda_=3.0)
+    assert found.trouble.tolist() == [Trouble.NO_ROOM] and torch.equal(found.pictures, x)
+
+
+def test_a_narrower_room_lies_within_the_wider_and_on_the_8_bit_grid() -> None:
+    x = pictures(5, 3, 4, 4)
+    wide = room_around(x, 40 / 255)
+    narrow = wide.narrower(x, 1 / 8)
+    assert (narrow.lower >= wide.lower).all() and (narrow.upper <= wide.upper).all()
+    assert (narrow.upper - x).max() <= 5 / 255 + 1e-6
+    for bound in (narrow.lower, narrow.upper):
+        torch.testing.assert_close(bound, as_png(bound), rtol=0, atol=1e-6)
+    assert wide.narrower(x, 1.0) is wide
+
+
 def test_one_troubled_picture_does_not_touch_its_neighbours() -> None:
     inner = linear((1, 4, 4))
 
