@@ -23,6 +23,7 @@ GAP = 0.08  # between pictures, in widths of one
 CAPTION = 0.34  # above a changed picture
 HEAD = 0.62  # above the first row
 SIZE = 0.95  # inches of a picture
+LETTER = 0.09  # inches of a letter of the title
 LARGEST = 256  # pixels that are drawn of a picture's longer side
 KEPT = look.COLOURS[2]  # the frame of a picture whose label every judge confirms
 
@@ -71,10 +72,10 @@ def sheet(run: Run, classifier: str | None = None, most: int = 8) -> Figure:
         axes.set_ylim(down, 0)
         axes.axis("off")
         names = look.short_names(keys)
-        axes.text(0.1, 0.27, name, va="bottom", fontsize=9, weight="bold")
-        if any(trial.votes for trial in trials):
-            told = "framed: every judge still sees the label"
-            axes.text(across - 0.05, 0.27, told, ha="right", va="bottom", fontsize=8, color=KEPT)
+        told = "framed: every judge still sees the label" if any(trial.votes for trial in trials) else ""
+        room = int(across * SIZE / LETTER) - len(told)
+        axes.text(0.1, 0.27, _shortened(name, room), va="bottom", fontsize=9, weight="bold")
+        axes.text(across - 0.05, 0.27, told, ha="right", va="bottom", fontsize=8, color=KEPT)
         for place, key in enumerate(keys):
             axes.text(_left(place) + 0.5, HEAD, names[key], ha="center", va="bottom", fontsize=_fitting(names[key], 9))
         for number, strip in enumerate(strips):
@@ -143,6 +144,12 @@ def _draw_strip(axes: Axes, strip: Strip, keys: Sequence[str], top: float, class
             left + 0.5, first - 0.06, told, ha="center", va="bottom",
             fontsize=_fitting(told, 8), color=look.INK if fooled else look.QUIET,
         )  # fmt: skip
+
+
+def _shortened(text: str, most: int) -> str:
+    """The text, or its beginning and end where it has more than `most` letters."""
+    half = max(4, (most - 1) // 2)
+    return text if len(text) <= max(most, 2 * half + 1) else f"{text[:half]}…{text[-half:]}"
 
 
 def _caption(trial: Trial, classes: Sequence[str]) -> str:

@@ -1,0 +1,30 @@
+"""Three photographs without copyright (CC0), in a folder per ImageNet class, to try granu on a classifier of ImageNet.
+
+    pip install scikit-image
+    python examples/photographs.py photographs
+    granu eval --data folder:photographs,size=224,colour=rgb --perturb sparse-pixel --classifier \
+        python:examples/efficientnet_lite0.py:build,size=224,mean=0.5,std=0.5,classes=imagenet-names.txt
+
+They come with scikit-image: a cat by Stefan van der Walt, a coffee by Rachel Michetti, a photographer by Lav Varshney.
+`imagenet-names.txt` has the names of the 1,000 classes in the usual order, one a line, such as Egyptian_cat.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import skimage  # type: ignore[import-not-found, unused-ignore]
+
+CLASSES = {"chelsea.png": "Egyptian_cat", "coffee.png": "espresso", "camera.png": "tripod"}
+
+
+def main(folder: Path) -> None:
+    for name, label in CLASSES.items():
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path(skimage.__file__).parent / "data" / name, folder / label / name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
