@@ -33,7 +33,8 @@ def main() -> None:
     images, labels = right_pictures(workshop, classifiers, asked)
     size = tuple(images.shape[-2:])
     found = [
-        margins(c, images, y, all_bands(size), rivals=asked.rivals) for c, y in zip(classifiers, labels, strict=True)
+        margins(c, images, y, all_bands(size), rivals=asked.rivals, box=asked.box)
+        for c, y in zip(classifiers, labels, strict=True)
     ]
     print(f"{len(images)} pictures of {'x'.join(map(str, images.shape[1:]))}, median distance and its 95 % band")
     print(f"{'frequencies':12}" + "".join(f"{spec:>40}" for spec in asked.classifier) + "  times" * (len(found) == 2))
@@ -52,6 +53,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--rivals", type=int, default=9, help="classes that are walked towards")
+    parser.add_argument("--box", action="store_true", help="keep pictures within [0, 1] on the way")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The paper's measure: distance to the boundary within each band by DeepFool, without regard to the range of pixels."""
+"""The paper's measure: distance to the boundary within each band by DeepFool, by default beyond the range of pixels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from granu.pictures import clamp_for_descent
 from granu.types import Goal
 from granu_frequency.bands import Band
 
@@ -30,19 +31,25 @@ def margins(
     rivals: int = 9,
     steps: int = 100,
     batch: int = 256,
+    box: bool = False,
 ) -> Margins:
     """How far `images` (B, C, H, W) are from being named other than `labels` (B,) within each band (section 3).
 
     `rivals` is how many classes, next in rank at the picture, are walked towards; `batch` bounds how many walks,
-    one for each picture and band, are in memory together.
+    one for each picture and band, are in memory together. With `box` pictures are clamped to [0, 1] on the way, so
+    that a boundary counts only where a picture can be; the distance is that of the change before clamping.
     """
     bands = [band.to(images) for band in bands]
     parts = [
-        _walk(classifier, x, Goal(y), bands, rivals, steps)
+        _walk(_boxed(classifier) if box else classifier, x, Goal(y), bands, rivals, steps)
         for x, y in zip(*(t.split(max(1, batch // len(bands))) for t in (images, labels)), strict=True)
     ]
     distance, forward, backward = (torch.cat([part[i] for part in parts]) for i in range(3))
     return Margins(distance, forward, backward)
+
+
+def _boxed(classifier: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda images: classifier(clamp_for_descent(images))
 
 
 def _walk(

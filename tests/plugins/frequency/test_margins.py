@@ -65,3 +65,18 @@ def test_a_boundary_that_no_frequency_of_the_band_reaches_is_infinitely_far() ->
     found = margins(Mean(), x, torch.zeros(2, dtype=torch.int64), bands).distance
     torch.testing.assert_close(found[:, 0], torch.full((2,), 1.02 * 0.2 * 8), rtol=1e-3, atol=0)
     assert (found[:, 1] > 1e3).all()
+
+
+def test_with_a_box_the_classifier_only_sees_what_a_picture_can_be() -> None:
+    inner, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(6)
+    labels, bands = inner(batch.images).argmax(1), all_bands((8, 8))
+    beyond: list[float] = []
+
+    def watched(images: Tensor) -> Tensor:
+        beyond.append(float((images - images.clamp(0, 1)).abs().max()))
+        return inner(images)
+
+    boxed = margins(watched, batch.images, labels, bands, box=True)
+    assert max(beyond) == 0 and boxed.distance.isfinite().float().mean() > 0.5
+    free = margins(watched, batch.images, labels, bands)
+    assert max(beyond) > 0 and not torch.equal(boxed.distance, free.distance)
