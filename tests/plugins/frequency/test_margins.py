@@ -73,7 +73,7 @@ def test_with_a_box_the_classifier_only_sees_what_a_picture_can_be() -> None:
     beyond: list[float] = []
 
     def watched(images: Tensor) -> Tensor:
-        beyond.append(float((images - images.clamp(0, 1)).abs().max()))
+        beyond.append(float((images - images.clamp(0, 1)).detach().abs().max()))
         return inner(images)
 
     boxed = margins(watched, batch.images, labels, bands, box=True)
