@@ -24,7 +24,7 @@ import torch
 from granu.build import Builder
 from granu.catalog import load_catalog
 from granu.plan import Request, make_plan
-from granu.search import smallest
+from granu.search import rounding
 from granu.search.ledger import objective_and_gradient
 from granu.sites import SitePerturbation
 from granu.spaces import Space
@@ -108,7 +108,7 @@ def share_in_passes(act: Callable[[], object]) -> float:
     with (
         patch.object(Space, "logits", clocked(Space.logits)),
         patch.object(torch.autograd, "grad", clocked(torch.autograd.grad)),
-        patch.object(smallest, "judged", clocked(smallest.judged)),
+        patch.object(rounding, "judged", clocked(rounding.judged)),
         patch.object(SitePerturbation, "open", clocked(SitePerturbation.open)),
     ):
         start = time.perf_counter()

@@ -85,6 +85,29 @@ def test_the_walk_stops_without_a_gradient_and_leaves_the_verdict_to_the_search(
     assert ledger.forward.tolist() == [1] * COUNT and ledger.notes == [None] * COUNT
 
 
+class Stepped(nn.Module):
+    """A rival that likes a step of 1/255 at every pixel and no more; at the first pixel four times as much."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        steps = (images - 128 / 255).flatten(1) * 255
+        weight = torch.ones(steps.shape[1]).index_fill(0, torch.tensor([0]), 4.0)
+        rival = (weight * steps * (2 - steps)).sum(1)
+        return torch.stack([torch.full_like(rival, 8.0), rival], dim=1)
+
+
+def test_where_no_lengthening_survives_rounding_another_change_is_found() -> None:
+    classifier = ImageClassifier(Stepped(), ["a", "b"], channels=1, size=(4, 4))
+    space = PixelSpace(classifier, torch.full((2, 1, 4, 4), 128 / 255), "l2")
+    goal = Goal(torch.zeros(2, dtype=torch.int64))
+    found, lengthened = smallest(space, goal, steps=100, limit=limits(4)[:2])
+    assert found.found.all() and found.notes == [None, None] and (lengthened > 1.13).all()
+    assert goal.reached(classifier(as_png(space.pictures(found.change)))).all()
+    torch.testing.assert_close(found.size, space.size(found.change))
+    for longer in (1.0, *(1 + 0.0005 * 2**k for k in range(16))):  # the ray of the change before rounding
+        ray = torch.full((1, 16), 0.16 / 255).index_fill(1, torch.tensor([0]), 0.62 / 255)
+        assert not goal.select(torch.tensor([0])).reached(space.select(torch.tensor([0])).judged_logits(longer * ray))
+
+
 def test_the_smallest_linf_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
     found, _ = smallest(PixelSpace(classifier, batch.images, "linf"), Goal(batch.labels), steps=100, limit=limits(1))

@@ -13,11 +13,11 @@ import math
 import torch
 from torch import Tensor
 
-from granu.search.ledger import NO_GRADIENT, Ledger, judged, objective_and_gradient, unusable
+from granu.search.ledger import NO_GRADIENT, Ledger, objective_and_gradient, unusable
 from granu.search.reach import reach
+from granu.search.rounding import survive_rounding
 from granu.types import Goal, Space
 
-HELD = 0.13  # lengthening by more than this says that 8 bits do not hold the change as it was found
 PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after which a picture is done
 
 
@@ -62,34 +62,6 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Le
         # up onto the sphere by scaling, down onto it by projecting, which keeps L1 changes sparse
         x = space.within(x * (epsilon / space.size(x).clamp_min(1e-30)).clamp_min(1)[:, None], epsilon)
     return ledger, survive_rounding(everything, everyone, ledger)
-
-
-def survive_rounding(space: Space, goal: Goal, ledger: Ledger) -> Tensor:
-    """Lengthen what does not fool as an 8-bit PNG, as little as it takes; (B,) by which factor.
-
-    The size that the ledger keeps stays that of the unrounded change as long as the factor is small. Rounding makes
-    the verdict jump back and forth along the ray, so a size read off it would differ by thousandths from batch to
-    batch, where kernels differ by millionths. A change that 8 bits do not hold counts with its lengthened size.
-    """
-    lengthened = torch.ones_like(ledger.size)
-    ledger.active = ledger.found.nonzero().squeeze(1)
-    space, goal, ray = space.select(ledger.active), goal.select(ledger.active), ledger.change[ledger.active]
-    for longer in (0.0, *(0.0005 * 2**k for k in range(16))):
-        if not len(ledger.active):
-            return lengthened
-        change = ray * (1 + longer)
-        change = space.within(change, space.size(change))
-        fools = judged(space, change, goal)
-        ledger.count(forward=1)
-        ledger.change[ledger.active], lengthened[ledger.active] = change, 1 + longer
-        if longer > HELD:
-            ledger.size[ledger.active] = space.size(change)
-            ledger.tried[ledger.active] = ledger.tried[ledger.active].maximum(ledger.size[ledger.active])
-        index = ledger.keep(~fools)
-        space, goal, ray = space.select(index), goal.select(index), ray[index]
-    ledger.size[ledger.active] = torch.inf
-    ledger.fail(torch.ones_like(ledger.active, dtype=torch.bool), "what was found is undone by rounding to 8 bits")
-    return lengthened
 
 
 def _anneal(start: float, end: float, share: float) -> float:
