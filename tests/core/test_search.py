@@ -108,6 +108,21 @@ def test_where_no_lengthening_survives_rounding_another_change_is_found() -> Non
         assert not goal.select(torch.tensor([0])).reached(space.select(torch.tensor([0])).judged_logits(longer * ray))
 
 
+def test_no_rounding_carries_a_change_beyond_its_limit() -> None:
+    space = PixelSpace(
+        ImageClassifier(Stepped(), ["a", "b"], channels=1, size=(4, 4)), torch.full((1, 1, 4, 4), 128 / 255), "l2"
+    )
+    found, _ = smallest(space, Goal(torch.tensor([0])), steps=100, limit=torch.tensor([1.2 / 255]))
+    assert not found.found.any() and found.notes == ["what was found is undone by rounding to 8 bits"]
+    assert found.tried.item() <= 1.2 / 255 + 1e-6
+
+
+def test_what_a_search_keeps_holds_no_graph(batch: Batch) -> None:
+    space = PixelSpace(tiny.tiny_bent_classifier(), batch.images, "l2")
+    found, _ = smallest(space, Goal(batch.labels), steps=10, limit=limits(9))
+    assert not any(kept.requires_grad for kept in (found.change, found.size, found.tried))
+
+
 def test_the_smallest_linf_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
     found, _ = smallest(PixelSpace(classifier, batch.images, "linf"), Goal(batch.labels), steps=100, limit=limits(1))

@@ -22,7 +22,8 @@ class SearchOptions:
     )
     steps: int | None = option(
         None,
-        "gradient steps per picture (random: draws); smallest 100 and up to 25 before, paper 400, worst 40, random 10;",
+        "gradient steps per picture (random: draws); smallest 100 after its walk to the boundary, paper 400, worst 40, "
+        "random 10;",
         low=1,
         high=100_000,
     )

@@ -32,7 +32,7 @@ def reach(space: Space, goal: Goal, ledger: Ledger, *, limit: Tensor) -> Tensor:
         logits = space.logits(x)
         ledger.count(forward=1)
         reached = goal.objective(logits.detach()) < -goal.margin
-        ledger.enter(x, space.size(x), reached)
+        ledger.enter(x.detach(), space.size(x.detach()), reached)
         crossed[ledger.active[reached]] = x[reached].detach()
         if look == LOOKS or reached.all():
             break

@@ -14,8 +14,8 @@ BUDGETS = (2.0, 4.0, 8.0, 16.0)  # in sizes of what was found, where nothing alo
 STEPS = 10  # of the search at each budget
 
 
-def survive_rounding(space: Space, goal: Goal, ledger: Ledger) -> Tensor:
-    """Lengthen what does not fool as an 8-bit PNG, as little as it takes; (B,) by which factor.
+def survive_rounding(space: Space, goal: Goal, ledger: Ledger, limit: Tensor) -> Tensor:
+    """Lengthen what does not fool as an 8-bit PNG, as little as it takes, up to `limit` (B,); (B,) by which factor.
 
     The size that the ledger keeps stays that of the unrounded change as long as the factor is small. Rounding makes
     the verdict jump back and forth along the ray, so a size read off it would differ by thousandths from batch to
@@ -23,24 +23,25 @@ def survive_rounding(space: Space, goal: Goal, ledger: Ledger) -> Tensor:
     """
     lengthened = torch.ones_like(ledger.size)
     ledger.active = ledger.found.nonzero().squeeze(1)
-    space, goal, ray = space.select(ledger.active), goal.select(ledger.active), ledger.change[ledger.active]
+    space, goal, limit = space.select(ledger.active), goal.select(ledger.active), limit[ledger.active]
+    ray = ledger.change[ledger.active]
     for longer in (0.0, *(0.0005 * 2**k for k in range(16))):
         if not len(ledger.active):
             return lengthened
         change = ray * (1 + longer)
-        change = space.within(change, space.size(change))
+        change = space.within(change, space.size(change).minimum(limit))
         fools = judged(space, change, goal)
         ledger.count(forward=1)
         ledger.change[ledger.active], lengthened[ledger.active] = change, 1 + longer
         if longer > HELD:
             _resize(ledger, space.size(change))
         index = ledger.keep(~fools)
-        space, goal, ray = space.select(index), goal.select(index), ray[index]
-    _search_again(space, goal, ledger, space.size(ray), lengthened)
+        space, goal, limit, ray = space.select(index), goal.select(index), limit[index], ray[index]
+    _search_again(space, goal, ledger, space.size(ray), limit, lengthened)
     return lengthened
 
 
-def _search_again(space: Space, goal: Goal, ledger: Ledger, size: Tensor, lengthened: Tensor) -> None:
+def _search_again(space: Space, goal: Goal, ledger: Ledger, size: Tensor, limit: Tensor, lengthened: Tensor) -> None:
     """Where nothing along the ray fools: the worst change at growing budgets, each looked at as a PNG holds it.
 
     Scaling moves small values over the first step of 8 bits only when it has carried large ones too far.
@@ -48,14 +49,14 @@ def _search_again(space: Space, goal: Goal, ledger: Ledger, size: Tensor, length
     for factor in BUDGETS:
         if not len(ledger.active):
             return
-        again = worst(space, goal, steps=STEPS, budget=factor * size)
+        again = worst(space, goal, steps=STEPS, budget=(factor * size).minimum(limit))
         ledger.forward[ledger.active] += again.forward
         ledger.backward[ledger.active] += again.backward
         ledger.change[ledger.active] = again.change
         _resize(ledger, torch.where(again.found, again.size, torch.inf))
         lengthened[ledger.active] = again.size / size
         index = ledger.keep(~again.found)
-        space, goal, size = space.select(index), goal.select(index), size[index]
+        space, goal, size, limit = space.select(index), goal.select(index), size[index], limit[index]
     ledger.fail(torch.ones_like(ledger.active, dtype=torch.bool), "what was found is undone by rounding to 8 bits")
 
 

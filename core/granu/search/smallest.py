@@ -26,7 +26,7 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Le
 
     With it, (B,) by which factor the change was lengthened to survive rounding.
     """
-    everything, everyone = space, goal
+    everything, everyone, limits = space, goal, limit
     ledger = Ledger.open(space)
     x = reach(space, goal, ledger, limit=limit)
     epsilon = torch.where(ledger.found, ledger.size, 0.0)
@@ -61,7 +61,7 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Le
         x = x - (_anneal(1.0, 0.01, t / steps) * epsilon)[:, None] * space.direction(gradient)
         # up onto the sphere by scaling, down onto it by projecting, which keeps L1 changes sparse
         x = space.within(x * (epsilon / space.size(x).clamp_min(1e-30)).clamp_min(1)[:, None], epsilon)
-    return ledger, survive_rounding(everything, everyone, ledger)
+    return ledger, survive_rounding(everything, everyone, ledger, limits)
 
 
 def _anneal(start: float, end: float, share: float) -> float:
