@@ -14,6 +14,7 @@ from granu.pictures import as_png
 from granu.search.ledger import Ledger
 from granu.search.options import SearchOptions
 from granu.search.reach import LOOKS, RIVALS, reach
+from granu.search.rounding import LONGER
 from granu.search.searched import Searched
 from granu.search.smallest import smallest
 from granu.sites import SitePerturbation, StatisticsCache
@@ -103,16 +104,19 @@ def test_where_no_lengthening_survives_rounding_another_change_is_found() -> Non
     assert found.found.all() and found.notes == [None, None] and (lengthened > 1.13).all()
     assert goal.reached(classifier(as_png(space.pictures(found.change)))).all()
     torch.testing.assert_close(found.size, space.size(found.change))
-    for longer in (1.0, *(1 + 0.0005 * 2**k for k in range(16))):  # the ray of the change before rounding
+    for longer in LONGER:  # along the ray of the change before rounding
         ray = torch.full((1, 16), 0.16 / 255).index_fill(1, torch.tensor([0]), 0.62 / 255)
-        assert not goal.select(torch.tensor([0])).reached(space.select(torch.tensor([0])).judged_logits(longer * ray))
+        assert not goal.select(torch.tensor([0])).reached(
+            space.select(torch.tensor([0])).judged_logits((1 + longer) * ray)
+        )
 
 
 def test_no_rounding_carries_a_change_beyond_its_limit() -> None:
     space = PixelSpace(
         ImageClassifier(Stepped(), ["a", "b"], channels=1, size=(4, 4)), torch.full((1, 1, 4, 4), 128 / 255), "l2"
     )
-    found, _ = smallest(space, Goal(torch.tensor([0])), steps=100, limit=torch.tensor([1.2 / 255]))
+    found, lengthened = smallest(space, Goal(torch.tensor([0])), steps=100, limit=torch.tensor([1.2 / 255]))
+    assert lengthened.isfinite().all()
     assert not found.found.any() and found.notes == ["what was found is undone by rounding to 8 bits"]
     assert found.tried.item() <= 1.2 / 255 + 1e-6
 

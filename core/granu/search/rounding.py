@@ -10,6 +10,7 @@ from granu.search.worst import worst
 from granu.types import Goal, Space
 
 HELD = 0.13  # lengthening by more than this says that 8 bits do not hold the change as it was found
+LONGER = (0.0, *(0.0005 * 2**k for k in range(26)))  # a picture may stand at a hundredth of 8 bits from a boundary
 BUDGETS = (2.0, 4.0, 8.0, 16.0)  # in sizes of what was found, where nothing along its ray survives
 STEPS = 10  # of the search at each budget
 
@@ -25,7 +26,7 @@ def survive_rounding(space: Space, goal: Goal, ledger: Ledger, limit: Tensor) ->
     ledger.active = ledger.found.nonzero().squeeze(1)
     space, goal, limit = space.select(ledger.active), goal.select(ledger.active), limit[ledger.active]
     ray = ledger.change[ledger.active]
-    for longer in (0.0, *(0.0005 * 2**k for k in range(16))):
+    for longer in LONGER:
         if not len(ledger.active):
             return lengthened
         change = ray * (1 + longer)
@@ -54,7 +55,7 @@ def _search_again(space: Space, goal: Goal, ledger: Ledger, size: Tensor, limit:
         ledger.backward[ledger.active] += again.backward
         ledger.change[ledger.active] = again.change
         _resize(ledger, torch.where(again.found, again.size, torch.inf))
-        lengthened[ledger.active] = again.size / size
+        lengthened[ledger.active] = torch.where(again.found, again.size / size, factor)
         index = ledger.keep(~again.found)
         space, goal, size, limit = space.select(index), goal.select(index), size[index], limit[index]
     ledger.fail(torch.ones_like(ledger.active, dtype=torch.bool), "what was found is undone by rounding to 8 bits")
