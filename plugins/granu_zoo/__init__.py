@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu import ClassifierOffer, Weights, hookimpl, option
+from granu_zoo.trained_on import CIFAR10, MNIST, trained_on
 
 if TYPE_CHECKING:
     from granu.workshop import Workshop
 
 FOLDER = Path(__file__).parent / "weights"
-LICENCE = "CC BY-SA 3.0"
-SOURCE = "trained on MNIST (LeCun, Cortes, Burges) by python -m granu_zoo.train"
 
-ARCHITECTURES = ("mnist-cnn", "mnist-resnet", "mnist-mixer", "mnist-large-kernel")
+ARCHITECTURES = ("mnist-cnn", "mnist-lenet", "mnist-resnet", "mnist-mixer", "mnist-large-kernel", "cifar10-resnet")
 GENERATORS = {
     "stylegan-mnist": "class-conditional StyleGAN2 of handwritten digits, 32 x 32, grey",
     "biggan-mnist": "class-conditional BigGAN of handwritten digits, 32 x 32, grey",
@@ -25,9 +24,11 @@ CLASSIFIERS = {
     "mnist-cnn": "standard training",
     "mnist-cnn-l2": "its twin, trained against pixel L2 at 2.0",
     "mnist-cnn-linf": "the same network, trained against L-infinity at 0.3",
+    "mnist-lenet": "LeNet, standard training",
     "mnist-judge-resnet": "a residual network, standard training",
     "mnist-judge-mixer": "a network without convolutions, standard training",
     "mnist-judge-l2": "large kernels, trained against pixel L2 at 1.5",
+    "cifar10-resnet": "a residual network for colour pictures, standard training",
 }
 SHA256 = {
     "stylegan-mnist": "013166dd05e02a8b3a1975227768044455e957e0b2915cfa167f48bfa21117d9",
@@ -35,9 +36,11 @@ SHA256 = {
     "mnist-cnn": "10d24a85f78f149ee9849a63fc45569e35c31d05b98cce48b362b129677f97ad",
     "mnist-cnn-l2": "5bc788ab29426cff062f14b206bd477544168fc0ca97cf145e6b94cfcd02d93f",
     "mnist-cnn-linf": "6f66e25e82544b20b19270d7e91b098c4ca682dcac7a78cb6838ea4f102170df",
+    "mnist-lenet": "66924b03c25f5b4f20c671f6809384db59466edd70cbb27513362eca247f6294",
     "mnist-judge-resnet": "21e5b0fb0ec28e7f1e5cd7b4e33c55779e233e1b8e3205d26dd0edd9bf173665",
     "mnist-judge-mixer": "edacf61e3dbab0a4e6b6aa409ed04fcad1d87b5bc8a3d7fdf80ca84b71642a64",
     "mnist-judge-l2": "b72f2bab5e7fe400621467110e9b07e82b9913c40ad535b3bf3deb0ea95371f6",
+    "cifar10-resnet": "53d37a8a35f2935446af8b5aefc6baca6afe2120e1f868e01bf773c4a5007e86",
 }
 
 
@@ -66,13 +69,13 @@ def granu_classifiers() -> Sequence[ClassifierOffer]:
     return [
         ClassifierOffer(
             name="zoo",
-            summary="small classifiers of digits that come with granu",
+            summary="small classifiers of digits and of CIFAR-10 that come with granu",
             options=ZooOptions,
             target="model",
             make=make,
             check=check,
             models=tuple(CLASSIFIERS),
-            licence=LICENCE,
+            licence=f"{MNIST.licence} (digits), {CIFAR10.licence} (CIFAR-10)",
         )
     ]
 
@@ -94,8 +97,8 @@ def shipped(name: str, summary: str, classifiers: tuple[str, ...] = (), judges: 
         summary=summary,
         file=FOLDER / f"{name}.safetensors",
         sha256=SHA256[name],
-        licence=LICENCE,
-        source=SOURCE,
+        licence=trained_on(name).licence,
+        source=f"trained on {trained_on(name).credit} by python -m granu_zoo.train",
         classifiers=classifiers,
         judges=judges,
     )

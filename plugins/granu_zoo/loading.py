@@ -10,6 +10,7 @@ from granu.checkpoints import load_strictly, read_header, read_tensors
 from granu.classify import ImageClassifier
 from granu_zoo import ARCHITECTURES
 from granu_zoo.networks import NETWORKS
+from granu_zoo.trained_on import trained_on
 
 if TYPE_CHECKING:
     from granu.workshop import Workshop
@@ -28,4 +29,6 @@ def load_classifier(file: Path, name: str) -> ImageClassifier:
     except TypeError as problem:
         raise WeightsError(f"the header of {file} describes no {header.architecture}: {problem}") from None
     load_strictly(network, read_tensors(file), file)
-    return ImageClassifier(network, header.classes, channels=1, size=(32, 32), fit="pad", name=f"zoo:{name}")
+    channels = trained_on(header.architecture).channels
+    fit = "pad" if channels == 1 else "resize"
+    return ImageClassifier(network, header.classes, channels=channels, size=(32, 32), fit=fit, name=f"zoo:{name}")

@@ -1,6 +1,6 @@
 """The classifiers of the zoo: small, and of different kinds, so that their blind spots differ.
 
-All take grey pictures (B, 1, 32, 32) in [0, 1] and give logits (B, 10).
+All take pictures (B, 1, 32, 32) in [0, 1], the one for colour (B, 3, 32, 32), and give logits (B, 10).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["NETWORKS", "Cnn", "LargeKernel", "Mixer", "ResNet"]
+__all__ = ["NETWORKS", "Cnn", "ColourResNet", "LargeKernel", "LeNet", "Mixer", "ResNet"]
 
 
 class Cnn(nn.Module):
@@ -35,13 +35,34 @@ class Cnn(nn.Module):
         return self.head(self.body(pictures))
 
 
+class LeNet(nn.Module):
+    """Two convolutions at full and half size and three fully connected layers (after LeCun et al. 1998)."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 6, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (B, 6, 16, 16)
+            nn.Conv2d(6, 16, 5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (B, 16, 6, 6)
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(576, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes)
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.body(pictures))
+
+
 class ResNet(nn.Module):
     """Three residual blocks with batch normalisation and a mean over the picture (after He et al. 2016)."""
 
-    def __init__(self, width: int = 16, classes: int = 10) -> None:
+    def __init__(self, width: int = 16, classes: int = 10, channels: int = 1, stride: int = 2) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(1, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
         self.blocks = nn.Sequential(
             Residual(width, width, 1), Residual(width, 2 * width, 2), Residual(2 * width, 4 * width, 2)
@@ -49,8 +70,15 @@ class ResNet(nn.Module):
         self.head = nn.Linear(4 * width, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = self.blocks(self.stem(pictures))  # (B, 4 width, 4, 4)
+        x = self.blocks(self.stem(pictures))  # (B, 4 width, 8 / stride, 8 / stride)
         return self.head(x.mean(dim=(2, 3)))
+
+
+class ColourResNet(ResNet):
+    """The same for colour; pictures keep their full size through the first block."""
+
+    def __init__(self, width: int = 32, classes: int = 10) -> None:
+        super().__init__(width, classes, channels=3, stride=1)
 
 
 class Residual(nn.Module):
@@ -124,7 +152,9 @@ class LargeKernel(nn.Module):
 
 NETWORKS: Mapping[str, type[nn.Module]] = {
     "mnist-cnn": Cnn,
+    "mnist-lenet": LeNet,
     "mnist-resnet": ResNet,
     "mnist-mixer": Mixer,
     "mnist-large-kernel": LargeKernel,
+    "cifar10-resnet": ColourResNet,
 }

@@ -28,7 +28,7 @@ def main() -> None:
         command.add_argument("--out", type=Path, required=True, help="folder for weights, logs, checkpoints")
     commands.add_parser("check", help="measure the weights that come with granu")
     for command in commands.choices.values():
-        command.add_argument("--data", type=Path, required=True, help="folder with MNIST as parquet files")
+        command.add_argument("--data", type=Path, required=True, help="folder with MNIST or CIFAR-10 as parquet files")
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 # as in the other recipe, a plugin imports another: it makes weights for exactly that network
 from granu_biggan.config import BigGANConfig, LayerPlan
 from granu_biggan.network import BigGAN, ConditionalNorm, Norm
-from granu_zoo.train.data import read_mnist
+from granu_zoo.train.data import read_pictures
 from granu_zoo.train.store import store
 from granu_zoo.train.stylegan import CLASSES, Run, Settings, half_precision
+from granu_zoo.trained_on import MNIST
 
 __all__ = ["IMAGES", "train_biggan"]
 
@@ -47,7 +48,7 @@ STANDING = 100  # batches of 100 pictures
 def train_biggan(data: Path, out: Path, seed: int, settings: Settings) -> Path:
     """Train, or go on training from `out`/checkpoint.pt, and write `out`/biggan-mnist.safetensors."""
     out.mkdir(parents=True, exist_ok=True)
-    run = BigGANRun(read_mnist(data, "train"), seed, settings)
+    run = BigGANRun(read_pictures(data, MNIST, "train"), seed, settings)
     if (out / "checkpoint.pt").exists():
         run.restore(torch.load(out / "checkpoint.pt", weights_only=True))
     started, already = time.time(), run.seen

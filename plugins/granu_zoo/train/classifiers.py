@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,14 +13,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from granu_zoo.networks import NETWORKS
-from granu_zoo.train.data import read_mnist
+from granu_zoo.train.augment import AUGMENTATIONS
+from granu_zoo.train.data import read_pictures
 from granu_zoo.train.pgd import pgd, robust_accuracy
 from granu_zoo.train.store import store
+from granu_zoo.trained_on import trained_on
 
 __all__ = ["RECIPES", "Recipe", "accuracy", "train_classifier"]
 
 BATCH = 128
 ATTACKED = 1000  # test pictures on which the robust accuracy is measured, the first ones
+BUDGETS = {
+    "mnist": (("l2", 1.0), ("l2", 2.0), ("linf", 0.1), ("linf", 0.3)),
+    "cifar10": (("l2", 0.25), ("linf", 0.01)),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ RECIPES: Mapping[str, Recipe] = {
         steps=3,
     ),
     "mnist-judge-mixer": Recipe("mnist-mixer", "standard training", seed=13, epochs=8),
+    "mnist-lenet": Recipe("mnist-lenet", "standard training", seed=3, epochs=6),
+    "cifar10-resnet": Recipe("cifar10-resnet", "standard training", seed=21, epochs=12),
     "mnist-cnn-linf": Recipe(
         "mnist-cnn", "trained against L-infinity at 0.3", seed=2, epochs=7, norm="linf", budget=0.3, steps=5
     ),
@@ -76,12 +83,12 @@ def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) 
 
     classifier = NETWORKS[recipe.architecture](**recipe.config)
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    train, test = read_mnist(data, "train"), read_mnist(data, "test")
+    train, test = (read_pictures(data, trained_on(name), part) for part in ("train", "test"))
     fit(classifier, recipe, *train, tell)
 
     # measure what ships: the weights after rounding to half precision
     classifier = copy.deepcopy(classifier).half().float().eval().requires_grad_(False)
-    numbers = measure(classifier, *test)
+    numbers = measure(classifier, *test, BUDGETS[trained_on(name).name])
     for key, value in numbers.items():
         tell(f"{key} {value:.4f}")
     path = out / f"{name}.safetensors"
@@ -92,7 +99,8 @@ def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) 
 
 
 def fit(classifier: nn.Module, recipe: Recipe, pictures: Tensor, labels: Tensor, tell: Callable[[str], None]) -> None:
-    """Train in place, on pictures (N, 1, 32, 32) uint8; `tell` takes a line of the log."""
+    """Train in place, on pictures (N, C, 32, 32) uint8; `tell` takes a line of the log."""
+    augment = AUGMENTATIONS[trained_on(recipe.architecture).name]
     steps = recipe.epochs * (len(labels) // BATCH)
     optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.003, total_steps=steps)
@@ -100,7 +108,7 @@ def fit(classifier: nn.Module, recipe: Recipe, pictures: Tensor, labels: Tensor,
     for epoch in range(recipe.epochs):
         losses = []
         for chosen in torch.randperm(len(labels)).split(BATCH)[: len(labels) // BATCH]:
-            x = jitter(pictures[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
+            x = augment(pictures[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
             y = labels[chosen]
             if recipe.norm != "none":
                 # the budget grows over the first third: from scratch at full budget a network learns nothing
@@ -122,11 +130,13 @@ def fit(classifier: nn.Module, recipe: Recipe, pictures: Tensor, labels: Tensor,
         tell(f"epoch {epoch + 1} loss {sum(losses) / len(losses):.4f} seconds {time.time() - started:.0f}")
 
 
-def measure(classifier: nn.Module, pictures: Tensor, labels: Tensor) -> dict[str, float]:
+def measure(
+    classifier: nn.Module, pictures: Tensor, labels: Tensor, budgets: Sequence[tuple[str, float]]
+) -> dict[str, float]:
     """Clean accuracy on all pictures, and accuracy under 40 steps of PGD on the first thousand."""
     x = pictures.float() / 255
     numbers = {"clean accuracy": accuracy(classifier, x, labels)}
-    for norm, budget in (("l2", 1.0), ("l2", 2.0), ("linf", 0.1), ("linf", 0.3)):
+    for norm, budget in budgets:
         torch.manual_seed(0)
         value = robust_accuracy(classifier, x[:ATTACKED], labels[:ATTACKED], norm, budget)
         numbers[f"accuracy under PGD-40 {norm} {budget}, {ATTACKED} pictures"] = value
@@ -134,22 +144,10 @@ def measure(classifier: nn.Module, pictures: Tensor, labels: Tensor) -> dict[str
 
 
 def accuracy(classifier: nn.Module, pictures: Tensor, labels: Tensor) -> float:
-    """Share of pictures (N, 1, H, W) in [0, 1] that get their label (N,)."""
+    """Share of pictures (N, C, H, W) in [0, 1] that get their label (N,)."""
     with torch.no_grad():
         right = [
             (classifier(x).argmax(dim=1) == y).sum()
             for x, y in zip(pictures.split(500), labels.split(500), strict=True)
         ]
     return int(sum(right)) / len(labels)
-
-
-def jitter(pictures: Tensor) -> Tensor:
-    """Each picture turned by up to 10 degrees, scaled by up to a tenth and shifted by up to two pixels."""
-    B = len(pictures)
-    angle = (torch.rand(B) * 2 - 1) * math.radians(10)
-    scale = 1 + (torch.rand(B) * 2 - 1) * 0.1
-    shift = (torch.rand(B, 2) * 2 - 1) * (2 / 16)  # in units of half the picture
-    cos, sin = scale * angle.cos(), scale * angle.sin()
-    affine = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
-    grid = F.affine_grid(affine, list(pictures.shape), align_corners=False)  # (B, H, W, 2)
-    return F.grid_sample(pictures, grid, align_corners=False).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""MNIST out of parquet files, padded to 32 x 32."""
+"""MNIST, padded to 32 x 32, and CIFAR-10 out of parquet files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["read_mnist"]
+from granu_zoo.trained_on import MNIST, TrainedOn
+
+__all__ = ["read_pictures"]
 
 
-def read_mnist(folder: Path, part: str) -> tuple[Tensor, Tensor]:
-    """`part` ("train" or "test") of MNIST: pictures (N, 1, 32, 32), uint8, and labels (N,).
+def read_pictures(folder: Path, data: TrainedOn, part: str) -> tuple[Tensor, Tensor]:
+    """`part` ("train" or "test") of a data set: pictures (N, C, 32, 32), uint8, and labels (N,).
 
-    Reads `folder`/mnist-{part}.parquet with the columns `image` {bytes, path}, a PNG each, and `label`.
+    Reads `folder`/NAME-{part}.parquet with the columns `image` {bytes, path}, a PNG or JPEG each, and `label`.
     """
     import pyarrow.parquet as parquet  # type: ignore[import-untyped]  # an extra, without stubs
 
-    table = parquet.read_table(folder / f"mnist-{part}.parquet")
-    pngs = table["image"].combine_chunks().field("bytes").to_pylist()
-    pictures = np.stack([np.asarray(Image.open(io.BytesIO(png)).convert("L")) for png in pngs])  # (N, 28, 28)
+    table = parquet.read_table(folder / f"{data.name}-{part}.parquet")
+    files = table["image"].combine_chunks().field("bytes").to_pylist()
+    mode = "L" if data.channels == 1 else "RGB"
+    stacked = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert(mode)) for file in files])
+    pictures = torch.from_numpy(stacked).view(*stacked.shape[:3], data.channels).permute(0, 3, 1, 2).contiguous()
     labels = torch.tensor(table["label"].to_pylist())
-    return F.pad(torch.from_numpy(pictures)[:, None], (2, 2, 2, 2)), labels
+    return F.pad(pictures, (2, 2, 2, 2)) if data is MNIST else pictures, labels

@@ -10,7 +10,7 @@ __all__ = ["pgd", "robust_accuracy"]
 
 
 def pgd(classifier: nn.Module, pictures: Tensor, labels: Tensor, norm: str, budget: float, steps: int) -> Tensor:
-    """Pictures (B, 1, H, W) in [0, 1], changed by at most `budget` in `norm` ("l2" or "linf") to raise the loss.
+    """Pictures (B, C, H, W) in [0, 1], changed by at most `budget` in `norm` ("l2" or "linf") to raise the loss.
 
     The start is random inside the ball; the step is 2.5 budget / steps, so that every corner can be reached.
     """

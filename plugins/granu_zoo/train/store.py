@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from granu.checkpoints import Header, save, sha256
+from granu_zoo.trained_on import trained_on
 
 __all__ = ["store"]
 
@@ -22,14 +23,15 @@ def store(
     seed: int,
     log: Mapping[str, float],
 ) -> str:
-    """Write the weights of `network` to `path` and return the file's sha256."""
+    """Write the weights of `network` to `path`, whose name says what it was trained on; return the file's sha256."""
+    data = trained_on(path.stem)
     about = {
-        "data": "MNIST (LeCun, Cortes, Burges)",
-        "licence": "CC BY-SA 3.0",
+        "data": data.credit,
+        "licence": data.licence,
         "recipe": recipe,
         "seed": seed,
         "log": dict(log),
     }
     state = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
-    save(path, state, Header(architecture, config, tuple(str(digit) for digit in range(10)), about))
+    save(path, state, Header(architecture, config, data.classes, about))
     return sha256(path)

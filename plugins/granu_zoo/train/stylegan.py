@@ -21,9 +21,10 @@ from torch.nn import functional as F
 # The one place where a plugin of granu's imports another: a recipe makes weights for exactly that network, it runs
 # when somebody trains, and nothing that granu loads imports recipes.
 from granu_stylegan.stylegan2 import StyleGAN2
-from granu_zoo.train.data import read_mnist
+from granu_zoo.train.data import read_pictures
 from granu_zoo.train.discriminator import GROUP, Discriminator
 from granu_zoo.train.store import store
+from granu_zoo.trained_on import MNIST
 
 __all__ = ["Settings", "train_stylegan"]
 
@@ -58,7 +59,7 @@ class Settings:
 def train_stylegan(data: Path, out: Path, seed: int, settings: Settings) -> Path:
     """Train, or go on training from `out`/checkpoint.pt, and write `out`/stylegan-mnist.safetensors."""
     out.mkdir(parents=True, exist_ok=True)
-    run = Run(read_mnist(data, "train"), seed, settings)
+    run = Run(read_pictures(data, MNIST, "train"), seed, settings)
     if (out / "checkpoint.pt").exists():
         run.restore(torch.load(out / "checkpoint.pt", weights_only=True))
     started, already = time.time(), run.seen

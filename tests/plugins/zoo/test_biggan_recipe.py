@@ -25,7 +25,7 @@ def digits(monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
     """Forty pictures of noise, four a class, in place of MNIST."""
     torch.manual_seed(0)
     pictures = torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8), torch.arange(40) % 10
-    monkeypatch.setattr(biggan, "read_mnist", lambda folder, part: pictures)
+    monkeypatch.setattr(biggan, "read_pictures", lambda folder, data, part: pictures)
     monkeypatch.setattr(biggan, "STANDING", 2)
     return pictures
 

@@ -13,11 +13,13 @@ from granu import WeightsError
 from granu.checkpoints import read_header
 from granu_zoo.loading import load_classifier
 from granu_zoo.networks import NETWORKS
-from granu_zoo.train.classifiers import RECIPES, jitter
+from granu_zoo.train.augment import AUGMENTATIONS, flip_and_shift
+from granu_zoo.train.classifiers import RECIPES
 from granu_zoo.train.discriminator import Discriminator, group_deviation
 from granu_zoo.train.pgd import pgd, robust_accuracy
 from granu_zoo.train.store import store
 from granu_zoo.train.stylegan import Run, Settings
+from granu_zoo.trained_on import CIFAR10, MNIST, TrainedOn, trained_on
 
 
 @pytest.fixture(autouse=True)
@@ -45,17 +47,18 @@ class Linear(nn.Module):
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_stored_weights_open_as_a_classifier(architecture: str, tmp_path: Path) -> None:
     network = NETWORKS[architecture]().eval()
-    path = tmp_path / "weights.safetensors"
+    data = trained_on(architecture)
+    path = tmp_path / f"{data.name}-tiny.safetensors"
     store(network, path, architecture, {}, "a recipe", 3, {"clean accuracy": 0.5})
-    pictures = torch.rand(4, 1, 32, 32)
+    pictures = torch.rand(4, data.channels, 32, 32)
     logits = load_classifier(path, "tiny")(pictures)
     torch.testing.assert_close(logits, network.half().float()(pictures), rtol=1e-3, atol=1e-4)
     about = read_header(path, (architecture,)).about
-    assert about["licence"] == "CC BY-SA 3.0" and about["seed"] == 3 and about["log"] == {"clean accuracy": 0.5}
+    assert about["licence"] == data.licence and about["seed"] == 3 and about["log"] == {"clean accuracy": 0.5}
 
 
 def test_digits_of_28_pixels_are_padded(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
+    path = tmp_path / "mnist-tiny.safetensors"
     store(NETWORKS["mnist-cnn"](), path, "mnist-cnn", {}, "", 0, {})
     classifier = load_classifier(path, "tiny")
     small = torch.rand(2, 1, 28, 28)
@@ -63,7 +66,7 @@ def test_digits_of_28_pixels_are_padded(tmp_path: Path) -> None:
 
 
 def test_a_header_with_strange_arguments_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
+    path = tmp_path / "mnist-tiny.safetensors"
     store(NETWORKS["mnist-cnn"](), path, "mnist-cnn", {"colour": 3}, "", 0, {})
     with pytest.raises(WeightsError, match="describes no mnist-cnn"):
         load_classifier(path, "tiny")
@@ -90,9 +93,20 @@ def test_a_larger_budget_leaves_less_right() -> None:
     assert rates[0] > rates[1] > rates[2]
 
 
-def test_jitter_keeps_the_range() -> None:
-    moved = jitter(torch.rand(6, 1, 32, 32))
-    assert moved.shape == (6, 1, 32, 32) and moved.min() >= 0 and moved.max() <= 1
+@pytest.mark.parametrize("data", [MNIST, CIFAR10])
+def test_augmented_pictures_keep_shape_and_range(data: TrainedOn) -> None:
+    pictures = torch.rand(6, data.channels, 32, 32)
+    moved = AUGMENTATIONS[data.name](pictures)
+    assert moved.shape == pictures.shape and moved.min() >= 0 and moved.max() <= 1
+    assert not torch.equal(moved, pictures)
+
+
+def test_shifted_colours_stay_together() -> None:
+    pictures = torch.rand(20, 1, 32, 32).expand(20, 3, 32, 32)
+    moved = flip_and_shift(pictures)
+    assert torch.equal(moved[:, 0], moved[:, 2])
+    unmoved = ((moved == pictures) | (moved == pictures.flip(-1))).flatten(1).all(1)
+    assert not unmoved.all()
 
 
 def test_the_critic_sees_how_much_a_group_differs() -> None:
@@ -130,16 +144,23 @@ def test_the_average_follows_the_generator(digits: tuple[Tensor, Tensor]) -> Non
     assert not torch.equal(run.average.mapping.w_avg, before["mapping.w_avg"])
 
 
-def test_mnist_is_read_and_padded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("data", "side"), [(MNIST, 28), (CIFAR10, 32)])
+def test_pictures_are_read_and_digits_padded(data: TrainedOn, side: int, tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    from granu_zoo.train.data import read_mnist
+    from granu_zoo.train.data import read_pictures
 
     png = io.BytesIO()
-    Image.new("L", (28, 28), 255).save(png, "PNG")
+    picture = Image.new("RGB", (side, side), (255, 255, 255))
+    picture.putpixel((3, 5), (255, 0, 0))
+    picture.convert("L" if data is MNIST else "RGB").save(png, "PNG")
     table = pyarrow.table({"image": [{"bytes": png.getvalue(), "path": "0.png"}] * 3, "label": [4, 0, 9]})
-    parquet.write_table(table, tmp_path / "mnist-test.parquet")
-    pictures, labels = read_mnist(tmp_path, "test")
-    assert labels.tolist() == [4, 0, 9]
-    assert pictures.shape == (3, 1, 32, 32)
-    assert pictures[:, :, 2:30, 2:30].min() == 255 and pictures.sum() == 3 * 28 * 28 * 255
+    parquet.write_table(table, tmp_path / f"{data.name}-test.parquet")
+    pictures, labels = read_pictures(tmp_path, data, "test")
+    assert labels.tolist() == [4, 0, 9] and pictures.shape == (3, data.channels, 32, 32)
+    edge = (32 - side) // 2
+    assert pictures[0, -1, 5 + edge, 3 + edge] < 255 == pictures[0, 0, 6 + edge, 3 + edge]
+    assert (
+        pictures[:, :, :edge].sum() == 0
+        and (pictures[:, :, edge : 32 - edge, edge : 32 - edge] > 0).float().mean() > 0.99
+    )

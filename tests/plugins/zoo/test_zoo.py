@@ -13,6 +13,7 @@ from granu.workshop import Workshop
 from granu_zoo import ARCHITECTURES, CLASSIFIERS, FOLDER, ZooOptions, check, granu_classifiers, granu_weights
 from granu_zoo.loading import make_classifier
 from granu_zoo.networks import NETWORKS
+from granu_zoo.trained_on import trained_on
 
 FIFTEEN_MEGABYTES = 15_000_000
 
@@ -45,9 +46,10 @@ def test_shipped_weights_are_what_the_leaflet_says(weights) -> None:
 def test_every_classifier_opens(name: str, workshop: Workshop) -> None:
     check(ZooOptions(name), workshop)
     classifier = make_classifier(name, workshop)
-    assert classifier.classes == tuple("0123456789")
-    assert classifier(torch.rand(2, 1, 32, 32)).shape == (2, 10)
-    assert read_header(FOLDER / f"{name}.safetensors", ARCHITECTURES).about["log"]["clean accuracy"] > 0.9
+    data = trained_on(name)
+    assert classifier.classes == data.classes
+    assert classifier(torch.rand(2, data.channels, 32, 32)).shape == (2, 10)
+    assert read_header(FOLDER / f"{name}.safetensors", ARCHITECTURES).about["log"]["clean accuracy"] > 0.8
 
 
 def test_judges_are_of_other_architectures_than_those_they_judge() -> None:
