@@ -122,7 +122,7 @@ def test_kill_9_at_any_moment_and_the_same_command_give_the_trials_of_an_unbroke
 
 
 def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(granu_process: Start, tmp_path: Path) -> None:
-    process = granu_process(*SLOW, "run")
+    process = granu_process(*SLOW, "run", "--count", "2000")  # so long that it cannot end before the signal comes
     wait_for_lines(tmp_path / "run/trials.jsonl", 3)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
