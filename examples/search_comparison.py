@@ -1,8 +1,7 @@
-"""`smallest` against `paper` at the same number of steps.
+"""`smallest` against `paper` at equal numbers of gradient passes.
 
 For some sites of the shipped StyleGAN2 and the standard classifier: median smallest size (not found counts as
 infinite), pictures not found, and mean gradient passes, for both searches at the same `steps` and the same margin.
-The passes differ: both searches stop early, and `smallest` walks to the boundary before its steps.
 
     python examples/search_comparison.py --count 50 --steps 100 400
 """

@@ -24,10 +24,9 @@ import torch
 from granu.build import Builder
 from granu.catalog import load_catalog
 from granu.plan import Request, make_plan
-from granu.search import rounding
+from granu.search import rounding, smallest
 from granu.search.ledger import objective_and_gradient
 from granu.sites import SitePerturbation
-from granu.spaces import Space
 from granu.streams import Streams
 from granu.types import Batch, Goal
 from granu.workshop import Workshop
@@ -106,8 +105,7 @@ def share_in_passes(act: Callable[[], object]) -> float:
         return run
 
     with (
-        patch.object(Space, "logits", clocked(Space.logits)),
-        patch.object(torch.autograd, "grad", clocked(torch.autograd.grad)),
+        patch.object(smallest, "objective_and_gradient", clocked(smallest.objective_and_gradient)),
         patch.object(rounding, "judged", clocked(rounding.judged)),
         patch.object(SitePerturbation, "open", clocked(SitePerturbation.open)),
     ):

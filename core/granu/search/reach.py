@@ -14,27 +14,27 @@ from torch import Tensor
 from granu.search.ledger import Ledger
 from granu.types import Goal, Space
 
-LOOKS = 25  # at most; most pictures cross within five
 RIVALS = 3  # classes that are walked towards at each look, those that lead
 OVERSHOOT = 0.02
 
 
-def reach(space: Space, goal: Goal, ledger: Ledger, *, limit: Tensor) -> Tensor:
+def reach(space: Space, goal: Goal, ledger: Ledger, *, looks: int, limit: Tensor) -> Tensor:
     """Walk every picture across a boundary within `limit` (B,) and enter it; the changes (B, D), zero if not reached.
 
+    It looks at most `looks` times; most pictures cross within five.
     A picture without a usable gradient stops; it is not marked as failed, since another search may still look at it.
     """
     everyone = ledger.active
     crossed = space.start()
     x = crossed
-    for look in range(LOOKS + 1):
+    for look in range(looks + 1):
         x = x.detach().requires_grad_()
         logits = space.logits(x)
         ledger.count(forward=1)
         reached = goal.objective(logits.detach()) < -goal.margin
         ledger.enter(x.detach(), space.size(x.detach()), reached)
         crossed[ledger.active[reached]] = x[reached].detach()
-        if look == LOOKS or reached.all():
+        if look == looks or reached.all():
             break
         nearest, direction = _nearest(space, goal, x, logits, ledger)
         going = ~reached & nearest.isfinite()

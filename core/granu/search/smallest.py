@@ -1,9 +1,9 @@
 """The smallest change that is found: direction and norm decoupled (Rony et al. 2019, algorithm 1), any norm.
 
-It starts where DeepFool crossed a boundary. As in the fast minimum-norm attack (Pintor et al. 2021, section 2.1) the
-norm follows the linearised boundary. Differences: it does so also on the way back, so that a crossing far beyond the
-boundary does not cost twenty steps; the step is a share of the present norm, so that no step size must be tuned to
-a unit; and a picture that no longer improves leaves the batch.
+As in the fast minimum-norm attack (Pintor et al. 2021, section 2.1) the norm first follows the linearised
+boundary. Differences: the step is a share of the present norm, so that no step size must be tuned to a unit, and
+a picture that no longer improves leaves the batch. After a walk (`reach`) the norm follows the linearised boundary
+on the way back too, so that a crossing far beyond it does not cost twenty steps.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from granu.types import Goal, Space
 PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after which a picture is done
 
 
-def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Ledger, Tensor]:
-    """Each picture's smallest change of at most `limit` (B,) in `steps` gradient passes after those of `reach`.
+def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor, walk: int = 0) -> tuple[Ledger, Tensor]:
+    """Each picture's smallest change of at most `limit` (B,) in `steps` gradient passes.
+
+    With `walk` it begins where a walk of as many looks crossed a boundary: smaller changes in few steps and on
+    classifiers of many classes, but which boundary is nearest can hang on the last digit, and so less repeatable.
 
     With it, (B,) by which factor the change was lengthened to survive rounding.
     """
     everything, everyone, limits = space, goal, limit
     ledger = Ledger.open(space)
-    x = reach(space, goal, ledger, limit=limit)
+    x = reach(space, goal, ledger, looks=walk, limit=limit) if walk else space.start()
     epsilon = torch.where(ledger.found, ledger.size, 0.0)
     last, waited = torch.full_like(limit, torch.inf), torch.zeros_like(ledger.forward)
     for t in range(steps):
@@ -55,7 +58,9 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor) -> tuple[Le
         gamma = _anneal(0.05, 0.001, t / steps)
         outside = size + (objective + goal.margin) / space.slope(gradient).clamp_min(1e-30)
         growing = outside.clamp_min(epsilon * (1 + gamma)).minimum(2 * epsilon if t else limit)
-        inward = (epsilon.minimum(best) * (1 - gamma)).minimum(outside.maximum(best / 2))
+        inward = epsilon.minimum(best) * (1 - gamma)
+        if walk:
+            inward = inward.minimum(outside.maximum(best / 2))
         shrinking = torch.where(reached, inward, (epsilon * (1 + gamma)).minimum(best))
         epsilon = torch.where(best.isinf(), growing, shrinking).minimum(limit)
         x = x - (_anneal(1.0, 0.01, t / steps) * epsilon)[:, None] * space.direction(gradient)
