@@ -24,10 +24,9 @@ PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after whic
 def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor, walk: int = 0) -> tuple[Ledger, Tensor]:
     """Each picture's smallest change of at most `limit` (B,) in `steps` gradient passes.
 
-    With `walk` it begins where a walk of as many looks crossed a boundary: smaller changes in few steps and on
-    classifiers of many classes, but which boundary is nearest can hang on the last digit, and so less repeatable.
-
-    With it, (B,) by which factor the change was lengthened to survive rounding.
+    With it, (B,) by which factor the change was lengthened to survive rounding. With `walk` the search begins where
+    a walk of as many looks crossed a boundary: smaller changes in few steps and on classifiers of many classes, but
+    which boundary is nearest can hang on the last digit, and so less repeatable.
     """
     everything, everyone, limits = space, goal, limit
     ledger = Ledger.open(space)

@@ -202,7 +202,7 @@ def test_a_tensor_beyond_its_numbers_is_refused(file: Path) -> None:
         }
         arguments_of_g = {"z_dim": 4, "w_dim": 4, "c_dim": 0, "img_resolution": 8}
         network = persistent("Generator", {"_modules": names, "_init_kwargs": arguments_of_g})
-        refused(file, dump({"G_ema": network}))
+        assert refused(file, dump({"G_ema": network}))
 
 
 def test_modules_without_end_are_refused(file: Path) -> None:
