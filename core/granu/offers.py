@@ -58,12 +58,16 @@ class PerturbationOffer(Offer):
 
     With `searched` the core searches its Space and adds the options of the searches to its own; an algorithm
     with a search of its own says False and implements `perturb`. `targets` lists what `name:all` sweeps over,
-    coarse to fine.
+    coarse to fine, or is a function that lists it for the other options.
     """
 
     kind: ClassVar[str] = "perturbation"
     searched: bool = True
-    targets: tuple[str, ...] = ()
+    targets: Sequence[str] | Callable[[Any], Sequence[str]] = ()
+
+    def sweep(self, options: Any) -> Sequence[str]:
+        """What `name:all` means with these options."""
+        return self.targets(options) if callable(self.targets) else self.targets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,7 +154,8 @@ def _plan_one(catalog: Catalog, workshop: Workshop, text: str) -> list[PlannedPe
     assert isinstance(offer, PerturbationOffer)
     extra = SEARCH_KEYS if offer.searched else ()
     planned = []
-    for target in _expand(spec.target, offer.targets):
+    own = {key: value for key, value in spec.options if key not in extra}
+    for target in _expand(spec.target, offer.sweep(read_options(offer.options, own, text))):
         one = spec if target is None else spec.with_target(target)
         resolved = catalog.resolve("perturbation", one, extra)
         search = _read_extra(SearchOptions, one, SEARCH_KEYS) if offer.searched else None

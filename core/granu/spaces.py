@@ -48,6 +48,10 @@ class Space:
         """The logits in float32 for the changed pictures as an 8-bit PNG holds them, which is what the core judges."""
         return self.classifier(as_png(self.pictures(change)))
 
+    def rounded(self, change: Tensor) -> Tensor:
+        """The change that an 8-bit PNG of its pictures holds; the change itself where that is no longer in the space."""
+        return change
+
     def size(self, change: Tensor) -> Tensor:
         """(B,) in the unit."""
         return change.norm(dim=1) / math.sqrt(self.dimension)
@@ -95,6 +99,9 @@ class PixelSpace(Space):
 
     def pictures(self, change: Tensor) -> Tensor:
         return clamp_for_descent(self.clean + change.view_as(self.clean))
+
+    def rounded(self, change: Tensor) -> Tensor:
+        return (as_png(self.pictures(change)) - self.clean).flatten(1)
 
     def size(self, change: Tensor) -> Tensor:
         return change.norm(p=ORDERS[self.norm], dim=1)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 class FrequencyOptions:
     """Which band: one of the sweep by its number, or `start` and `width` for one's own."""
 
-    window: int | None = option(None, "number of the band, low to high; `all` is the sweep;", low=0, high=COUNT - 1)
+    window: int | None = option(None, "number of the band, low to high, from 0; `all` is the sweep;", low=0)
+    windows: int = option(
+        COUNT, "bands of the sweep; the paper has 21 at 28 pixels, 13 at 32, 14 at 224;", low=2, high=1000
+    )
     shape: str = option(
         "window",
         "a square of frequencies on the diagonal, a ring, or everything below or above;",
@@ -29,11 +32,20 @@ class FrequencyOptions:
 
 
 def check(options: FrequencyOptions, workshop: Workshop) -> None:
-    """Exactly one of a number and a start."""
+    """Exactly one of a number, which the sweep must have, and a start."""
     if options.window is not None and options.start is not None:
         raise OptionError(f"frequency:{options.window},start={options.start} names two bands; leave one of them out")
     if options.window is None and options.start is None:
-        raise OptionError(f"say which frequencies: frequency:0 to frequency:{COUNT - 1}, frequency:all, or start=")
+        raise OptionError(f"say which frequencies: frequency:0 to frequency:{options.windows - 1}, frequency:all, or start=")
+    if options.window is not None and options.window >= options.windows:
+        raise OptionError(
+            f"frequency:{options.window} is beyond the sweep, which goes from 0 to {options.windows - 1}; "
+            "say windows= for a longer one"
+        )
+
+
+def sweep(options: FrequencyOptions) -> Sequence[str]:
+    return [str(number) for number in range(options.windows)]
 
 
 def make(options: FrequencyOptions, workshop: Workshop) -> Searchable:
@@ -50,7 +62,7 @@ def granu_perturbations() -> Sequence[PerturbationOffer]:
             summary="smallest change within a band of frequencies",
             options=FrequencyOptions,
             target="window",
-            targets=tuple(map(str, range(COUNT))),
+            targets=sweep,
             make=make,
             check=check,
             cite=("Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard: Hold me tight! NeurIPS 2020, arXiv:2002.06349",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 PAPER = {28: (8, 1), 32: (8, 2), 224: (16, 16)}  # side -> width and step of its windows (section 3, code)
-COUNT = 13  # windows of a sweep, whatever the size; the paper's number at 32 pixels
+COUNT = 13  # windows of a sweep unless one says otherwise; the paper's number at 32 pixels
 
 
 def width_of(n: int) -> int:
@@ -15,16 +15,16 @@ def width_of(n: int) -> int:
 
 def starts_of(n: int) -> list[int]:
     """Where along an axis of `n` pixels windows start, low to high: all the paper's, else `COUNT` spread evenly."""
-    last = n - width_of(n)
     if n in PAPER:
-        return list(range(0, last + 1, PAPER[n][1]))
-    return [round(k * last / (COUNT - 1)) for k in range(COUNT)]
+        return list(range(0, n - width_of(n) + 1, PAPER[n][1]))
+    return [nth_start(n, number) for number in range(COUNT)]
 
 
-def nth_start(n: int, number: int) -> int:
-    """Where window `number` (0 to COUNT - 1) of a sweep starts; always one of `starts_of(n)`."""
-    starts = starts_of(n)
-    return starts[round(number * (len(starts) - 1) / (COUNT - 1))]
+def nth_start(n: int, number: int, count: int = COUNT) -> int:
+    """Where window `number` (0 to count - 1) of a sweep of `count` starts; one of the paper's while they last."""
+    last = n - width_of(n)
+    grid = PAPER[n][1] if n in PAPER and count <= last // PAPER[n][1] + 1 else 1
+    return grid * round(number * last / grid / (count - 1))
 
 
 def all_starts(size: Sequence[int]) -> list[tuple[int, ...]]:

@@ -71,7 +71,7 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
             {"name": s.name, "shape": list(s.shape), "unit": s.scale, "summary": s.summary} for s in sites
         ]
     if isinstance(offer, PerturbationOffer):
-        about["targets"] = list(offer.targets)
+        about["targets"] = list(offer.sweep(offer.options()))
     if isinstance(offer, ClassifierOffer):
         about["models"] = list(offer.models)
     return about

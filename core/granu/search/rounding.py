@@ -9,8 +9,9 @@ from granu.search.ledger import Ledger, judged
 from granu.search.worst import worst
 from granu.types import Goal, Space
 
-HELD = 0.13  # lengthening by more than this says that 8 bits do not hold the change as it was found
-LONGER = (0.0, *(0.0005 * 2**k for k in range(26)))  # a picture may stand at a hundredth of 8 bits from a boundary
+HELD = 1.13  # lengthening by a larger factor says that 8 bits do not hold the change as it was found
+FACTORS = (1.0, *(1 + 0.0005 * 2**k for k in range(26)))  # a picture may stand a hundredth of 8 bits from a boundary
+HALVINGS = 4  # of the gap between two factors, where it is wide
 BUDGETS = (2.0, 4.0, 8.0, 16.0)  # in sizes of what was found, where nothing along its ray survives
 STEPS = 10  # of the search at each budget
 
@@ -20,49 +21,74 @@ def survive_rounding(space: Space, goal: Goal, ledger: Ledger, limit: Tensor) ->
 
     The size that the ledger keeps stays that of the unrounded change as long as the factor is small. Rounding makes
     the verdict jump back and forth along the ray, so a size read off it would differ by thousandths from batch to
-    batch, where kernels differ by millionths. A change that 8 bits do not hold counts with its lengthened size.
+    batch, where kernels differ by millionths. Where 8 bits do not hold a change, what they leave of the lengthened
+    one takes its place, with its size.
     """
-    lengthened = torch.ones_like(ledger.size)
+    ray = ledger.change.clone()
+    shorter, lengthened = torch.ones_like(ledger.size), torch.ones_like(ledger.size)
     ledger.active = ledger.found.nonzero().squeeze(1)
-    space, goal, limit = space.select(ledger.active), goal.select(ledger.active), limit[ledger.active]
-    ray = ledger.change[ledger.active]
-    for longer in LONGER:
-        if not len(ledger.active):
-            return lengthened
-        change = ray * (1 + longer)
-        change = space.within(change, space.size(change).minimum(limit))
-        fools = judged(space, change, goal)
-        ledger.count(forward=1)
-        ledger.change[ledger.active], lengthened[ledger.active] = change, 1 + longer
-        if longer > HELD:
-            _resize(ledger, space.size(change))
-        index = ledger.keep(~fools)
-        space, goal, limit, ray = space.select(index), goal.select(index), limit[index], ray[index]
-    _search_again(space, goal, ledger, space.size(ray), limit, lengthened)
+    for factor in FACTORS:
+        lengthened[ledger.active] = factor
+        fools = _try(space, goal, ledger, ray, lengthened, limit)
+        shorter[ledger.active[~fools]] = factor
+        ledger.keep(~fools)
+    lost = ledger.active
+    unheld = lengthened > HELD
+    unheld[lost] = False
+    ledger.active = unheld.nonzero().squeeze(1)
+    for _ in range(HALVINGS):
+        middle = (shorter * lengthened).sqrt()
+        fools = _try(space, goal, ledger, ray, middle, limit)
+        shorter[ledger.active[~fools]] = middle[ledger.active[~fools]]
+        lengthened[ledger.active[fools]] = middle[ledger.active[fools]]
+    ledger.active = lost
+    _search_again(space, goal, ledger, limit, lengthened)
     return lengthened
 
 
-def _search_again(space: Space, goal: Goal, ledger: Ledger, size: Tensor, limit: Tensor, lengthened: Tensor) -> None:
+def _try(space: Space, goal: Goal, ledger: Ledger, ray: Tensor, factor: Tensor, limit: Tensor) -> Tensor:
+    """Enter the active changes at `factor` (B,) times their length where that fools; (A,) whether it does."""
+    if not len(ledger.active):
+        return torch.zeros(0, dtype=torch.bool, device=ray.device)
+    space, goal, limit = space.select(ledger.active), goal.select(ledger.active), limit[ledger.active]
+    change = ray[ledger.active] * factor[ledger.active, None]
+    change = space.within(change, space.size(change).minimum(limit))
+    fools = judged(space, change, goal)
+    ledger.count(forward=1)
+    unheld = factor[ledger.active] > HELD
+    left = torch.where(unheld[:, None], space.rounded(change), change)
+    fools = fools & (~unheld | (space.size(left) <= limit))
+    where = ledger.active[fools]
+    ledger.change[where] = left[fools]
+    _resize(ledger, ledger.active[fools & unheld], space.size(left)[fools & unheld])
+    return fools
+
+
+def _search_again(space: Space, goal: Goal, ledger: Ledger, limit: Tensor, lengthened: Tensor) -> None:
     """Where nothing along the ray fools: the worst change at growing budgets, each looked at as a PNG holds it.
 
     Scaling moves small values over the first step of 8 bits only when it has carried large ones too far.
     """
+    found = ledger.size.clone()
     for factor in BUDGETS:
         if not len(ledger.active):
             return
-        again = worst(space, goal, steps=STEPS, budget=(factor * size).minimum(limit))
+        here = space.select(ledger.active)
+        budget = (factor * found[ledger.active]).minimum(limit[ledger.active])
+        again = worst(here, goal.select(ledger.active), steps=STEPS, budget=budget)
         ledger.forward[ledger.active] += again.forward
         ledger.backward[ledger.active] += again.backward
-        ledger.change[ledger.active] = again.change
-        _resize(ledger, torch.where(again.found, again.size, torch.inf))
-        lengthened[ledger.active] = torch.where(again.found, again.size / size, factor)
-        index = ledger.keep(~again.found)
-        space, goal, size, limit = space.select(index), goal.select(index), size[index], limit[index]
+        left = torch.where(again.found[:, None], here.rounded(again.change), again.change)
+        size = here.size(left)
+        fools = again.found & (size <= limit[ledger.active])
+        ledger.change[ledger.active] = left
+        _resize(ledger, ledger.active, torch.where(fools, size, torch.inf))
+        lengthened[ledger.active] = torch.where(fools, size / found[ledger.active], factor)
+        ledger.keep(~fools)
     ledger.fail(torch.ones_like(ledger.active, dtype=torch.bool), "what was found is undone by rounding to 8 bits")
 
 
-def _resize(ledger: Ledger, size: Tensor) -> None:
-    """The size of the active pictures, and the largest that was looked at."""
-    ledger.size[ledger.active] = size
-    looked = torch.where(size.isfinite(), size, 0.0)
-    ledger.tried[ledger.active] = ledger.tried[ledger.active].maximum(looked)
+def _resize(ledger: Ledger, where: Tensor, size: Tensor) -> None:
+    """The size of some pictures, infinite where nothing is left, and the largest that was looked at."""
+    ledger.size[where] = size
+    ledger.tried[where] = ledger.tried[where].maximum(torch.where(size.isfinite(), size, 0.0))

@@ -17,13 +17,16 @@ SHAPES = ("window", "ring", "low", "high")
 def test_windows_of_the_paper(side: int, width: int, count: int, step: int) -> None:
     assert width_of(side) == width
     assert starts_of(side) == list(range(0, count * step, step))
+    assert [nth_start(side, number, count) for number in range(count)] == starts_of(side)
 
 
 @pytest.mark.parametrize("side", [8, 28, 31, 32, 64, 96, 224, 299])
 def test_a_sweep_goes_from_the_lowest_to_the_highest(side: int) -> None:
     sweep = [nth_start(side, number) for number in range(COUNT)]
-    assert sweep == sorted(sweep) and sweep[0] == 0 and sweep[-1] + width_of(side) == side
     assert set(sweep) <= set(starts_of(side))
+    for count in (2, COUNT, 50):
+        sweep = [nth_start(side, number, count) for number in range(count)]
+        assert sweep == sorted(sweep) and sweep[0] == 0 and sweep[-1] + width_of(side) == side
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -60,9 +60,13 @@ def plan(text: str) -> list[str]:
 
 def test_all_sweeps_low_to_high() -> None:
     assert plan("frequency:all") == [f"frequency:{k}" for k in range(13)]
+    assert plan("frequency:all,windows=21") == [f"frequency:{k},windows=21" for k in range(21)]
+    assert plan("frequency:1?,windows=14") == [f"frequency:{k},windows=14" for k in range(10, 14)]
 
 
-@pytest.mark.parametrize("text", ["frequency", "frequency:3,start=4", "frequency:13", "frequency:3,shape=round"])
+@pytest.mark.parametrize(
+    "text", ["frequency", "frequency:3,start=4", "frequency:13", "frequency:all,windows=1", "frequency:3,shape=round"]
+)
 def test_mistakes_are_told_before_anything_loads(text: str) -> None:
     with pytest.raises(OptionError):
         plan(text)
