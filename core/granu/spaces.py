@@ -49,7 +49,7 @@ class Space:
         return self.classifier(as_png(self.pictures(change)))
 
     def rounded(self, change: Tensor) -> Tensor:
-        """The change that an 8-bit PNG of its pictures holds; the change itself where that is no longer in the space."""
+        """What an 8-bit PNG of its pictures holds of a change; the change itself where that is not in the space."""
         return change
 
     def size(self, change: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ def check(options: FrequencyOptions, workshop: Workshop) -> None:
     if options.window is not None and options.start is not None:
         raise OptionError(f"frequency:{options.window},start={options.start} names two bands; leave one of them out")
     if options.window is None and options.start is None:
-        raise OptionError(f"say which frequencies: frequency:0 to frequency:{options.windows - 1}, frequency:all, or start=")
+        last = options.windows - 1
+        raise OptionError(f"say which frequencies: frequency:0 to frequency:{last}, frequency:all, or start=")
     if options.window is not None and options.window >= options.windows:
         raise OptionError(
             f"frequency:{options.window} is beyond the sweep, which goes from 0 to {options.windows - 1}; "

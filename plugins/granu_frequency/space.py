@@ -32,7 +32,7 @@ class Frequency:
         """The band that the options mean for pictures of `size` (H, W). DataError where it lies outside."""
         options = self.options
         width = [width_of(n) if options.width is None else options.width for n in size]
-        start = [nth_start(n, options.window or 0, options.windows) if options.start is None else options.start for n in size]
+        start = [_start(options, n) for n in size]
         for n, s, w in zip(size, start, width, strict=True):
             if s + w > n:
                 raise DataError(
@@ -40,6 +40,12 @@ class Frequency:
                     "choose a smaller start= or width="
                 )
         return make_band(options.shape, start, width, size)
+
+
+def _start(options: FrequencyOptions, n: int) -> int:
+    if options.start is not None:
+        return options.start
+    return nth_start(n, options.window or 0, options.windows)
 
 
 UNIT = "pixel L2 in band"

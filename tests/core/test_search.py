@@ -114,9 +114,7 @@ def test_where_no_lengthening_survives_rounding_another_change_is_found() -> Non
     torch.testing.assert_close(found.size, space.size(found.change))
     for factor in FACTORS:  # along the ray of the change before rounding
         ray = torch.full((1, 16), 0.16 / 255).index_fill(1, torch.tensor([0]), 0.62 / 255)
-        assert not goal.select(torch.tensor([0])).reached(
-            space.select(torch.tensor([0])).judged_logits(factor * ray)
-        )
+        assert not goal.select(torch.tensor([0])).reached(space.select(torch.tensor([0])).judged_logits(factor * ray))
 
 
 def test_no_rounding_carries_a_change_beyond_its_limit() -> None:
