@@ -9,7 +9,6 @@ averaged network, over many batches.
 from __future__ import annotations
 
 import copy
-import time
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from granu_biggan.config import BigGANConfig, LayerPlan
 from granu_biggan.network import BigGAN, ConditionalNorm, Norm
 from granu_zoo.train.data import read_pictures
+from granu_zoo.train.loop import play, sheet_of
 from granu_zoo.train.store import store
 from granu_zoo.train.stylegan import CLASSES, Run, Settings, half_precision
 from granu_zoo.trained_on import MNIST
@@ -47,24 +47,8 @@ STANDING = 100  # batches of 100 pictures
 
 def train_biggan(data: Path, out: Path, seed: int, settings: Settings) -> Path:
     """Train, or go on training from `out`/checkpoint.pt, and write `out`/biggan-mnist.safetensors."""
-    out.mkdir(parents=True, exist_ok=True)
     run = BigGANRun(read_pictures(data, MNIST, "train"), seed, settings)
-    if (out / "checkpoint.pt").exists():
-        run.restore(torch.load(out / "checkpoint.pt", weights_only=True))
-    started, already = time.time(), run.seen
-    while run.seen < settings.images:
-        losses = run.step()
-        if run.seen % settings.report_every < settings.batch or run.seen >= settings.images:
-            speed = (run.seen - already) / (time.time() - started)
-            numbers = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            line = f"images {run.seen} {numbers} images/s {speed:.0f}"
-            print(line, flush=True)
-            with (out / "log.txt").open("a") as log:
-                log.write(line + "\n")
-            write_sheet(settled(cast(BigGAN, run.average), 10), out / f"sheet-{run.seen:07d}.png", seed)
-            partial = out / "checkpoint.partial"
-            torch.save(run.state(), partial)
-            partial.replace(out / "checkpoint.pt")  # an interruption leaves the old checkpoint or the new one
+    play(run, out, settings.images, settings.report_every)
     path = out / "biggan-mnist.safetensors"
     recipe = f"python -m granu_zoo.train biggan-mnist --images {settings.images} --seed {seed}"
     finished = settled(cast(BigGAN, run.average), STANDING)
@@ -94,6 +78,12 @@ class BigGANRun(Run):
         z = torch.randn(len(classes), CONFIG.z_dim)
         with half_precision():
             return self.generator(z, classes).float()
+
+    def sheet(self) -> Image.Image:
+        z = torch.randn(CLASSES * 10, CONFIG.z_dim, generator=torch.Generator().manual_seed(self.seed))
+        with torch.no_grad():
+            network = settled(cast(BigGAN, self.average), 10)
+            return sheet_of(network(z, torch.arange(CLASSES).repeat_interleave(10)))
 
     def track_average(self) -> None:
         half_life = min(self.settings.average_half_life, 0.05 * self.seen)
@@ -129,12 +119,3 @@ def settled(network: BigGAN, batches: int) -> BigGAN:
         z = torch.randn(100, CONFIG.z_dim, generator=source)
         settled(z, torch.arange(100) % CLASSES)
     return settled.eval()
-
-
-def write_sheet(network: BigGAN, path: Path, seed: int) -> None:
-    """Ten pictures of each class, a class a row, as one PNG."""
-    z = torch.randn(CLASSES * 10, CONFIG.z_dim, generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        pictures = network(z, torch.arange(CLASSES).repeat_interleave(10))
-    rows = pictures.view(CLASSES, 10, 32, 32).permute(0, 2, 1, 3).reshape(CLASSES * 32, 10 * 32)
-    Image.fromarray(((rows + 1) * 127.5).round().byte().numpy()).save(path)

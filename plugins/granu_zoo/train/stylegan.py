@@ -9,7 +9,6 @@ for long.
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 from granu_stylegan.stylegan2 import StyleGAN2
 from granu_zoo.train.data import read_pictures
 from granu_zoo.train.discriminator import GROUP, Discriminator
+from granu_zoo.train.loop import play, sheet_of
 from granu_zoo.train.store import store
 from granu_zoo.trained_on import MNIST
 
@@ -58,24 +58,8 @@ class Settings:
 
 def train_stylegan(data: Path, out: Path, seed: int, settings: Settings) -> Path:
     """Train, or go on training from `out`/checkpoint.pt, and write `out`/stylegan-mnist.safetensors."""
-    out.mkdir(parents=True, exist_ok=True)
     run = Run(read_pictures(data, MNIST, "train"), seed, settings)
-    if (out / "checkpoint.pt").exists():
-        run.restore(torch.load(out / "checkpoint.pt", weights_only=True))
-    started, already = time.time(), run.seen
-    while run.seen < settings.images:
-        losses = run.step()
-        if run.seen % settings.report_every < settings.batch or run.seen >= settings.images:
-            speed = (run.seen - already) / (time.time() - started)
-            numbers = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            line = f"images {run.seen} {numbers} images/s {speed:.0f}"
-            print(line, flush=True)
-            with (out / "log.txt").open("a") as log:
-                log.write(line + "\n")
-            write_sheet(run.average, out / f"sheet-{run.seen:07d}.png", seed)
-            partial = out / "checkpoint.partial"
-            torch.save(run.state(), partial)
-            partial.replace(out / "checkpoint.pt")  # an interruption leaves the old checkpoint or the new one
+    play(run, out, settings.images, settings.report_every)
     path = out / "stylegan-mnist.safetensors"
     recipe = f"python -m granu_zoo.train stylegan-mnist --images {settings.images} --seed {seed}"
     sha256 = store(run.average, path, "stylegan2", NETWORK, recipe, seed, {"images": run.seen})
@@ -88,7 +72,7 @@ class Run:
 
     def __init__(self, data: tuple[Tensor, Tensor], seed: int, settings: Settings) -> None:
         torch.manual_seed(seed)
-        self.settings, self.seen = settings, 0
+        self.seed, self.settings, self.seen = seed, settings, 0
         self.pictures, labels = data
         self.members = [torch.nonzero(labels == digit)[:, 0] for digit in range(CLASSES)]
         self.generator = StyleGAN2(**NETWORK)  # type: ignore[arg-type]  # one dict, many types
@@ -170,6 +154,13 @@ class Run:
         with half_precision():
             return generator.synthesize(w, noises).float()
 
+    def sheet(self) -> Image.Image:
+        """Ten pictures of each class by the average, a class a row."""
+        z = torch.randn(CLASSES * 10, self.average.z_dim, generator=torch.Generator().manual_seed(self.seed))
+        labels = F.one_hot(torch.arange(CLASSES).repeat_interleave(10), CLASSES).float()
+        with torch.no_grad():
+            return sheet_of(self.average(z, labels))
+
     def criticise(self, pictures: Tensor, classes: Tensor) -> Tensor:
         with half_precision():
             return self.critic(pictures.contiguous(memory_format=torch.channels_last), classes)
@@ -193,14 +184,3 @@ class Run:
 
 def half_precision() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16)
-
-
-def write_sheet(generator: StyleGAN2, path: Path, seed: int, truncation: float = 1.0) -> None:
-    """Ten pictures of each class, a class a row, as one PNG."""
-    source = torch.Generator().manual_seed(seed)
-    z = torch.randn(CLASSES * 10, generator.z_dim, generator=source)
-    labels = F.one_hot(torch.arange(CLASSES).repeat_interleave(10), CLASSES).float()
-    with torch.no_grad():
-        pictures = generator(z, labels, truncation)
-    rows = pictures.view(CLASSES, 10, 32, 32).permute(0, 2, 1, 3).reshape(CLASSES * 32, 10 * 32)
-    Image.fromarray(((rows.clamp(-1, 1) + 1) * 127.5).round().byte().numpy()).save(path)
