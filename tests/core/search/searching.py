@@ -1,0 +1,46 @@
+"""What the tests of the searches share: how to search, and what mathematics knows of a linear classifier."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from granu import Batch, Goal
+from granu.classify import ImageClassifier
+from granu.search.options import SearchOptions
+from granu.search.searched import Searched
+from granu.spaces import PixelSpace, Space
+from granu.streams import Streams
+from granu.types import Classifier, Perturbed
+
+COUNT = 9
+
+
+def nearest_boundary(classifier: ImageClassifier, batch: Batch, dual: float) -> Tensor:
+    """Distance to the nearest class boundary of a linear classifier: gap over dual norm, (B,)."""
+    weight = classifier.network[1].weight
+    logits = classifier(batch.images)
+    gaps = logits.gather(1, batch.labels[:, None]) - logits
+    slopes = (weight[batch.labels][:, None] - weight[None]).norm(p=dual, dim=2)
+    distance = gaps / slopes
+    return distance.scatter(1, batch.labels[:, None], math.inf).amin(dim=1)
+
+
+def limits(value: float) -> Tensor:
+    return torch.full((COUNT,), float(value))
+
+
+def searched(classifier: Classifier, norm: str, **options: object) -> Searched:
+    class Pixels:
+        unit = norm
+
+        def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
+            return PixelSpace(classifier, batch.images, norm)
+
+    return Searched(Pixels(), SearchOptions(**options))  # type: ignore[arg-type]
+
+
+def perturb(perturbation: Searched, classifier: Classifier, batch: Batch) -> Perturbed:
+    return perturbation.perturb(classifier, batch, Goal(batch.labels), Streams(0, batch.ids, "perturb"))
