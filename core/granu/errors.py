@@ -60,8 +60,8 @@ class RunFolderError(GranuError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """'did you mean ...?' where something is near, otherwise the list of what there is."""
-    names = sorted(set(known))
+    """'did you mean ...?' where something is near, otherwise what there is, in the order given."""
+    names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
