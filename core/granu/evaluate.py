@@ -159,7 +159,7 @@ def _judged(cell: Cell, batch: Batch, clean_margin: Tensor) -> list[Trial]:
                 votes={name: int(vote[i]) for name, vote in votes.items()},
                 control=bool(control[i]) if control is not None and found else None,
                 forward=int(proposal.forward[i]), backward=int(proposal.backward[i]),
-                extra={key: float(value[i]) for key, value in (proposal.extra or {}).items()},
+                extra={key: float(of[i]) for key, of in (proposal.extra or {}).items() if of[i].isfinite()},
                 note=note or (unconditional if cell.numbers is None else None),
             )
         )  # fmt: skip

@@ -57,8 +57,7 @@ class Searched:
             if options.limit is not None:
                 limit = limit.clamp_max(options.limit)
             if options.search == "smallest":
-                ledger, lengthened = smallest(space, goal, steps=options.passes, limit=limit, walk=options.walk)
-                return ledger, {"lengthened": lengthened}
+                return smallest(space, goal, steps=options.passes, limit=limit, walk=options.walk)
             ledger, bound_steps = paper(space, goal, noise, steps=options.passes, limit=limit)
             return ledger, {"bound_steps": bound_steps}
         assert options.budget is not None  # SearchOptions.check

@@ -21,12 +21,13 @@ from granu.types import Goal, Space
 PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after which a picture is done
 
 
-def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor, walk: int = 0) -> tuple[Ledger, Tensor]:
+def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor, walk: int = 0) -> tuple[Ledger, dict[str, Tensor]]:
     """Each picture's smallest change of at most `limit` (B,) in `steps` gradient passes.
 
-    With it, (B,) by which factor the change was lengthened to survive rounding. With `walk` the search begins where
-    a walk of as many looks crossed a boundary: smaller changes in few steps and on classifiers of many classes, but
-    which boundary is nearest can hang on the last digit, and so less repeatable.
+    With it, (B,) each: the size before rounding, which papers print, and by which factor the change was lengthened to
+    survive rounding. With `walk` the search begins where a walk of as many looks crossed a boundary: smaller changes
+    in few steps on classifiers of many classes, but which boundary is nearest can hang on the last digit, and so
+    less repeatable.
     """
     everything, everyone, limits = space, goal, limit
     ledger = Ledger.open(space)
@@ -65,7 +66,8 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor, walk: int =
         x = x - (_anneal(1.0, 0.01, t / steps) * epsilon)[:, None] * space.direction(gradient)
         # up onto the sphere by scaling, down onto it by projecting, which keeps L1 changes sparse
         x = space.within(x * (epsilon / space.size(x).clamp_min(1e-30)).clamp_min(1)[:, None], epsilon)
-    return ledger, survive_rounding(everything, everyone, ledger, limits)
+    unrounded = ledger.size.clone()
+    return ledger, {"unrounded": unrounded, "lengthened": survive_rounding(everything, everyone, ledger, limits)}
 
 
 def _anneal(start: float, end: float, share: float) -> float:

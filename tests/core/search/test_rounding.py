@@ -30,8 +30,8 @@ def test_where_no_lengthening_survives_rounding_another_change_is_found() -> Non
     classifier = ImageClassifier(Stepped(), ["a", "b"], channels=1, size=(4, 4))
     space = PixelSpace(classifier, torch.full((2, 1, 4, 4), 128 / 255), "l2")
     goal = Goal(torch.zeros(2, dtype=torch.int64))
-    found, lengthened = smallest(space, goal, steps=100, limit=limits(4)[:2])
-    assert found.found.all() and found.notes == [None, None] and (lengthened > 1.13).all()
+    found, extra = smallest(space, goal, steps=100, limit=limits(4)[:2])
+    assert found.found.all() and found.notes == [None, None] and (extra["lengthened"] > 1.13).all()
     assert goal.reached(classifier(as_png(space.pictures(found.change)))).all()
     torch.testing.assert_close(found.size, space.size(found.change))
     for factor in FACTORS:  # along the ray of the change before rounding
@@ -43,8 +43,8 @@ def test_no_rounding_carries_a_change_beyond_its_limit() -> None:
     space = PixelSpace(
         ImageClassifier(Stepped(), ["a", "b"], channels=1, size=(4, 4)), torch.full((1, 1, 4, 4), 128 / 255), "l2"
     )
-    found, lengthened = smallest(space, Goal(torch.tensor([0])), steps=100, limit=torch.tensor([1.2 / 255]))
-    assert lengthened.isfinite().all()
+    found, extra = smallest(space, Goal(torch.tensor([0])), steps=100, limit=torch.tensor([1.2 / 255]))
+    assert extra["lengthened"].isfinite().all() and extra["unrounded"].item() <= 1.2 / 255
     assert not found.found.any() and found.notes == ["what was found is undone by rounding to 8 bits"]
     assert found.tried.item() <= 1.2 / 255 + 1e-6
 
@@ -71,5 +71,6 @@ def test_a_change_that_8_bits_do_not_hold_counts_as_large_as_it_had_to_become() 
     result = perturb(searched(classifier, "linf"), classifier, near)
     assert classifier(as_png(result.pictures)).argmax(dim=1) != 0
     found, needed = 0.021 / 128, 0.5 / 255  # rounding makes a whole step of the second
-    assert result.extra is not None and 1 < result.extra["lengthened"][0] / (needed / found) < 1.06
+    assert result.extra is not None and torch.isclose(result.extra["unrounded"][0], torch.tensor(found), rtol=0.02)
+    assert 1 < result.extra["lengthened"][0] / (needed / found) < 1.06
     assert torch.isclose(result.size, torch.tensor(1 / 255), rtol=1e-4)
