@@ -32,8 +32,8 @@ class SearchOptions:
     limit: float | None = option(None, "largest size that search=smallest and search=paper try;", low=1e-12)
     walk: int = option(
         0,
-        "looks of a walk to the nearest boundary before search=smallest begins, three gradients each; 25 finds smaller "
-        "changes of large classifiers in few steps, but is less repeatable;",
+        "looks of a walk to the nearest boundary before search=smallest begins, three gradients each; 25 can pay with "
+        "few steps, but is less repeatable;",
         low=0,
         high=1000,
     )

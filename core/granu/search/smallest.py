@@ -26,8 +26,7 @@ def smallest(space: Space, goal: Goal, *, steps: int, limit: Tensor, walk: int =
 
     With it, (B,) each: the size before rounding, which papers print, and by which factor the change was lengthened to
     survive rounding. With `walk` the search begins where a walk of as many looks crossed a boundary: smaller changes
-    in few steps on classifiers of many classes, but which boundary is nearest can hang on the last digit, and so
-    less repeatable.
+    where steps are few, but which boundary is nearest can hang on the last digit, and so less repeatable.
     """
     everything, everyone, limits = space, goal, limit
     ledger = Ledger.open(space)
