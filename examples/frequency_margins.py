@@ -17,7 +17,7 @@ from torch import Tensor
 
 from granu import Batch
 from granu.catalog import load_catalog
-from granu.sources import DatasetSource, match_classes
+from granu.sources import DatasetSource, match_classes, names_of
 from granu.types import Classifier
 from granu.workshop import Workshop
 from granu_frequency.bands import all_bands
@@ -63,7 +63,7 @@ def right_pictures(
     """The first `count` pictures of the seeded sample that all name right, and each classifier's numbers for them."""
     source = DatasetSource(workshop.build("dataset", asked.data), seed=0, device="cpu")
     numbers = [
-        match_classes(source.classes, c.classes, asked.data, spec)
+        match_classes(source.classes, names_of(c, source.classes), asked.data, spec)
         for c, spec in zip(classifiers, asked.classifier, strict=True)
     ]
     images: list[Tensor] = []

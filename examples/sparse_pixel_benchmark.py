@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from granu import Batch, Goal
 from granu.catalog import load_catalog
 from granu.pictures import as_png
-from granu.sources import DatasetSource, match_classes
+from granu.sources import DatasetSource, match_classes, names_of
 from granu.streams import Streams
 from granu.types import Classifier
 from granu.workshop import Workshop
@@ -68,7 +68,8 @@ def right_pictures(
 ) -> tuple[Tensor, Tensor, list[str]]:
     """The first `count` pictures of the seeded sample that the classifier names right, of one shape."""
     source = DatasetSource(workshop.build("dataset", asked.data), seed=0, device="cpu")
-    numbers = match_classes(source.classes, classifier.classes, asked.data, asked.classifier)
+    names = names_of(classifier, source.classes)
+    numbers = match_classes(source.classes, names, asked.data, asked.classifier)
     chosen: list[tuple[Tensor, Tensor, str]] = []
     for position in range(len(source)):
         for batch in source.batches([position]):

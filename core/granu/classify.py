@@ -16,8 +16,9 @@ class ImageClassifier(nn.Module):
 
     `size` is (height, width), or None where the network takes any. `fit` says how other sizes are brought to
     it: "resize" (antialiased bicubic) or "pad" (zeros around, for digits). `mean` and `std` are per channel, in
-    [0, 1] picture units. Parameters are frozen: a gradient for a picture must not pay for weight gradients. They lie
-    channels last in memory, which makes convolutions faster, on a CPU too.
+    [0, 1] picture units. `named` is False where `classes` are mere numbers because nobody gave names; pictures of as
+    many classes then name them, in order. Parameters are frozen: a gradient for a picture must not pay for weight
+    gradients. They lie channels last in memory, which makes convolutions faster, on a CPU too.
     """
 
     mean: Tensor
@@ -34,12 +35,13 @@ class ImageClassifier(nn.Module):
         mean: Sequence[float] = (0.0,),
         std: Sequence[float] = (1.0,),
         name: str = "classifier",
+        named: bool = True,
     ) -> None:
         super().__init__()
         network = network.eval().requires_grad_(False)
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classes = tuple(classes)
-        self.channels, self.size, self.fit, self.name = channels, size, fit, name
+        self.channels, self.size, self.fit, self.name, self.named = channels, size, fit, name, named
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 

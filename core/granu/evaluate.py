@@ -15,7 +15,7 @@ from granu.judge import ask, ask_judges
 from granu.pictures import as_png, distances, write_png
 from granu.plan import EvalPlan, PlannedPerturbation
 from granu.runs import Run
-from granu.sources import Unreadable, match_classes
+from granu.sources import Unreadable, match_classes, names_of
 from granu.streams import Streams
 from granu.trials import CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, UNREADABLE, Trial
 from granu.types import Batch, Classifier, Goal, Perturbation, Perturbed
@@ -44,6 +44,7 @@ class Cell:
     name: str
     classifier: Classifier
     judges: dict[str, Classifier]
+    classes: Sequence[str]  # of the source, empty where it has none
     numbers: Tensor | None  # class number of the source -> of the classifier
     run: Run
     kept: frozenset[str]  # pictures whose PNGs are written
@@ -55,7 +56,8 @@ def evaluate(plan: EvalPlan, workshop: Workshop, run: Run, progress: Progress) -
     builder = Builder(plan, workshop)
     classifiers = {str(c.spec): builder.classifier(c) for c in plan.classifiers}
     judges = {str(j.spec): builder.classifier(j) for j in plan.judges}
-    run.amend(classes=list(next(iter(classifiers.values())).classes))
+    _, first = builder.source(plan.perturbations[0])
+    run.amend(classes=list(names_of(next(iter(classifiers.values())), first.classes)))
     total = len(plan.perturbations) * len(classifiers) * plan.request.count
     done, failures = 0, []
     for planned in plan.perturbations:
@@ -70,9 +72,9 @@ def evaluate(plan: EvalPlan, workshop: Workshop, run: Run, progress: Progress) -
             try:
                 perturbation = builder.perturbation(planned)
                 run.note_weights(workshop.used_weights)
-                numbers = match_classes(source.classes, classifier.classes, source_name, name)
+                numbers = match_classes(source.classes, names_of(classifier, source.classes), source_name, name)
                 cell = Cell(
-                    planned, perturbation, name, classifier, judges, numbers, run, kept,
+                    planned, perturbation, name, classifier, judges, source.classes, numbers, run, kept,
                     plan.request.seed,
                 )  # fmt: skip
                 for positions in _aligned(missing, plan.request.batch):
@@ -133,7 +135,7 @@ def _judged(cell: Cell, batch: Batch, clean_margin: Tensor) -> list[Trial]:
         raise ValueError(f"it returned pictures of shape {tuple(changed.shape)} or pictures that are not finite")
     verdict = ask(cell.classifier, changed, cell.name)
     predicted, margin = verdict.predicted, verdict.margin(batch.labels)
-    votes = ask_judges(cell.judges, changed, cell.classifier.classes)
+    votes = ask_judges(cell.judges, changed, cell.classifier, cell.classes)
     seen = distances(batch.images, changed)
     control = _control(cell, batch, proposal)
     _keep_pictures(cell, batch, changed)

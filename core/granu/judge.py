@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from granu.errors import ClassifierError
+from granu.sources import names_of
 from granu.types import Classifier, Goal
 
 
@@ -39,15 +40,18 @@ def ask(classifier: Classifier, images: Tensor, name: str) -> Verdict:
     return Verdict(logits)
 
 
-def ask_judges(judges: Mapping[str, Classifier], images: Tensor, classes: Sequence[str]) -> dict[str, Tensor]:
-    """Each judge's class for each picture, as a number within `classes`; -1 for a class that is not among them.
+def ask_judges(
+    judges: Mapping[str, Classifier], images: Tensor, classifier: Classifier, ours: Sequence[str]
+) -> dict[str, Tensor]:
+    """Each judge's class for each picture, as a number of the classifier's; -1 for a class that it does not have.
 
-    Every vote is stored, none is hidden.
+    `ours` are the classes of the pictures, which name the outputs of a network without names. Every vote is stored,
+    none is hidden.
     """
-    numbers = {name.casefold(): number for number, name in enumerate(classes)}
+    numbers = {name.casefold(): number for number, name in enumerate(names_of(classifier, ours))}
     votes = {}
     for name, judge in judges.items():
         own = ask(judge, images, name).predicted
-        meaning = torch.tensor([numbers.get(c.casefold(), -1) for c in judge.classes], device=own.device)
+        meaning = torch.tensor([numbers.get(c.casefold(), -1) for c in names_of(judge, ours)], device=own.device)
         votes[name] = meaning[own]
     return votes

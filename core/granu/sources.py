@@ -12,7 +12,7 @@ from torch import Tensor
 from granu.errors import ClassifierError, DataError
 from granu.pictures import as_png, clamp_for_descent
 from granu.streams import Streams
-from granu.types import Batch, Dataset, Generator
+from granu.types import Batch, Classifier, Dataset, Generator
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,15 @@ class DatasetSource:
             yield Batch(stacked, torch.tensor(labels, device=self.device), ids)
 
 
+def names_of(classifier: Classifier, ours: Sequence[str]) -> Sequence[str]:
+    """What a classifier's outputs are called, where pictures have the classes `ours`.
+
+    One without names (`named` is False), and with as many outputs, was trained on classes in this order.
+    """
+    known = getattr(classifier, "named", True) or set(ours) <= set(classifier.classes)
+    return classifier.classes if known or len(ours) != len(classifier.classes) else ours
+
+
 def match_classes(ours: Sequence[str], theirs: Sequence[str], source: str, classifier: str) -> Tensor | None:
     """Which class number of the classifier each of the source's means, (K,); None where the source has none.
 
@@ -100,7 +109,7 @@ def match_classes(ours: Sequence[str], theirs: Sequence[str], source: str, class
     if unknown:
         raise ClassifierError(
             f"the classes of '{source}' ({len(ours)}: {_few(ours)}) are not those of '{classifier}' "
-            f"({len(theirs)}: {_few(theirs)}); take a classifier of the same classes"
+            f"({len(theirs)}: {_few(theirs)}); take a classifier of the same classes, or name its outputs with classes="
         )
     return torch.tensor([numbers[name.casefold()] for name in ours])
 

@@ -22,7 +22,8 @@ class NetworkOptions:
     source: str = option("", "where the network is")
     classes: str | None = option(
         None,
-        "names of the outputs, joined by plus or a file with one a line; by default the network's own, or 0, 1, ...",
+        "names of the outputs, joined by plus or a file with one a line; by default the network's own, or those of the "
+        "pictures in order",
     )
     size: str | None = option(None, "the pixels it takes, like 224 or 28x32; by default any")
     channels: int = option(3, "1 for grey, 3 for colour;", low=1, high=3)

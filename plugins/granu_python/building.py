@@ -28,7 +28,8 @@ def make_classifier(network: nn.Module, name: str, options: NetworkOptions) -> I
     if 0.0 in options.std:
         raise OptionError(f"`{name}`: std= must not be 0")
     logits = _probe(network.eval(), name, options.channels, size or USUAL, given=size is not None)
-    classes = _class_names(network, options.classes, logits.shape[1])
+    names = _class_names(network, options.classes)
+    classes = tuple(map(str, range(logits.shape[1]))) if names is None else names
     if len(classes) != logits.shape[1]:
         raise ClassifierError(
             f"`{name}` has {logits.shape[1]} outputs but {len(classes)} classes are named; name one for each output"
@@ -42,6 +43,7 @@ def make_classifier(network: nn.Module, name: str, options: NetworkOptions) -> I
         mean=options.mean,
         std=options.std,
         name=name,
+        named=names is not None,
     )
 
 
@@ -89,10 +91,10 @@ def _logits(answer: object) -> Tensor | None:
     return answer.float() if isinstance(answer, Tensor) else None
 
 
-def _class_names(network: nn.Module, given: str | None, outputs: int) -> Sequence[str]:
+def _class_names(network: nn.Module, given: str | None) -> Sequence[str] | None:
     if given is None:
         own = getattr(network, "classes", None)
-        return tuple(map(str, own)) if isinstance(own, list | tuple) else tuple(map(str, range(outputs)))
+        return tuple(map(str, own)) if isinstance(own, list | tuple) else None
     file = Path(given).expanduser()
     if file.is_file():
         return tuple(line.strip() for line in file.read_text().splitlines() if line.strip())

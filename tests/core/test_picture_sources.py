@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from granu import Batch, ClassifierError, DataError
 from granu.build import picture_prefix
-from granu.sources import DatasetSource, GeneratorSource, Unreadable, match_classes
+from granu.classify import ImageClassifier
+from granu.sources import DatasetSource, GeneratorSource, Unreadable, match_classes, names_of
 from granu.testing.tiny import TinyGenerator
 
 
@@ -65,3 +67,21 @@ def test_classes_are_matched_by_name_and_not_by_number() -> None:
     assert numbers is not None and numbers.tolist() == [2, 0]
     with pytest.raises(ClassifierError, match="take a classifier of the same classes"):
         match_classes(["cat", "cow"], ["cat", "dog"], "data", "net")
+
+
+@pytest.mark.parametrize(
+    ("named", "count", "ours", "names"),
+    [
+        (False, 2, ["cat", "dog"], ["cat", "dog"]),
+        (False, 3, ["cat", "dog"], ["0", "1", "2"]),
+        (False, 3, ["0", "2", "1"], ["0", "1", "2"]),
+        (False, 2, [], ["0", "1"]),
+        (True, 2, ["cat", "dog"], ["0", "1"]),
+    ],
+)
+def test_pictures_name_the_outputs_that_nobody_named(
+    named: bool, count: int, ours: list[str], names: list[str]
+) -> None:
+    network = nn.Linear(1, count)
+    classifier = ImageClassifier(network, tuple(map(str, range(count))), named=named)
+    assert list(names_of(classifier, ours)) == names
