@@ -30,14 +30,15 @@ def make_classifier(options: HfOptions) -> ImageClassifier:
     )
     processor: dict[str, Any] = json.loads(Path(file).read_text())
     normalises = processor.get("do_normalize", True)
-    labels = network.config.id2label
+    labels = [str(network.config.id2label[number]) for number in range(network.config.num_labels)]
     return ImageClassifier(
         Cropped(network, read_cropping(processor, name)),
-        [str(labels[number]) for number in range(network.config.num_labels)],
+        labels,
         channels=getattr(network.config, "num_channels", 3),
         mean=processor["image_mean"] if normalises else (0.0,),
         std=processor["image_std"] if normalises else (1.0,),
         name=name,
+        named=labels != [f"LABEL_{number}" for number in range(len(labels))],  # what a config without names says
     )
 
 

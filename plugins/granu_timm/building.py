@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,15 @@ def make_classifier(options: TimmOptions, workshop: Workshop) -> ImageClassifier
     channels, height, width = data["input_size"]
     box = (math.floor(height / data["crop_pct"]), math.floor(width / data["crop_pct"]))
     cropping = Cropping((height, width), box, data["interpolation"], squash=data["crop_mode"] == "squash")
+    names = names or _known_names(timm, network)
     return ImageClassifier(
         Cropped(network, cropping),
-        names or _known_names(timm, network),
+        names or _numbers(network),
         channels=channels,
         mean=data["mean"],
         std=data["std"],
         name=f"timm:{options.model}",
+        named=names is not None,
     )
 
 
@@ -92,8 +94,10 @@ def _create(timm: Any, options: TimmOptions, outputs: int | None) -> nn.Module:
         ) from problem
 
 
-def _known_names(timm: Any, network: Any) -> Sequence[str]:
+def _numbers(network: Any) -> tuple[str, ...]:
+    return tuple(map(str, range(network.num_classes)))
+
+
+def _known_names(timm: Any, network: Any) -> tuple[str, ...] | None:
     subset = timm.data.infer_imagenet_subset(network)
-    if subset is None:
-        return tuple(map(str, range(network.num_classes)))
-    return tuple(timm.data.ImageNetInfo(subset).label_names())
+    return None if subset is None else tuple(timm.data.ImageNetInfo(subset).label_names())

@@ -68,8 +68,15 @@ def test_logits_and_names_are_those_of_transformers(transformers: ModuleType, fo
     images = torch.rand(2, 3, 32, 32)
     mean, std = torch.tensor([0.5, 0.4, 0.3])[:, None, None], torch.tensor([0.2, 0.3, 0.4])[:, None, None]
     torch.testing.assert_close(classifier(images), network((images - mean) / std).logits)
-    assert classifier.classes == ("cat", "dog", "eel")
+    assert classifier.classes == ("cat", "dog", "eel") and classifier.named
     contracts.check_classifier(classifier, torch.rand(2, 3, 20, 30))
+
+
+def test_labels_that_transformers_made_up_are_no_names(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    del config["id2label"], config["label2id"]
+    (folder / "config.json").write_text(json.dumps({**config, "num_labels": 3}))
+    assert not build(f"hf:{folder}").named
 
 
 def test_a_network_that_is_not_here_is_told_with_what_to_fetch(
