@@ -14,6 +14,7 @@ FACTORS = (1.0, *(1 + 0.0005 * 2**k for k in range(26)))  # a picture may stand 
 HALVINGS = 4  # of the gap between two factors, where it is wide
 BUDGETS = (2.0, 4.0, 8.0, 16.0)  # in sizes of what was found, where nothing along its ray survives
 STEPS = 10  # of the search at each budget
+SLACK = 1 + 1e-4  # of a limit: floats hold no step of 8 bits exactly, and limit=1/255 means a whole one
 
 
 def survive_rounding(space: Space, goal: Goal, ledger: Ledger, limit: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ def _try(space: Space, goal: Goal, ledger: Ledger, ray: Tensor, factor: Tensor, 
     ledger.count(forward=1)
     unheld = factor[ledger.active] > HELD
     left = torch.where(unheld[:, None], space.rounded(change), change)
-    fools = fools & (~unheld | (space.size(left) <= limit))
+    fools = fools & (~unheld | (space.size(left) <= SLACK * limit))
     where = ledger.active[fools]
     ledger.change[where] = left[fools]
     _resize(ledger, ledger.active[fools & unheld], space.size(left)[fools & unheld])
@@ -78,10 +79,10 @@ def _search_again(space: Space, goal: Goal, ledger: Ledger, limit: Tensor, lengt
         again = worst(here, goal.select(ledger.active), steps=STEPS, budget=budget)
         ledger.forward[ledger.active] += again.forward
         ledger.backward[ledger.active] += again.backward
-        left = torch.where(again.found[:, None], here.rounded(again.change), again.change)
+        left = here.rounded(again.change)
         size = here.size(left)
-        fools = again.found & (size <= limit[ledger.active])
-        ledger.change[ledger.active] = left
+        fools = again.found & (size <= SLACK * limit[ledger.active])
+        ledger.change[ledger.active[fools]] = left[fools]
         _resize(ledger, ledger.active, torch.where(fools, size, torch.inf))
         lengthened[ledger.active] = torch.where(fools, size / found[ledger.active], factor)
         ledger.keep(~fools)

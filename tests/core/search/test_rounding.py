@@ -58,7 +58,8 @@ def test_what_was_found_still_fools_when_rounded_to_8_bits(batch: Batch, search:
     assert (result.size > 0).all() and (result.size <= result.tried + 1e-6).all()
 
 
-def test_a_change_that_8_bits_do_not_hold_counts_as_large_as_it_had_to_become() -> None:
+@pytest.fixture
+def near() -> tuple[ImageClassifier, Batch]:
     """A picture a hair from the boundary: the change found is far below 1/255, the one judged cannot be."""
     image = torch.full((1, 1, 8, 8), 0.5).mul(255).round().div(255)
     linear = nn.Linear(64, 2)
@@ -67,10 +68,26 @@ def test_a_change_that_8_bits_do_not_hold_counts_as_large_as_it_had_to_become() 
     gap = 2 * float(image.sum())
     linear.load_state_dict({"weight": weight, "bias": torch.tensor([0.02 - gap, 0.0])})
     classifier = ImageClassifier(nn.Sequential(nn.Flatten(), linear), ("a", "b"), channels=1)
-    near = Batch(image, torch.tensor([0]), ("near",))
-    result = perturb(searched(classifier, "linf"), classifier, near)
+    return classifier, Batch(image, torch.tensor([0]), ("near",))
+
+
+def test_a_change_that_8_bits_do_not_hold_counts_as_large_as_it_had_to_become(
+    near: tuple[ImageClassifier, Batch],
+) -> None:
+    classifier, batch = near
+    result = perturb(searched(classifier, "linf"), classifier, batch)
     assert classifier(as_png(result.pictures)).argmax(dim=1) != 0
     found, needed = 0.021 / 128, 0.5 / 255  # rounding makes a whole step of the second
     assert result.extra is not None and torch.isclose(result.extra["unrounded"][0], torch.tensor(found), rtol=0.02)
     assert 1 < result.extra["lengthened"][0] / (needed / found) < 1.06
     assert torch.isclose(result.size, torch.tensor(1 / 255), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("limit", "holds"), [(1 / 255, False), (0.9 / 255, True)])
+def test_a_limit_of_one_step_of_8_bits_allows_that_step(
+    near: tuple[ImageClassifier, Batch], limit: float, holds: bool
+) -> None:
+    classifier, batch = near
+    result = perturb(searched(classifier, "linf", limit=limit), classifier, batch)
+    verdict = result.notes == ("what was found is undone by rounding to 8 bits",)
+    assert verdict == holds and bool((classifier(as_png(result.pictures)).argmax(dim=1) == 0).all()) == holds
