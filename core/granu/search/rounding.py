@@ -58,10 +58,10 @@ def _try(space: Space, goal: Goal, ledger: Ledger, ray: Tensor, factor: Tensor, 
     ledger.count(forward=1)
     unheld = factor[ledger.active] > HELD
     left = torch.where(unheld[:, None], space.rounded(change), change)
-    fools = fools & (~unheld | (space.size(left) <= SLACK * limit))
-    where = ledger.active[fools]
-    ledger.change[where] = left[fools]
-    _resize(ledger, ledger.active[fools & unheld], space.size(left)[fools & unheld])
+    size = space.size(left)
+    fools = fools & (~unheld | (size <= SLACK * limit))
+    ledger.change[ledger.active[fools]] = left[fools]
+    _resize(ledger, ledger.active[fools & unheld], size[fools & unheld])
     return fools
 
 
