@@ -10,7 +10,7 @@ demo: .venv/.demo
 	    --classifier zoo:mnist-cnn --classifier zoo:mnist-cnn-l2 --count 50 --out $(DEMO)
 	$(BIN)/granu report $(DEMO) --figure $(DEMO)/profile.svg --sheet $(DEMO)/sheet.png --html $(DEMO)/report.html \
 	    > /dev/null
-	@echo "pictures: $(DEMO)/sheet.png    profile: $(DEMO)/profile.svg    everything: $(DEMO)/report.html"
+	@echo "images: $(DEMO)/sheet.png    profile: $(DEMO)/profile.svg    everything: $(DEMO)/report.html"
 
 test: .venv/.tests
 	$(BIN)/python -m pytest -q

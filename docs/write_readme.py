@@ -1,4 +1,4 @@
-"""Writes the demonstration's table and pictures into README.md, from the run that `make demo` made.
+"""Writes the demonstration's table and images into README.md, from the run that `make demo` made.
 
 python docs/write_readme.py runs/demo
 """
@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PICTURES = ROOT / "docs" / "pictures"
+IMAGES = ROOT / "docs" / "images"
 START, END = "<!-- from here to the end mark: docs/write_readme.py -->", "<!-- end -->"
 
 
 def main() -> None:
     run = Path(sys.argv[1])
     draw_strip(run)
-    granu("report", str(run), "--figure", str(PICTURES / "profile.svg"))
+    granu("report", str(run), "--figure", str(IMAGES / "profile.svg"))
     table = "\n".join(line.rstrip() for line in granu("report", str(run)).splitlines()).strip()
     readme = ROOT / "README.md"
     block = f"{START}\n```\n{table}\n```\n{END}"
@@ -26,13 +26,13 @@ def main() -> None:
 
 
 def draw_strip(run: Path) -> None:
-    """The first pictures of the run, clean, then changed from coarse to fine."""
-    from granu.report import look
+    """The first images of the run, clean, then changed from coarse to fine."""
+    from granu.report import style
     from granu.report.sheet import sheet
-    from granu.runs import read_run
+    from granu.runs.folder import read_run
 
-    PICTURES.mkdir(exist_ok=True)
-    look.save(sheet(read_run(run), most=3), PICTURES / "strip.png")
+    IMAGES.mkdir(exist_ok=True)
+    style.save(sheet(read_run(run), most=3), IMAGES / "strip.png")
 
 
 def granu(*words: str) -> str:

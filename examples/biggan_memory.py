@@ -1,7 +1,7 @@
-"""Peak memory of the smallest change at an early and at a late layer of BigGAN-deep-512, one picture, on the CPU.
+"""Peak memory of the smallest change at an early and at a late layer of BigGAN-deep-512, one image, on the CPU.
 
 The network has its full width and random weights, which cost what trained ones cost. Each layer is measured in a
-process of its own, from drawing the picture over each neuron's deviation (of SAMPLES clean pictures) to the search
+process of its own, from drawing the image over each neuron's deviation (of SAMPLES clean images) to the search
 (of STEPS gradient passes; more of them take more time, not more memory).
 
     python examples/biggan_memory.py
@@ -42,12 +42,12 @@ def measure(site_name: str) -> None:
     import torch
     from torch import nn
 
-    from granu.classify import ImageClassifier
-    from granu.pictures import as_png, clamp_for_descent
+    from granu.images.classifier import ImageClassifier
+    from granu.images.ops import clamp_for_descent, quantize
     from granu.search.smallest import smallest
-    from granu.sites import SiteSpace, measure_deviation
+    from granu.spaces.sites import SiteSpace, measure_deviation
     from granu.streams import Streams
-    from granu.types import Goal
+    from granu.types import Criterion
     from granu_biggan.generator import BigGANGenerator
     from granu_biggan.huggingface import config_from
     from granu_biggan.network import BigGAN
@@ -62,13 +62,13 @@ def measure(site_name: str) -> None:
     latent = generator.draw(Streams(0, ["one"]), torch.tensor([292]))
     with torch.no_grad():
         tail = generator.tail(latent, [site.name])
-        picture = as_png(clamp_for_descent(tail({})))
+        image = quantize(clamp_for_descent(tail({})))
     deviation = measure_deviation(generator, [site], 292, SAMPLES, "cpu")
-    space = SiteSpace(classifier, picture, tail, [site], {site.name: deviation[site.name][None].clamp_min(1e-3)})
-    goal = Goal(classifier(picture).argmax(1))
+    space = SiteSpace(classifier, image, tail, [site], {site.name: deviation[site.name][None].clamp_min(1e-3)})
+    criterion = Criterion(classifier(image).argmax(1))
     start = time.perf_counter()
-    ledger, _ = smallest(space, goal, steps=STEPS, limit=space.limit())
-    seconds = (time.perf_counter() - start) / int(ledger.backward.sum())
+    state, _ = smallest(space, criterion, steps=STEPS, limit=space.limit())
+    seconds = (time.perf_counter() - start) / int(state.backward.sum())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{site.name:8} {' x '.join(map(str, site.shape)):16} {peak:8.2f} GiB {seconds:26.1f}", flush=True)
 

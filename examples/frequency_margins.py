@@ -1,6 +1,6 @@
 """Distances to the decision boundary along frequencies, low to high, with bootstrap bands (Hold me tight!, section 3).
 
-Only pictures that the classifier names right are measured. A second --classifier is measured on the pictures that
+Only images that the classifier names right are measured. A second --classifier is measured on the images that
 both name right, and the last column is how many times as far its boundary is.
 
     python examples/frequency_margins.py --classifier zoo:mnist-cnn --data parquet:mnist-test.parquet --count 100
@@ -16,10 +16,10 @@ from scipy.stats import bootstrap, spearmanr
 from torch import Tensor
 
 from granu import Batch
-from granu.catalog import load_catalog
-from granu.sources import DatasetSource, match_classes, names_of
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.sources import DatasetSource, match_classes, names_of
 from granu.types import Classifier
-from granu.workshop import Workshop
 from granu_frequency.bands import all_bands
 from granu_frequency.margins import Margins, margins
 from granu_frequency.windows import all_starts, width_of
@@ -28,15 +28,15 @@ from granu_frequency.windows import all_starts, width_of
 def main() -> None:
     asked = read_arguments()
     torch.set_num_threads(1)
-    workshop = Workshop(load_catalog())
-    classifiers = [workshop.build("classifier", spec) for spec in asked.classifier]
-    images, labels = right_pictures(workshop, classifiers, asked)
+    context = BuildContext(load_catalog())
+    classifiers = [context.build("classifier", spec) for spec in asked.classifier]
+    images, labels = right_images(context, classifiers, asked)
     size = tuple(images.shape[-2:])
     found = [
         margins(c, images, y, all_bands(size), rivals=asked.rivals, box=asked.box)
         for c, y in zip(classifiers, labels, strict=True)
     ]
-    print(f"{len(images)} pictures of {'x'.join(map(str, images.shape[1:]))}, median distance and its 95 % band")
+    print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}, median distance and its 95 % band")
     print(f"{'frequencies':12}" + "".join(f"{spec:>40}" for spec in asked.classifier) + "  times" * (len(found) == 2))
     for s, start in enumerate(all_starts(size)):
         cells = [median(one.distance[:, s]) for one in found]
@@ -53,15 +53,15 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--rivals", type=int, default=9, help="classes that are walked towards")
-    parser.add_argument("--box", action="store_true", help="keep pictures within [0, 1] on the way")
+    parser.add_argument("--box", action="store_true", help="keep images within [0, 1] on the way")
     return parser.parse_args()
 
 
-def right_pictures(
-    workshop: Workshop, classifiers: list[Classifier], asked: argparse.Namespace
+def right_images(
+    context: BuildContext, classifiers: list[Classifier], asked: argparse.Namespace
 ) -> tuple[Tensor, list[Tensor]]:
-    """The first `count` pictures of the seeded sample that all name right, and each classifier's numbers for them."""
-    source = DatasetSource(workshop.build("dataset", asked.data), seed=0, device="cpu")
+    """The first `count` images of the seeded sample that all name right, and each classifier's numbers for them."""
+    source = DatasetSource(context.build("dataset", asked.data), seed=0, device="cpu")
     numbers = [
         match_classes(source.classes, names_of(c, source.classes), asked.data, spec)
         for c, spec in zip(classifiers, asked.classifier, strict=True)
@@ -96,7 +96,7 @@ def tell(spec: str, found: Margins) -> None:
     missed = int(found.distance.isinf().sum())
     count = found.forward.numel()
     passes = f"{int(found.forward.sum()) / count:.1f}+{int(found.backward.sum()) / count:.1f}"
-    print(f"{spec}: Spearman {rank:.3f}, {missed} of {count} not reached, {passes} passes for a picture and band")
+    print(f"{spec}: Spearman {rank:.3f}, {missed} of {count} not reached, {passes} passes for an image and band")
 
 
 if __name__ == "__main__":

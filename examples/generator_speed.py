@@ -1,7 +1,7 @@
 """What our generators cost beside the originals' mathematics, and what starting at a site saves.
 
 "The originals' mathematics" is the same network with its layers computed as the original implementations do: StyleGAN2
-modulates a set of weights for each picture and convolves in groups; BigGAN takes a step of power iteration on every
+modulates a set of weights for each image and convolves in groups; BigGAN takes a step of power iteration on every
 weight at every pass, normalises before it scales and shifts, and grows before its 1 x 1 shortcut. The two are timed
 in turns and the quotient of medians is printed, since a busy machine slows both alike. Then, for sites from early to
 late, gradient passes per second through the tail, and their cost as a share of a pass through the whole generator.
@@ -109,7 +109,7 @@ def median(work: Callable[[], object], rounds: int) -> float:
 
 
 def as_stylegan2_original(network: StyleGAN2) -> StyleGAN2:
-    """The same network with weights modulated picture by picture, as the fused path of the original does it."""
+    """The same network with weights modulated image by image, as the fused path of the original does it."""
     network = copy.deepcopy(network)
     for layer in network.layers:
         layer.__class__ = GroupedConv

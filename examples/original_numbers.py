@@ -1,8 +1,8 @@
 """The largest difference between our generators and numbers that the original implementations computed.
 
 Takes safetensors files with an original's weights (`state.*`), inputs (`in.*`), the outputs of its layers (`act.*`)
-and its pictures (`out.*`), and in the header its configuration. Prints, for each file, the largest difference of any
-layer and of the picture as a share of the range of what is compared. Where the original's own numbers are NaN there
+and its images (`out.*`), and in the header its configuration. Prints, for each file, the largest difference of any
+layer and of the image as a share of the range of what is compared. Where the original's own numbers are NaN there
 is nothing to compare; those layers are counted.
 
     python examples/original_numbers.py FILE...
@@ -36,20 +36,20 @@ Tensors = dict[str, Tensor]
 
 @torch.no_grad()
 def main() -> None:
-    print(f"{'file':28} {'layers':>7} {'of them NaN':>12} {'largest difference':>19} {'of the picture':>15}")
+    print(f"{'file':28} {'layers':>7} {'of them NaN':>12} {'largest difference':>19} {'of the image':>15}")
     for path in map(Path, sys.argv[1:]):
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
             config = json.loads(file.metadata()["config"])
         state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}
-        *layers, picture = [difference(ours, tensors[name]) for name, ours in values(config, state, tensors)]
+        *layers, image = [difference(ours, tensors[name]) for name, ours in values(config, state, tensors)]
         finite = [number for number in layers if not math.isnan(number)]
         blank = len(layers) - len(finite)
-        print(f"{path.stem:28} {len(layers):7} {blank:12} {max(finite):19.1e} {picture:15.1e}")
+        print(f"{path.stem:28} {len(layers):7} {blank:12} {max(finite):19.1e} {image:15.1e}")
 
 
 def values(config: dict[str, Any], state: Tensors, given: Tensors) -> Iterator[tuple[str, Tensor]]:
-    """What ours computes, under the names that the file has for it; the picture last."""
+    """What ours computes, under the names that the file has for it; the image last."""
     if "synthesis.b4.const" in state:
         return stylegan2(config, state, given)
     if "synthesis.input.freqs" in state:
@@ -85,10 +85,10 @@ def biggan(config: dict[str, Any], state: Tensors, given: Tensors) -> Iterator[t
         shapes = huggingface.config_from(config)
         tables, labels = huggingface.translate(folded, shapes), given["in.class"].argmax(1)
         names = [f"act.trunc1.0.layers.{i}" for i in range(len(shapes.layers))]
-        picture = "out.image_trunc1.0"
+        image = "out.image_trunc1.0"
     else:
         shapes = bigganpytorch.config_from(state, depth=None)
-        tables, labels, picture = bigganpytorch.translate(folded), given["in.y"], "out.image"
+        tables, labels, image = bigganpytorch.translate(folded), given["in.y"], "out.image"
         places = sorted({tuple(map(int, n.split(".")[1:3])) for n in state if n.startswith("blocks.")})
         names = [f"act.blocks.{i}.{j}" for i, j in places]
     network = BigGAN(shapes).eval()
@@ -99,11 +99,11 @@ def biggan(config: dict[str, Any], state: Tensors, given: Tensors) -> Iterator[t
         x = network.layer(i, x, condition)
         if names[i] in given:
             yield names[i], x
-    yield picture, network.finish(x)
+    yield image, network.finish(x)
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
-    ours = ours[: len(theirs)]  # some files keep the layers of the first picture alone
+    ours = ours[: len(theirs)]  # some files keep the layers of the first image alone
     return ((ours - theirs).abs().max() / (theirs.max() - theirs.min())).item()
 
 

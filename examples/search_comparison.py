@@ -1,7 +1,7 @@
 """`smallest` against `paper` at equal numbers of gradient passes.
 
 For some sites of the shipped StyleGAN2 and the standard classifier: median smallest size (not found counts as
-infinite), pictures not found, and mean gradient passes, for both searches at the same `steps` and the same margin.
+infinite), images not found, and mean gradient passes, for both searches at the same `steps` and the same margin.
 
     python examples/search_comparison.py --count 50 --steps 100 400
 """
@@ -13,12 +13,12 @@ import tempfile
 from pathlib import Path
 from statistics import mean, median
 
-from granu.catalog import load_catalog
-from granu.evaluate import evaluate
-from granu.plan import Request, make_plan
-from granu.runs import open_run
-from granu.trials import Trial
-from granu.workshop import Workshop
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.evaluate import evaluate
+from granu.runs.folder import open_run
+from granu.runs.plan import Request, make_plan
+from granu.runs.trials import Trial
 
 SITES = ("z", "w", "layer0", "layer2", "layer4", "layer6", "image")
 
@@ -33,7 +33,7 @@ def main() -> None:
     for site in SITES:
         for steps in given.steps:
             ours = measure(f"stylegan:{site},steps={steps},margin=0.001", given.count)
-            theirs = measure(f"stylegan:{site},search=paper,steps={steps},margin=0.001", given.count)
+            theirs = measure(f"stylegan:{site},search=dunn2020,steps={steps},margin=0.001", given.count)
             one, other = middle(ours), middle(theirs)
             print(f"{site:8} {steps:5}  {one:16.4f} {missed(ours):6} {passes(ours):6.0f}", end="")
             print(f"  {other:13.4f} {missed(theirs):6} {passes(theirs):6.0f}  {other / one:5.2f}", flush=True)
@@ -42,10 +42,10 @@ def main() -> None:
 def measure(spec: str, count: int) -> list[Trial]:
     """The counted trials of one perturbation on the standard classifier."""
     catalog = load_catalog()
-    workshop = Workshop(catalog)
-    plan = make_plan(catalog, workshop, Request((spec,), judges=(), count=count, keep=0))
+    context = BuildContext(catalog)
+    plan = make_plan(catalog, context, Request((spec,), judges=(), count=count, keep=0))
     with tempfile.TemporaryDirectory() as folder, open_run(Path(folder), plan.identity()) as run:
-        evaluate(plan, workshop, run, lambda done, total, what: None)
+        evaluate(plan, context, run, lambda done, total, what: None)
         return [trial for trial in run.trials if trial.counts]
 
 

@@ -2,7 +2,7 @@
 
 Prints, each as a ratio measured in this run: the share of a search's time that is spent in passes through generator and
 classifier (gradient passes, verdicts, and what lies before the site, once); the time of a gradient pass from a site on
-(its tail) against the whole generator; one picture at a time against one batch; and the peak memory of `granu eval` for
+(its tail) against the whole generator; one image at a time against one batch; and the peak memory of `granu eval` for
 growing `--count`.
 
     python examples/search_costs.py
@@ -21,15 +21,15 @@ from unittest.mock import patch
 
 import torch
 
-from granu.build import Builder
-from granu.catalog import load_catalog
-from granu.plan import Request, make_plan
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.build import Builder
+from granu.runs.plan import Request, make_plan
 from granu.search import rounding, smallest
-from granu.search.ledger import objective_and_gradient
-from granu.sites import SitePerturbation
+from granu.search.state import objective_and_gradient
+from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
-from granu.types import Batch, Goal
-from granu.workshop import Workshop
+from granu.types import Batch, Criterion
 
 COUNT, STEPS = 20, 60
 SITES = ("z", "layer0", "layer3", "layer6", "image")
@@ -37,28 +37,30 @@ SITES = ("z", "layer0", "layer3", "layer6", "image")
 
 def main() -> None:
     catalog = load_catalog()
-    workshop = Workshop(catalog)
+    context = BuildContext(catalog)
     specs = tuple(f"stylegan:{site},steps={STEPS}" for site in SITES)
-    plan = make_plan(catalog, workshop, Request(specs, judges=()))
-    builder = Builder(plan, workshop)
+    plan = make_plan(catalog, context, Request(specs, judges=()))
+    builder = Builder(plan, context)
     classifier = builder.classifier(plan.classifiers[0])
     _, source = builder.source(plan.perturbations[0])
     (batch,) = source.batches(range(COUNT))
     assert isinstance(batch, Batch)
-    goal = Goal(batch.labels)
+    criterion = Criterion(batch.labels)
     whole = None
     print(f"{'site':8} {'in passes / search':>21} {'tail / whole generator':>23} {'one by one / batched':>21}")
     for planned in plan.perturbations:
         searched = builder.perturbation(planned)
         perturbation = SitePerturbation(builder.generator("stylegan"), planned.sites, builder.statistics(planned))
         space = perturbation.open(classifier, batch, Streams(0, batch.ids))
-        search = seconds(lambda: searched.perturb(classifier, batch, goal, Streams(0, batch.ids)))  # noqa: B023
-        in_passes = share_in_passes(lambda: searched.perturb(classifier, batch, goal, Streams(0, batch.ids)))  # noqa: B023
+        search = seconds(lambda: searched.perturb(classifier, batch, criterion, Streams(0, batch.ids)))  # noqa: B023
+        in_passes = share_in_passes(lambda: searched.perturb(classifier, batch, criterion, Streams(0, batch.ids)))  # noqa: B023
         change = space.draw(torch.full((COUNT,), 0.01), Streams(0, batch.ids))
-        one_pass = seconds(lambda: objective_and_gradient(space, change, goal), 5)  # noqa: B023
+        one_pass = seconds(lambda: objective_and_gradient(space, change, criterion), 5)  # noqa: B023
         whole = whole or one_pass  # the first site is z, behind which lies the whole generator
         alone = sum(
-            seconds(lambda: searched.perturb(classifier, part(batch, i), Goal(batch.labels[i : i + 1]), streams(i)))  # noqa: B023
+            seconds(
+                lambda: searched.perturb(classifier, part(batch, i), Criterion(batch.labels[i : i + 1]), streams(i))
+            )  # noqa: B023
             for i in range(5)
         )
         print(

@@ -1,11 +1,11 @@
 """How few pixels, how fast: sparse-pixel beside SparseFool as published, torchattacks' SparseFool and sigma-zero.
 
-All methods get the same pictures, those that the classifier names right, and the same classifier with frozen
+All methods get the same images, those that the classifier names right, and the same classifier with frozen
 parameters. Passes are counted by a layer around the classifier, not by the methods; every result is rounded to
 8 bits and judged again. Seconds are of the processor on one thread, which hardly depend on what else runs.
-torchattacks works on one picture at a time and may take minutes for one: what is not done after --limit seconds counts
+torchattacks works on one image at a time and may take minutes for one: what is not done after --limit seconds counts
 as not fooled, with that time. It walks to the boundaries of all classes; `torchattacks-10` shows it only the ten
-that lead at the clean picture, which spares it 99 of 100 backward passes on ImageNet.
+that lead at the clean image, which spares it 99 of 100 backward passes on ImageNet.
 
     pip install 'granu[benchmarks]'
     python examples/sparse_pixel_benchmark.py --classifier zoo:mnist-cnn --data parquet:mnist-test.parquet --count 100
@@ -22,13 +22,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from granu import Batch, Goal
-from granu.catalog import load_catalog
-from granu.pictures import as_png
-from granu.sources import DatasetSource, match_classes, names_of
+from granu import Batch, Criterion
+from granu.images.ops import quantize
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.sources import DatasetSource, match_classes, names_of
 from granu.streams import Streams
 from granu.types import Classifier
-from granu.workshop import Workshop
 
 PUBLISHED = "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"
 METHODS = ("sparse-pixel", "sparse-pixel:solver=l0", PUBLISHED, "torchattacks", "torchattacks-10", "sigma-zero")
@@ -37,18 +37,18 @@ METHODS = ("sparse-pixel", "sparse-pixel:solver=l0", PUBLISHED, "torchattacks", 
 def main() -> None:
     asked = read_arguments()
     torch.set_num_threads(1)
-    workshop = Workshop(load_catalog())
-    classifier = workshop.build("classifier", asked.classifier)
-    images, labels, ids = right_pictures(workshop, classifier, asked)
-    print(f"{len(images)} pictures of {'x'.join(map(str, images.shape[1:]))}, one thread, batches of {asked.batch}")
-    print(f"{'method':62} fooled  pixels: median (mean) features: median (mean)  passes forward+backward  s/picture")
+    context = BuildContext(load_catalog())
+    classifier = context.build("classifier", asked.classifier)
+    images, labels, ids = right_images(context, classifier, asked)
+    print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}, one thread, batches of {asked.batch}")
+    print(f"{'method':62} fooled  pixels: median (mean) features: median (mean)  passes forward+backward  s/image")
     for method in asked.method or METHODS:
         counted = Counted(classifier)
-        attack = make_attack(workshop, method, counted, ids, asked.limit)
+        attack = make_attack(context, method, counted, ids, asked.limit)
         size = 1 if method.startswith("torchattacks") else asked.batch
         start = time.process_time()
-        pictures = torch.cat([attack(x, y) for x, y in zip(images.split(size), labels.split(size), strict=True)])
-        report(method, classifier, images, labels, pictures, counted, time.process_time() - start)
+        changed = torch.cat([attack(x, y) for x, y in zip(images.split(size), labels.split(size), strict=True)])
+        report(method, classifier, images, labels, changed, counted, time.process_time() - start)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
@@ -58,16 +58,16 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--limit", type=int, default=600, help="processor seconds for one picture of torchattacks")
+    parser.add_argument("--limit", type=int, default=600, help="processor seconds for one image of torchattacks")
     parser.add_argument("--method", action="append", help=f"one or several of: {', '.join(METHODS)}")
     return parser.parse_args()
 
 
-def right_pictures(
-    workshop: Workshop, classifier: Classifier, asked: argparse.Namespace
+def right_images(
+    context: BuildContext, classifier: Classifier, asked: argparse.Namespace
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """The first `count` pictures of the seeded sample that the classifier names right, of one shape."""
-    source = DatasetSource(workshop.build("dataset", asked.data), seed=0, device="cpu")
+    """The first `count` images of the seeded sample that the classifier names right, of one shape."""
+    source = DatasetSource(context.build("dataset", asked.data), seed=0, device="cpu")
     names = names_of(classifier, source.classes)
     numbers = match_classes(source.classes, names, asked.data, asked.classifier)
     chosen: list[tuple[Tensor, Tensor, str]] = []
@@ -84,7 +84,7 @@ def right_pictures(
 
 
 class Counted(nn.Module):
-    """A classifier that counts the pictures that go through it forward, and whose gradients come back."""
+    """A classifier that counts the images that go through it forward, and whose gradients come back."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -112,20 +112,20 @@ class Counted(nn.Module):
 Attack = Callable[[Tensor, Tensor], Tensor]
 
 
-def make_attack(workshop: Workshop, method: str, counted: Counted, ids: list[str], limit: int) -> Attack:
-    """A function from pictures and labels to changed pictures."""
+def make_attack(context: BuildContext, method: str, counted: Counted, ids: list[str], limit: int) -> Attack:
+    """A function from images and labels to changed images."""
     if method.startswith("torchattacks"):
         return within(limit, few_classes(counted, 10) if method.endswith("-10") else all_classes(counted))
     if method == "sigma-zero":
         from adv_lib.attacks.sigma_zero import sigma_zero
 
         return lambda images, labels: sigma_zero(counted, images, labels)
-    perturbation = workshop.build("perturbation", method)
+    perturbation = context.build("perturbation", method)
     left = iter(ids)
 
     def ours(images: Tensor, labels: Tensor) -> Tensor:
         batch = Batch(images, labels, tuple(next(left) for _ in images))
-        return perturbation.perturb(counted, batch, Goal(labels), Streams(0, batch.ids)).pictures
+        return perturbation.perturb(counted, batch, Criterion(labels), Streams(0, batch.ids)).images
 
     return ours
 
@@ -138,7 +138,7 @@ def all_classes(counted: Counted) -> Attack:
 
 
 def few_classes(counted: Counted, count: int) -> Attack:
-    """The same, for one picture at a time, on the logits of the `count` classes that lead at the clean picture."""
+    """The same, for one image at a time, on the logits of the `count` classes that lead at the clean image."""
 
     class Leading(nn.Module):
         def __init__(self, chosen: Tensor) -> None:
@@ -159,7 +159,7 @@ def few_classes(counted: Counted, count: int) -> Attack:
 
 
 def within(seconds: int, attack: Attack) -> Attack:
-    """The attack, or the clean pictures where it is not done in time."""
+    """The attack, or the clean images where it is not done in time."""
 
     def stopped(images: Tensor, labels: Tensor) -> Tensor:
         def ring(signal_number: int, frame: object) -> None:
@@ -182,24 +182,24 @@ def report(
     classifier: Classifier,
     images: Tensor,
     labels: Tensor,
-    pictures: Tensor,
+    changed: Tensor,
     counted: Counted,
     seconds: float,
 ) -> None:
     with torch.no_grad():
-        fooled = torch.cat([classifier(x) for x in as_png(pictures).split(10)]).argmax(1) != labels
-    differ = as_png(pictures) != images
+        fooled = torch.cat([classifier(x) for x in quantize(changed).split(10)]).argmax(1) != labels
+    differ = quantize(changed) != images
     pixels, features = differ.any(1).flatten(1).sum(1)[fooled], differ.flatten(1).sum(1)[fooled]
     count = len(images)
     passes = f"{counted.forward_passes / count:.1f}+{counted.backward_passes / count:.1f}"
     print(
-        f"{method:62} {100 * fooled.float().mean():5.1f}% {told(pixels):>22} {told(features):>24} "
+        f"{method:62} {100 * fooled.float().mean():5.1f}% {message(pixels):>22} {message(features):>24} "
         f"{passes:>24} {seconds / count:10.3f}",
         flush=True,
     )
 
 
-def told(counts: Tensor) -> str:
+def message(counts: Tensor) -> str:
     if not len(counts):
         return "-"
     return f"{counts.float().quantile(0.5):.0f} ({counts.float().mean():.1f})"

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from granu.report.comparison import Comparison, compare
-from granu.runs import read_run
+from granu.runs.folder import read_run
 
 STANDARD, TWIN = "zoo:mnist-cnn", "zoo:mnist-cnn-l2"
 SITES = {
@@ -40,7 +40,7 @@ def main() -> None:
     columns = [measure(given, family) for family in (0, 1)]
     print(f"\n{'':16} {'StyleGAN2':>24} {'BigGAN':>24}")
     for name, *cells in zip(SITES, *columns, strict=True):
-        print(f"{name:16} " + " ".join(f"{told(cell):>24}" for cell in cells))
+        print(f"{name:16} " + " ".join(f"{message(cell):>24}" for cell in cells))
     ratios = [[cell.sizes.value for cell in column if cell.sizes] for column in columns]
     print(f"rank correlation of the two orders: {spearmanr(*ratios).statistic:.2f}")
 
@@ -59,7 +59,7 @@ def measure(given: argparse.Namespace, family: int) -> list[Comparison]:
     return [found[spec] for spec in specs]
 
 
-def told(cell: Comparison) -> str:
+def message(cell: Comparison) -> str:
     if cell.sizes is None or cell.sizes.value is None:
         return "no pairs"
     return f"{cell.sizes.value:.2f} [{cell.sizes.low:.2f}, {cell.sizes.high:.2f}] of {cell.sizes.pairs}"

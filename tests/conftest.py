@@ -1,4 +1,4 @@
-"""What every test stands on: a cache and a working folder of its own, one thread, and guests that can be made up."""
+"""What every test stands on: a cache and a working folder of its own, one thread, and discovered that can be made up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Model:
     model: str = granu.option("bent", "which one", choices=("bent", "linear", "nan", "two"))
 
 
-def build(options, workshop):
+def build(options, context):
     if options.model == "nan":
         return Nan()
     if options.model == "two":
@@ -74,12 +74,12 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def guest(tmp_path: Path) -> Callable[..., Path]:
+def fake_plugin(tmp_path: Path) -> Callable[..., Path]:
     """Install a made-up plugin: a module and a dist-info folder in a folder that goes onto the path."""
-    place = tmp_path / "guests"
+    place = tmp_path / "discovered"
 
     def install(name: str, source: str, module: str = "") -> Path:
-        module = module or f"guest_{name.replace('-', '_')}"
+        module = module or f"fake_{name.replace('-', '_')}"
         place.mkdir(exist_ok=True)
         (place / f"{module}.py").write_text(source)
         info = place / f"{module}-1.0.dist-info"
@@ -92,9 +92,9 @@ def guest(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def tiny_place(guest: Callable[..., Path]) -> Path:
-    """A folder with the tiny world installed as a guest's plugin."""
-    return guest("tiny", TINY)
+def tiny_place(fake_plugin: Callable[..., Path]) -> Path:
+    """A folder with the tiny world installed as a fake_plugin's plugin."""
+    return fake_plugin("tiny", TINY)
 
 
 @dataclass
@@ -108,20 +108,20 @@ class Answer:
 
 @pytest.fixture
 def granu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Run a command, guests included, in this process: torch need not be loaded anew for each."""
+    """Run a command, discovered included, in this process: torch need not be loaded anew for each."""
 
     def run(*words: str, **environment: str) -> Answer:
         from granu.cli import main
 
         with monkeypatch.context() as patched:
-            patched.syspath_prepend(str(tmp_path / "guests"))
+            patched.syspath_prepend(str(tmp_path / "discovered"))
             patched.setattr(sys, "argv", ["granu", *words])
             for key, value in environment.items():
                 patched.setenv(key, value)
             capsys.readouterr()
             with pytest.raises(SystemExit) as ended:
                 main()
-            for name in [name for name in sys.modules if name.startswith("guest_")]:
+            for name in [name for name in sys.modules if name.startswith("fake_")]:
                 del sys.modules[name]
         code = ended.value.code
         return Answer(code if isinstance(code, int) else 0, *capsys.readouterr())
@@ -135,7 +135,7 @@ def granu_process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def start(*words: str, before: str = "") -> subprocess.Popen[str]:
         code = f"{before}\nfrom granu.cli import main\nmain()"
-        env = {**os.environ, "PYTHONPATH": str(tmp_path / "guests")}
+        env = {**os.environ, "PYTHONPATH": str(tmp_path / "discovered")}
         command = [sys.executable, "-c", code, *words]
         return subprocess.Popen(
             command, env=env, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

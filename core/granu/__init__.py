@@ -8,14 +8,14 @@ from granu.errors import (
     DataError,
     GranuError,
     OptionError,
-    PluginTrouble,
+    PluginError,
     RunFolderError,
     SpecError,
     UnknownName,
     WeightsError,
 )
-from granu.hooks import hookimpl
-from granu.offers import (
+from granu.plugins.hooks import hookimpl
+from granu.plugins.offers import (
     ClassifierOffer,
     DatasetOffer,
     DefenseOffer,
@@ -23,9 +23,9 @@ from granu.offers import (
     PerturbationOffer,
     Weights,
 )
-from granu.options import NoOptions, option
-from granu.spec import Spec, parse_spec
-from granu.types import Batch, Goal, Perturbed, Site
+from granu.plugins.options import NoOptions, option
+from granu.plugins.spec import Spec, parse_spec
+from granu.types import Batch, Criterion, Proposal, Site
 
 __version__ = "0.1.0"
 
@@ -33,17 +33,17 @@ __all__ = [
     "Batch",
     "ClassifierError",
     "ClassifierOffer",
+    "Criterion",
     "DataError",
     "DatasetOffer",
     "DefenseOffer",
     "GeneratorOffer",
-    "Goal",
     "GranuError",
     "NoOptions",
     "OptionError",
     "PerturbationOffer",
-    "Perturbed",
-    "PluginTrouble",
+    "PluginError",
+    "Proposal",
     "RunFolderError",
     "Site",
     "Spec",

@@ -4,9 +4,9 @@ GranuError                 the person at the keyboard can mend it
 ├── SpecError              what was typed does not parse: "stylegan:,layer6"
 ├── UnknownName            no such plugin, site, class or model; says what is near
 ├── OptionError            an option is unknown, of the wrong type or out of range
-├── PluginTrouble          a plugin that the command names is broken
+├── PluginError          a plugin that the command names is broken
 ├── WeightsError           a weights file is missing, damaged, forged or of another architecture
-├── DataError              pictures cannot be read, or do not fit the classifier
+├── DataError              images cannot be read, or do not fit the classifier
 ├── ClassifierError        a classifier gives NaN, the wrong shape or the wrong number of classes
 └── RunFolderError         a run folder is locked, not one, not writable, or holds another plan
 
@@ -39,7 +39,7 @@ class OptionError(GranuError):
     """An option is unknown, of the wrong type or out of range."""
 
 
-class PluginTrouble(GranuError):
+class PluginError(GranuError):
     """A plugin that was named cannot be used."""
 
 
@@ -48,7 +48,7 @@ class WeightsError(GranuError):
 
 
 class DataError(GranuError):
-    """Pictures cannot be read, or do not fit."""
+    """Images cannot be read, or do not fit."""
 
 
 class ClassifierError(GranuError):

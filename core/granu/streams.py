@@ -1,6 +1,6 @@
-"""One random stream per picture, whatever the batch, the order or the machine.
+"""One random stream per image, whatever the batch, the order or the machine.
 
-A stream is a function of (seed, picture id, scope) alone. It is drawn on the CPU, since no two devices agree.
+A stream is a function of (seed, image id, scope) alone. It is drawn on the CPU, since no two devices agree.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Streams:
-    """The random streams of a batch of pictures. Each call draws on; `scope` opens independent ones."""
+    """The random streams of a batch of images. Each call draws on; `scope` opens independent ones."""
 
     def __init__(self, seed: int, ids: Sequence[str], scope: str = "", device: str = "cpu") -> None:
         self.seed, self.ids, self.path, self.device = seed, tuple(ids), scope, device
@@ -27,7 +27,7 @@ class Streams:
         return Streams(self.seed, self.ids, f"{self.path}/{name}", self.device)
 
     def select(self, index: Tensor | Sequence[int]) -> Streams:
-        """The streams of some of the pictures; they go on where they stand."""
+        """The streams of some of the images; they go on where they stand."""
         chosen = Streams(self.seed, (), self.path, self.device)
         where = [int(i) for i in index]
         chosen.ids = tuple(self.ids[i] for i in where)
@@ -50,6 +50,6 @@ class Streams:
         return torch.stack(rows).to(self.device) if rows else torch.empty(0, *shape, device=self.device)
 
 
-def _number(seed: int, picture: str, scope: str) -> int:
-    text = "\x1f".join((str(seed), picture, scope)).encode()
+def _number(seed: int, image: str, scope: str) -> int:
+    text = "\x1f".join((str(seed), image, scope)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")

@@ -1,6 +1,6 @@
 """What travels between rooms, and the protocols that a plugin's things keep (torch for type checkers only).
 
-Letters in shapes: B pictures, C channels (1 grey, 3 colour), H x W pixels, K classes, D coordinates of a change.
+Letters in shapes: B images, C channels (1 grey, 3 colour), H x W pixels, K classes, D coordinates of a change.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Site:
     """A named place in a generator where its activation can be edited.
 
-    `shape` is one picture's activation; `scale` says how changes there are measured: "sigma" (in each neuron's
-    standard deviation over clean samples) or "pixel" (in picture units; only for the last site, `image`).
+    `shape` is one image's activation; `scale` says how changes there are measured: "sigma" (in each neuron's
+    standard deviation over clean samples) or "pixel" (in image units; only for the last site, `image`).
     """
 
     name: str
@@ -35,28 +35,28 @@ class Latent(Protocol):
     labels: Tensor  # (B,) int64; the generator's own class numbers, -1 where it is unconditional
 
     def select(self, index: Tensor) -> Latent:
-        """The latents of some of the pictures."""
+        """The latents of some of the images."""
 
 
 class Tail(Protocol):
     """What lies behind some sites of a generator, for one batch of latents."""
 
-    clean: Mapping[str, Tensor]  # site -> (B, *site.shape), the activation of the clean picture
+    clean: Mapping[str, Tensor]  # site -> (B, *site.shape), the activation of the clean image
 
     def __call__(self, edits: Mapping[str, Tensor]) -> Tensor:
-        """Pictures (B, C, H, W) with `edits[site]` (B, *site.shape) added to the activation there.
+        """Images (B, C, H, W) with `edits[site]` (B, *site.shape) added to the activation there.
 
         About [0, 1] but not clamped (the core clamps); differentiable; no edit or a zero edit reproduces the
-        clean picture exactly.
+        clean image exactly.
         """
 
     def select(self, index: Tensor) -> Tail:
-        """The tail for some of the pictures, without computing its beginning again."""
+        """The tail for some of the images, without computing its beginning again."""
 
 
 @runtime_checkable
 class Generator(Protocol):
-    """Draws pictures with known labels; its inside can be edited at named sites, coarse to fine."""
+    """Draws images with known labels; its inside can be edited at named sites, coarse to fine."""
 
     classes: Sequence[str]  # empty where the generator is unconditional
     labels: Sequence[int]  # the classes that samples are drawn from; all of them unless options say fewer
@@ -66,14 +66,14 @@ class Generator(Protocol):
         """Coarse to fine; the last is `image`, so that pixels are one family with the rest."""
 
     def draw(self, noise: Streams, labels: Tensor | None) -> Latent:
-        """Latents for the pictures of `noise`, of these classes (B,); None where the generator is unconditional."""
+        """Latents for the images of `noise`, of these classes (B,); None where the generator is unconditional."""
 
     def tail(self, latent: Latent, sites: Sequence[str]) -> Tail:
         """Compute once what lies before the first of `sites`."""
 
 
 class Classifier(Protocol):
-    """Pictures (B, C, H, W) in [0, 1] to logits (B, K) in float32."""
+    """Images (B, C, H, W) in [0, 1] to logits (B, K) in float32."""
 
     classes: Sequence[str]
 
@@ -85,7 +85,7 @@ class Classifier(Protocol):
 
 @dataclass
 class Batch:
-    """Pictures that the loop hands to a perturbation, all named right by the classifier."""
+    """Images that the loop hands to a perturbation, all named right by the classifier."""
 
     images: Tensor  # (B, C, H, W) in [0, 1], as an 8-bit PNG holds them
     labels: Tensor  # (B,) int64
@@ -94,7 +94,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Goal:
+class Criterion:
     """What a search is after: another class ahead of the label by `margin` logits."""
 
     labels: Tensor  # (B,) int64
@@ -110,19 +110,19 @@ class Goal:
         """(B,) whether another class leads by more than the margin."""
         return self.objective(logits) < -self.margin
 
-    def select(self, index: Tensor) -> Goal:
-        """The goal for some of the pictures."""
-        return Goal(self.labels[index], self.margin)
+    def select(self, index: Tensor) -> Criterion:
+        """The criterion for some of the images."""
+        return Criterion(self.labels[index], self.margin)
 
 
 class Space(Protocol):
-    """What may change in a batch of pictures; `granu.spaces.Space` is the base class that plugins inherit."""
+    """What may change in a batch of images; `granu.spaces.base.Space` is the base class that plugins inherit."""
 
     unit: str
     low_precision: bool
 
     def start(self) -> Tensor: ...
-    def pictures(self, change: Tensor) -> Tensor: ...
+    def images(self, change: Tensor) -> Tensor: ...
     def logits(self, change: Tensor) -> Tensor: ...
     def judged_logits(self, change: Tensor) -> Tensor: ...
     def rounded(self, change: Tensor) -> Tensor: ...
@@ -136,22 +136,22 @@ class Space(Protocol):
 
 
 @dataclass
-class Perturbed:
+class Proposal:
     """What a perturbation proposes for a batch; the core judges it.
 
     `size` is the proposal's size in the perturbation's unit, `tried` the largest size that was looked at (what a
     failure is censored at), `control` a random change of the same size, if the space can draw one. `notes` says,
-    picture by picture, what went wrong; None where nothing did.
+    image by image, what went wrong; None where nothing did.
     """
 
-    pictures: Tensor  # (B, C, H, W)
+    images: Tensor  # (B, C, H, W)
     size: Tensor  # (B,)
     tried: Tensor  # (B,)
     forward: Tensor  # (B,) int64: passes through the classifier
     backward: Tensor  # (B,) int64: gradient passes
     notes: tuple[str | None, ...]
     control: Tensor | None = None  # (B, C, H, W)
-    extra: Mapping[str, Tensor] | None = None  # further counts per picture, (B,) each, written to the trial
+    extra: Mapping[str, Tensor] | None = None  # further counts per image, (B,) each, written to the trial
 
 
 class Perturbation(Protocol):
@@ -159,11 +159,11 @@ class Perturbation(Protocol):
 
     unit: str
 
-    def perturb(self, classifier: Classifier, batch: Batch, goal: Goal, noise: Streams) -> Perturbed:
-        """Propose a changed picture for each of the batch."""
+    def perturb(self, classifier: Classifier, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
+        """Propose a changed image for each of the batch."""
 
 
-class Searchable(Protocol):
+class SpaceFactory(Protocol):
     """A perturbation that only says what may change; the core's searches do the rest."""
 
     unit: str
@@ -174,20 +174,20 @@ class Searchable(Protocol):
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Labelled pictures, readable in any order."""
+    """Labelled images, readable in any order."""
 
     classes: Sequence[str]
 
     def __len__(self) -> int: ...
 
-    def picture_id(self, index: int) -> str:
+    def image_id(self, index: int) -> str:
         """A name that stays the same from run to run: the path inside the folder, or the row."""
 
     def read(self, index: int) -> tuple[Tensor, int]:
-        """Picture (C, H, W) in [0, 1] and its class number; DataError where the picture is broken."""
+        """Image (C, H, W) in [0, 1] and its class number; DataError where the image is broken."""
 
 
 class Defense(Protocol):
-    """Takes a classifier and training pictures, gives back a classifier that holds better."""
+    """Takes a classifier and training images, gives back a classifier that holds better."""
 
     def defend(self, classifier: Classifier, train: Dataset) -> Classifier: ...

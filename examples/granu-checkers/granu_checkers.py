@@ -1,4 +1,4 @@
-"""A board of squares laid over a picture, each of which may become brighter or darker."""
+"""A board of squares laid over an image, each of which may become brighter or darker."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ class Options:
     squares: int = granu.option(8, "squares along each side of the board;", low=1, high=64)
 
 
-def make(options, workshop):
+def make(options, context):
     from torch.nn import functional as F
 
-    from granu.pictures import clamp_for_descent
-    from granu.spaces import Space
+    from granu.images.ops import clamp_for_descent
+    from granu.spaces.base import Space
 
     class BoardSpace(Space):
         unit = "brightness of a square (RMS)"
         largest = 1.0
 
-        def pictures(self, change):
+        def images(self, change):
             board = change.view(-1, 1, options.squares, options.squares)  # (B, 1, n, n)
             return clamp_for_descent(self.clean + F.interpolate(board, self.clean.shape[-2:]))
 
@@ -35,5 +35,5 @@ def make(options, workshop):
 
 @granu.hookimpl
 def granu_perturbations():
-    summary = "brightness of the squares of a board laid over the picture"
+    summary = "brightness of the squares of a board laid over the image"
     return [granu.PerturbationOffer(name="checkers", summary=summary, options=Options, target="squares", make=make)]

@@ -1,4 +1,4 @@
-"""The leaflet of granu_biggan: BigGAN and BigGAN-deep as generators whose inside can be edited at every block."""
+"""Plugin module of granu_biggan: BigGAN and BigGAN-deep as generators whose inside can be edited at every block."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from granu import GeneratorOffer, Site, hookimpl, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.checkpoints import Header
-    from granu.workshop import Workshop
+    from granu.plugins.context import BuildContext
+    from granu.weights.checkpoints import Header
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,26 @@ class BigGANOptions:
     )
     classes: tuple[str, ...] = option((), "classes to draw, names or numbers; if not given all")
     depth: int | None = option(
-        None, "blocks per size of a BigGAN-deep of BigGAN-PyTorch; if not given told by its name, else 2", low=1
+        None, "blocks per size of a BigGAN-deep of BigGAN-PyTorch; if not given message by its name, else 2", low=1
     )
 
 
-def make(options: BigGANOptions, workshop: Workshop) -> Any:
+def make(options: BigGANOptions, context: BuildContext) -> Any:
     from granu_biggan.loading import make_generator
 
-    return make_generator(options, workshop)
+    return make_generator(options, context)
 
 
-def sites(options: BigGANOptions, workshop: Workshop) -> Sequence[Site]:
+def sites(options: BigGANOptions, context: BuildContext) -> Sequence[Site]:
     from granu_biggan.loading import sites_of_weights
 
-    return sites_of_weights(options, workshop)
+    return sites_of_weights(options, context)
 
 
-def check(options: BigGANOptions, workshop: Workshop) -> None:
+def check(options: BigGANOptions, context: BuildContext) -> None:
     from granu_biggan.loading import check
 
-    check(options, workshop)
+    check(options, context)
 
 
 def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:

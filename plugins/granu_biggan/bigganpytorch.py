@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OTHER_NORMS = {"in", "gn", "nonorm"}
 USUAL_DEPTH = 2  # blocks per size in BigGAN-deep; the only one that the original builds at all sizes
 
-# their names to ours; what matches nothing keeps its name and is told as unexpected
+# their names to ours; what matches nothing keeps its name and is message as unexpected
 RENAME = [
     (re.compile(pattern), ours)
     for pattern, ours in [

@@ -13,10 +13,10 @@ from granu.errors import OptionError, suggest
 IMAGENET = 1000
 
 
-def class_names(count: int, told: Sequence[str] = ()) -> tuple[str, ...]:
+def class_names(count: int, message: Sequence[str] = ()) -> tuple[str, ...]:
     """The names that a file tells; otherwise ImageNet's for a thousand classes, and plain numbers for any other."""
-    if told:
-        return tuple(told)
+    if message:
+        return tuple(message)
     if count == IMAGENET:
         return imagenet_names()
     return tuple(str(number) for number in range(count))

@@ -33,7 +33,7 @@ class BigGANConfig:
                  one piece with y to each block. whole: z with y to the linear layer and to every block
     bottom       side of the first canvas in pixels
     epsilon      added to variances before dividing by them
-    channels     of the picture: 1 for grey, 3 for colour
+    channels     of the image: 1 for grey, 3 for colour
     """
 
     z_dim: int

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
 from granu.errors import WeightsError
-from granu.torchfile import read_torch_file, state_dict
+from granu.weights.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
+from granu.weights.torchfile import read_torch_file, state_dict
 from granu_biggan import bigganpytorch, huggingface
 from granu_biggan.config import BigGANConfig
 
@@ -80,8 +80,8 @@ def _own_config(file: Path) -> BigGANConfig:
 
 
 def _biggan_pytorch_config(file: Path, state: dict[str, Tensor], depth: int | None) -> BigGANConfig:
-    told = bigganpytorch.depth_from_name(file)
-    return bigganpytorch.config_from(state, depth or told)
+    message = bigganpytorch.depth_from_name(file)
+    return bigganpytorch.config_from(state, depth or message)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ CUT = 2.0  # latents beyond two standard deviations are never drawn, as in the p
 
 @dataclass(frozen=True)
 class BigGANLatent:
-    """All that fixes the pictures of a batch."""
+    """All that fixes the images of a batch."""
 
     labels: Tensor  # (B,)
     z: Tensor  # (B, z_dim)

@@ -22,7 +22,7 @@ CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")
 BOTTOM = 4
 
-# their names to ours; what matches nothing keeps its name and is told as unexpected
+# their names to ours; what matches nothing keeps its name and is message as unexpected
 RENAME = [
     (re.compile(pattern), ours)
     for pattern, ours in [

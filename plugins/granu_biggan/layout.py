@@ -17,7 +17,7 @@ def list_sites(config: BigGANConfig) -> Sequence[Site]:
         Site("embedding", (config.y_dim,), "the class as a vector, to every block"),
         Site("linear", first, "the first canvas"),
         *(Site(f"layer{i}", shape, _summary(plan, shape)) for i, (plan, shape) in layers),
-        Site("image", (config.channels, *config.canvases[-1][1:]), "the picture's pixels", scale="pixel"),
+        Site("image", (config.channels, *config.canvases[-1][1:]), "the image's pixels", scale="pixel"),
     ]
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.checkpoints import Header, load_strictly
 from granu.errors import WeightsError
 from granu.types import Site
+from granu.weights.checkpoints import Header, load_strictly
 from granu_biggan.classes import choose_classes, class_names
 from granu_biggan.formats import ARCHITECTURE, find_file, open_weights, own_classes, read_config
 from granu_biggan.layout import list_sites
@@ -16,33 +16,33 @@ from granu_biggan.layout import list_sites
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.workshop import Workshop
+    from granu.plugins.context import BuildContext
     from granu_biggan import BigGANOptions
     from granu_biggan.generator import BigGANGenerator
 
 USUAL_TRUNCATION = 0.4  # Dunn et al. 2020
 
 
-def sites_of_weights(options: BigGANOptions, workshop: Workshop) -> Sequence[Site]:
+def sites_of_weights(options: BigGANOptions, context: BuildContext) -> Sequence[Site]:
     """The sites, coarse to fine."""
-    return list_sites(read_config(workshop.locate(options.weights), options.depth))
+    return list_sites(read_config(context.locate(options.weights), options.depth))
 
 
-def check(options: BigGANOptions, workshop: Workshop) -> None:
+def check(options: BigGANOptions, context: BuildContext) -> None:
     """Tell a class that there is not, before any weights are read."""
     if options.classes:
-        path = workshop.locate(options.weights)
+        path = context.locate(options.weights)
         config = read_config(path, options.depth)
         chosen(options, class_names(config.classes, own_classes(path)))
 
 
-def make_generator(options: BigGANOptions, workshop: Workshop) -> BigGANGenerator:
+def make_generator(options: BigGANOptions, context: BuildContext) -> BigGANGenerator:
     """Build the network that the weights describe and fill it with exactly these weights."""
     from granu_biggan.generator import BigGANGenerator
     from granu_biggan.network import BigGAN
     from granu_biggan.statistics import at_truncation
 
-    path = workshop.weights(options.weights)
+    path = context.weights(options.weights)
     opened = open_weights(path, options.depth)
     names = class_names(opened.config.classes, opened.classes)
     if len(names) != opened.config.classes:
@@ -51,9 +51,9 @@ def make_generator(options: BigGANOptions, workshop: Workshop) -> BigGANGenerato
     truncation = usual_truncation(opened.tables) if options.truncation is None else options.truncation
     network = BigGAN(opened.config)
     load_strictly(network, at_truncation(opened.tables, truncation), find_file(path))
-    fingerprint = f"{workshop.used_weights[options.weights]} truncation {truncation}"
+    fingerprint = f"{context.used_weights[options.weights]} truncation {truncation}"
     return BigGANGenerator(
-        network.eval().requires_grad_(False).to(workshop.device), names, labels, truncation, fingerprint
+        network.eval().requires_grad_(False).to(context.device), names, labels, truncation, fingerprint
     )
 
 

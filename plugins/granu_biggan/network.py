@@ -5,7 +5,7 @@ forms: what they do differently (order of inputs, spectral norm, tables of stati
 and what reaches this room are plain weights.
 
 `embed` gives the class vector y; `conditions(z, y)` what each layer's norms listen to; `start` the first canvas; then
-each layer i takes canvas and condition; `finish` makes the last canvas a picture. Whoever wants to start in the
+each layer i takes canvas and condition; `finish` makes the last canvas an image. Whoever wants to start in the
 middle, starts in the middle.
 """
 
@@ -23,7 +23,7 @@ MOMENTUM = 0.1  # share of the batch in a norm's stored statistics, while it tra
 
 
 class BigGAN(nn.Module):
-    """z (B, z_dim), normal, and class numbers (B,) -> pictures (B, channels, R, R) in [-1, 1].
+    """z (B, z_dim), normal, and class numbers (B,) -> images (B, channels, R, R) in [-1, 1].
 
     In training mode norms take the batch's statistics, and their stored ones follow with `momentum`.
     """
@@ -61,7 +61,7 @@ class BigGAN(nn.Module):
         return self.layers[i](x, condition)
 
     def finish(self, x: Tensor) -> Tensor:
-        """The last canvas as a picture in [-1, 1]."""
+        """The last canvas as an image in [-1, 1]."""
         return torch.tanh(self.to_rgb(F.relu(self.norm(x))))
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from granu_biggan.network import BigGAN
 class BigGANTail:
     """Starts from canvas number `at`, which is `x` and which no edit before it can change.
 
-    Canvases are counted along the network: 0 after the linear layer, i + 1 after layer i, the picture last. `x` is
+    Canvases are counted along the network: 0 after the linear layer, i + 1 after layer i, the image last. `x` is
     None where z or embedding is edited, since both reach everything; after that edit the condition of each block is
     built anew, while an edit further on leaves it as it is.
     """
@@ -28,18 +28,18 @@ class BigGANTail:
     clean: Mapping[str, Tensor]
 
     def __call__(self, edits: Mapping[str, Tensor]) -> Tensor:
-        """Pictures (B, C, H, W), about [0, 1], with `edits[site]` (B, *site.shape) added to the activation there."""
+        """Images (B, C, H, W), about [0, 1], with `edits[site]` (B, *site.shape) added to the activation there."""
         if strange := edits.keys() - self.clean.keys():
             known = ", ".join(self.clean)
             raise ValueError(f"this tail was opened for {known}, not for {', '.join(sorted(strange))}")
         z = self.z + edits["z"] if "z" in edits else self.z
         y = self.y + edits["embedding"] if "embedding" in edits else self.y
         # only the last is kept, so that without gradients each canvas is freed as soon as the next one stands
-        _, picture = deque(canvases(self.network, z, y, self.x, self.at, edits), maxlen=1).pop()
-        return picture
+        _, image = deque(canvases(self.network, z, y, self.x, self.at, edits), maxlen=1).pop()
+        return image
 
     def select(self, index: Tensor) -> BigGANTail:
-        """The tail for some of the pictures; nothing is computed again."""
+        """The tail for some of the images; nothing is computed again."""
         clean = {site: value[index] for site, value in self.clean.items()}
         x = None if self.x is None else self.x[index]
         return replace(self, z=self.z[index], y=self.y[index], x=x, clean=clean)
@@ -63,7 +63,7 @@ def open_tail(network: BigGAN, z: Tensor, y: Tensor, sites: Sequence[str]) -> Bi
 def canvases(
     network: BigGAN, z: Tensor, y: Tensor, x: Tensor | None, at: int, edits: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    """The named canvases from number `at` on, each with its edit; the last is the picture in about [0, 1]."""
+    """The named canvases from number `at` on, each with its edit; the last is the image in about [0, 1]."""
     layers = len(network.layers)
     names = ["linear", *(f"layer{i}" for i in range(layers)), "image"]
     conditions = network.conditions(z, y)

@@ -1,4 +1,4 @@
-"""The leaflet of granu_datasets: labelled pictures from folders, parquet files and Hugging Face data sets."""
+"""Plugin module of granu_datasets: labelled images from folders, parquet files and Hugging Face data sets."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING
 from granu import DataError, DatasetOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
+    from granu.plugins.context import BuildContext
     from granu.types import Dataset
-    from granu.workshop import Workshop
 
 
 @dataclass(frozen=True)
-class PictureOptions:
-    """How pictures are brought to one form; by default they are taken as they are."""
+class ImageOptions:
+    """How images are brought to one form; by default they are taken as they are."""
 
     size: int | None = option(None, "shorter side is resized to this and the middle cut out as a square;", low=1)
-    colour: str = option("keep", "grey pictures stay grey, or all become one kind;", choices=("keep", "rgb", "grey"))
+    colour: str = option("keep", "grey images stay grey, or all become one kind;", choices=("keep", "rgb", "grey"))
     names: Path | None = option(None, "a table with a class a line: its name here, a tab, its name to the classifier")
 
 
 @dataclass(frozen=True)
-class FolderOptions(PictureOptions):
+class FolderOptions(ImageOptions):
     """A folder with a folder per class."""
 
     path: Path | None = option(None, "the folder")
 
 
 @dataclass(frozen=True)
-class ColumnOptions(PictureOptions):
-    """Rows with a picture and a label."""
+class ColumnOptions(ImageOptions):
+    """Rows with an image and a label."""
 
-    image: str | None = option(None, "the column of pictures; by default image or img")
+    image: str | None = option(None, "the column of images; by default image or img")
     label: str | None = option(None, "the column of labels; by default label, labels or fine_label")
 
 
@@ -55,7 +55,7 @@ class HubOptions(ColumnOptions):
     config: str | None = option(None, "which of its configurations")
 
 
-def check_folder(options: FolderOptions, workshop: Workshop) -> None:
+def check_folder(options: FolderOptions, context: BuildContext) -> None:
     """Whether the folder is there."""
     if options.path is None:
         raise OptionError("`folder` names no folder; write it like folder:val")
@@ -64,7 +64,7 @@ def check_folder(options: FolderOptions, workshop: Workshop) -> None:
     _check_names(options)
 
 
-def check_parquet(options: ParquetOptions, workshop: Workshop) -> None:
+def check_parquet(options: ParquetOptions, context: BuildContext) -> None:
     """Whether the file is there, and what reads it."""
     if options.path is None:
         raise OptionError("`parquet` names no file; write it like parquet:test.parquet")
@@ -74,7 +74,7 @@ def check_parquet(options: ParquetOptions, workshop: Workshop) -> None:
     _check_names(options)
 
 
-def check_hub(options: HubOptions, workshop: Workshop) -> None:
+def check_hub(options: HubOptions, context: BuildContext) -> None:
     """Whether a data set is named, and what reads it."""
     if not options.source:
         raise OptionError("`datasets` names no data set; write it like datasets:cifar10,split=test")
@@ -82,19 +82,19 @@ def check_hub(options: HubOptions, workshop: Workshop) -> None:
     _check_names(options)
 
 
-def make_folder(options: FolderOptions, workshop: Workshop) -> Dataset:
+def make_folder(options: FolderOptions, context: BuildContext) -> Dataset:
     from granu_datasets.folder import Folder
 
     return Folder(options)
 
 
-def make_parquet(options: ParquetOptions, workshop: Workshop) -> Dataset:
+def make_parquet(options: ParquetOptions, context: BuildContext) -> Dataset:
     from granu_datasets.parquet import Parquet
 
     return Parquet(options)
 
 
-def make_hub(options: HubOptions, workshop: Workshop) -> Dataset:
+def make_hub(options: HubOptions, context: BuildContext) -> Dataset:
     from granu_datasets.hub import Hub
 
     return Hub(options)
@@ -102,11 +102,11 @@ def make_hub(options: HubOptions, workshop: Workshop) -> Dataset:
 
 @hookimpl
 def granu_datasets() -> Sequence[DatasetOffer]:
-    licence = "that of the pictures"
+    licence = "that of the images"
     return [
         DatasetOffer(
             name="folder",
-            summary="pictures in a folder per class",
+            summary="images in a folder per class",
             options=FolderOptions,
             target="path",
             make=make_folder,
@@ -115,7 +115,7 @@ def granu_datasets() -> Sequence[DatasetOffer]:
         ),
         DatasetOffer(
             name="parquet",
-            summary="pictures and labels in parquet files",
+            summary="images and labels in parquet files",
             options=ParquetOptions,
             target="path",
             make=make_parquet,
@@ -139,7 +139,7 @@ def _check_installed(package: str, name: str) -> None:
         raise DataError(f"`{name}` needs {package}; install it with pip install 'granu[datasets]'")
 
 
-def _check_names(options: PictureOptions) -> None:
+def _check_names(options: ImageOptions) -> None:
     if options.names is not None and not options.names.expanduser().is_file():
         raise DataError(
             f"there is no table {options.names}; write a line per class: its name here, a tab, its other name"

@@ -1,4 +1,4 @@
-"""Rows of a table as pictures and labels: which columns, and what the classes are called."""
+"""Rows of a table as images and labels: which columns, and what the classes are called."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def number_of(label: Any, classes: Sequence[str], name: str) -> int:
     raise DataError(f"{name} has the label {label}, which is none of its {len(classes)} classes")
 
 
-def picture_file(cell: Any, name: str) -> bytes | Path:
+def image_file(cell: Any, name: str) -> bytes | Path:
     """The file that a cell holds: its bytes, or Hugging Face's pair of bytes and a path, either of which may do."""
     data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
     if isinstance(data, bytes):
         return data
     if isinstance(path, str) and Path(path).is_file():
         return Path(path)
-    raise DataError(f"{name} holds no picture")
+    raise DataError(f"{name} holds no image")

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to a tensor, whatever kind of picture it is."""
+"""From the bytes of an image file to a tensor, whatever kind of image it is."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ LARGEST = 100_000_000  # pixels; a file that declares more is taken for a decomp
 
 
 def decode(data: bytes | Path, name: str) -> Tensor:
-    """A picture (C, H, W) in [0, 1]: C is 1 for grey and 3 for colour, the right way up, transparency over white.
+    """An image (C, H, W) in [0, 1]: C is 1 for grey and 3 for colour, the right way up, transparency over white.
 
     DataError for anything that is broken or too large; `name` is how the sentence calls it.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(data if isinstance(data, Path) else io.BytesIO(data)) as picture:
-                if picture.width * picture.height > LARGEST:
-                    raise DataError(f"{name} declares {picture.width} x {picture.height} pixels; that is too large")
-                return _tensor(ImageOps.exif_transpose(picture), name)
+            with Image.open(data if isinstance(data, Path) else io.BytesIO(data)) as image:
+                if image.width * image.height > LARGEST:
+                    raise DataError(f"{name} declares {image.width} x {image.height} pixels; that is too large")
+                return _tensor(ImageOps.exif_transpose(image), name)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise DataError(f"{name} declares more pixels than any picture has; it is left out") from None
+        raise DataError(f"{name} declares more pixels than any image has; it is left out") from None
     except DataError:
         raise
     except Exception as problem:  # decoders of broken files raise nearly anything
-        raise DataError(f"{name} cannot be read as a picture ({type(problem).__name__}: {problem})") from None
+        raise DataError(f"{name} cannot be read as an image ({type(problem).__name__}: {problem})") from None
 
 
-def _tensor(picture: Image.Image, name: str) -> Tensor:
-    if picture.mode.startswith("I"):
-        return _sixteen_bits(picture, name)
-    if picture.mode == "F":
+def _tensor(image: Image.Image, name: str) -> Tensor:
+    if image.mode.startswith("I"):
+        return _sixteen_bits(image, name)
+    if image.mode == "F":
         raise DataError(f"{name} holds floating point numbers of unknown range; save it as 8 or 16 bit")
-    if picture.has_transparency_data:
-        grey = picture.mode in ("LA", "La", "L")
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        picture = picture.convert("L" if grey else "RGB")
-    picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-    array = torch.from_numpy(np.array(picture)).float() / 255
+    if image.has_transparency_data:
+        grey = image.mode in ("LA", "La", "L")
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("L" if grey else "RGB")
+    image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    array = torch.from_numpy(np.array(image)).float() / 255
     return array[None] if array.ndim == 2 else array.permute(2, 0, 1).contiguous()
 
 
-def _sixteen_bits(picture: Image.Image, name: str) -> Tensor:
-    array = np.array(picture).astype(np.float32)
+def _sixteen_bits(image: Image.Image, name: str) -> Tensor:
+    array = np.array(image).astype(np.float32)
     if array.max() > 65535 or array.min() < 0:
         raise DataError(f"{name} holds whole numbers beyond 16 bits; save it as 8 or 16 bit")
     return torch.from_numpy(array)[None] / 65535

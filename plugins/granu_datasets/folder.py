@@ -1,4 +1,4 @@
-"""Pictures in a folder per class."""
+"""Images in a folder per class."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 
 
 class Folder:
-    """Every picture below FOLDER/CLASS/; a picture's id is its path within the folder, its class the first part."""
+    """Every image below FOLDER/CLASS/; an image's id is its path within the folder, its class the first part."""
 
     def __init__(self, options: FolderOptions) -> None:
         self.options = options
-        assert options.path is not None  # the leaflet checks it
+        assert options.path is not None  # the plugin module checks it
         self.root = options.path.expanduser()
         names = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
         self.files = [
@@ -29,17 +29,15 @@ class Folder:
             if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
         ]
         if not self.files:
-            raise DataError(
-                f"{self.root} holds no pictures in folders; put them in a folder per class, as in cat/1.png"
-            )
+            raise DataError(f"{self.root} holds no images in folders; put them in a folder per class, as in cat/1.png")
         self.classes: Sequence[str] = renamed(names, options)
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def picture_id(self, index: int) -> str:
+    def image_id(self, index: int) -> str:
         return self.files[index][0].relative_to(self.root).as_posix()
 
     def read(self, index: int) -> tuple[Tensor, int]:
         file, label = self.files[index]
-        return prepare(decode(file, self.picture_id(index)), self.options), label
+        return prepare(decode(file, self.image_id(index)), self.options), label

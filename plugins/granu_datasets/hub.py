@@ -10,13 +10,13 @@ from torch import Tensor
 
 from granu import DataError
 from granu_datasets import HubOptions
-from granu_datasets.columns import IMAGES, LABELS, choose_column, class_names, number_of, picture_file
+from granu_datasets.columns import IMAGES, LABELS, choose_column, class_names, image_file, number_of
 from granu_datasets.decoding import decode
 from granu_datasets.prepared import prepare, renamed
 
 
 class Hub:
-    """The rows of one split, memory-mapped; a picture's id is `SPLIT#ROW`."""
+    """The rows of one split, memory-mapped; an image's id is `SPLIT#ROW`."""
 
     def __init__(self, options: HubOptions) -> None:
         self.options = options
@@ -26,18 +26,18 @@ class Hub:
         names = getattr(rows.features[self.label], "names", None)
         self.own_classes = tuple(names) if names else class_names(rows[self.label])
         self.classes: Sequence[str] = renamed(self.own_classes, options)
-        # granu decodes by itself, so that broken pictures are told like everywhere
+        # granu decodes by itself, so that broken images are message like everywhere
         self.rows = rows.cast_column(self.image, datasets.Image(decode=False))
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def picture_id(self, index: int) -> str:
+    def image_id(self, index: int) -> str:
         return f"{self.options.split}#{index}"
 
     def read(self, index: int) -> tuple[Tensor, int]:
-        name, row = self.picture_id(index), self.rows[index]
-        image = decode(picture_file(row[self.image], name), name)
+        name, row = self.image_id(index), self.rows[index]
+        image = decode(image_file(row[self.image], name), name)
         return prepare(image, self.options), number_of(row[self.label], self.own_classes, name)
 
 

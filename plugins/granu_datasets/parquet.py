@@ -1,4 +1,4 @@
-"""Pictures and labels in parquet files, read a group of rows at a time."""
+"""Images and labels in parquet files, read a group of rows at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from granu import DataError
 from granu_datasets import ParquetOptions
-from granu_datasets.columns import IMAGES, LABELS, choose_column, class_names, number_of, picture_file
+from granu_datasets.columns import IMAGES, LABELS, choose_column, class_names, image_file, number_of
 from granu_datasets.decoding import decode
 from granu_datasets.prepared import prepare, renamed
 
@@ -23,11 +23,11 @@ KEPT = 8  # groups of rows in memory; neighbours are mostly read together
 
 
 class Parquet:
-    """The rows of a file, or of a folder's files by name; a picture's id is `FILE#ROW`."""
+    """The rows of a file, or of a folder's files by name; an image's id is `FILE#ROW`."""
 
     def __init__(self, options: ParquetOptions) -> None:
         self.options = options
-        assert options.path is not None  # the leaflet checks it
+        assert options.path is not None  # the plugin module checks it
         path = options.path.expanduser()
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         if not files:
@@ -55,17 +55,17 @@ class Parquet:
     def __len__(self) -> int:
         return self.ends[-1]
 
-    def picture_id(self, index: int) -> str:
+    def image_id(self, index: int) -> str:
         file = self.groups[bisect.bisect_right(self.ends, index)][0]
         before = sum(self.files[earlier].metadata.num_rows for earlier in range(file))
         return f"{self.names[file]}#{index - before}"
 
     def read(self, index: int) -> tuple[Tensor, int]:
-        name = self.picture_id(index)
+        name = self.image_id(index)
         group = bisect.bisect_right(self.ends, index)
         table = self._group(group)
         row = index - (self.ends[group - 1] if group else 0)
-        image = decode(picture_file(table[self.image][row].as_py(), name), name)
+        image = decode(image_file(table[self.image][row].as_py(), name), name)
         return prepare(image, self.options), number_of(table[self.label][row].as_py(), self.own_classes, name)
 
     def _read_group(self, number: int) -> Any:

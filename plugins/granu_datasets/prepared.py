@@ -1,4 +1,4 @@
-"""What every source does with a picture and a class name before handing them on."""
+"""What every source does with an image and a class name before handing them on."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from granu import DataError
-from granu.pictures import fit_channels, resize
-from granu_datasets import PictureOptions
+from granu.images.ops import fit_channels, resize
+from granu_datasets import ImageOptions
 
 
-def prepare(image: Tensor, options: PictureOptions) -> Tensor:
-    """A picture (C, H, W) in the form that the options ask for; in [0, 1]."""
+def prepare(image: Tensor, options: ImageOptions) -> Tensor:
+    """An image (C, H, W) in the form that the options ask for; in [0, 1]."""
     if options.colour != "keep":
         image = fit_channels(image[None], 3 if options.colour == "rgb" else 1)[0]
     if options.size is not None:
@@ -21,7 +21,7 @@ def prepare(image: Tensor, options: PictureOptions) -> Tensor:
 
 
 def square(image: Tensor, side: int) -> Tensor:
-    """The middle square (C, side, side) of a picture whose shorter side is resized to `side`."""
+    """The middle square (C, side, side) of an image whose shorter side is resized to `side`."""
     height, width = image.shape[-2:]
     share = side / min(height, width)
     if share != 1:
@@ -30,7 +30,7 @@ def square(image: Tensor, side: int) -> Tensor:
     return image[:, top : top + side, left : left + side]
 
 
-def renamed(classes: Sequence[str], options: PictureOptions) -> tuple[str, ...]:
+def renamed(classes: Sequence[str], options: ImageOptions) -> tuple[str, ...]:
     """The classes by the names that the table gives them. DataError where it leaves one out."""
     if options.names is None:
         return tuple(classes)

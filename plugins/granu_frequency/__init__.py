@@ -1,4 +1,4 @@
-"""The leaflet of granu_frequency: changes within bands of frequencies, after Hold me tight."""
+"""Plugin module of granu_frequency: changes within bands of frequencies, after Hold me tight."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from granu import OptionError, PerturbationOffer, hookimpl, option
 from granu_frequency.windows import COUNT
 
 if TYPE_CHECKING:
-    from granu.types import Searchable
-    from granu.workshop import Workshop
+    from granu.plugins.context import BuildContext
+    from granu.types import SpaceFactory
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FrequencyOptions:
     width: int | None = option(None, "frequencies from start to end; by default that of the sweep;", low=1)
 
 
-def check(options: FrequencyOptions, workshop: Workshop) -> None:
+def check(options: FrequencyOptions, context: BuildContext) -> None:
     """Exactly one of a number, which the sweep must have, and a start."""
     if options.window is not None and options.start is not None:
         raise OptionError(f"frequency:{options.window},start={options.start} names two bands; leave one of them out")
@@ -49,7 +49,7 @@ def sweep(options: FrequencyOptions) -> Sequence[str]:
     return [str(number) for number in range(options.windows)]
 
 
-def make(options: FrequencyOptions, workshop: Workshop) -> Searchable:
+def make(options: FrequencyOptions, context: BuildContext) -> SpaceFactory:
     from granu_frequency.space import Frequency
 
     return Frequency(options)

@@ -24,16 +24,16 @@ class Band:
     inside: Tensor  # (h, w), 1 for a frequency that belongs, 0 for one of the rectangle that does not
 
     def spectrum(self, images: Tensor) -> Tensor:
-        """Pictures (..., H, W) to the coefficients of this band (..., h, w)."""
+        """Images (..., H, W) to the coefficients of this band (..., h, w)."""
         return self.inside * (self.rows @ images @ self.columns.T)
 
-    def picture(self, spectrum: Tensor) -> Tensor:
-        """Coefficients (..., h, w) to the picture (..., H, W) that has these and no others."""
+    def image(self, spectrum: Tensor) -> Tensor:
+        """Coefficients (..., h, w) to the image (..., H, W) that has these and no others."""
         return self.rows.T @ (self.inside * spectrum) @ self.columns
 
     def project(self, images: Tensor) -> Tensor:
-        """What of pictures (..., H, W) lies within the band."""
-        return self.picture(self.spectrum(images))
+        """What of images (..., H, W) lies within the band."""
+        return self.image(self.spectrum(images))
 
     def to(self, like: Tensor) -> Band:
         """The band on another tensor's device and in its precision."""
@@ -41,7 +41,7 @@ class Band:
 
 
 def make_band(shape: str, start: Sequence[int], width: Sequence[int], size: Sequence[int]) -> Band:
-    """A band of pictures of `size` (H, W): from frequency `start`, `width` wide, along both axes.
+    """A band of images of `size` (H, W): from frequency `start`, `width` wide, along both axes.
 
     "window": rows and columns from start to start + width, on the diagonal (Ortiz-Jimenez et al. 2020, section 3).
     "ring": radii in that range, where an axis' radius is measured in its own frequencies.
@@ -62,7 +62,7 @@ def make_band(shape: str, start: Sequence[int], width: Sequence[int], size: Sequ
 
 
 def all_bands(size: Sequence[int], shape: str = "window") -> list[Band]:
-    """Every band of a picture of `size` (H, W), low to high; at 28, 32 and 224 pixels the paper's windows."""
+    """Every band of an image of `size` (H, W), low to high; at 28, 32 and 224 pixels the paper's windows."""
     width = [width_of(n) for n in size]
     return [make_band(shape, start, width, size) for start in all_starts(size)]
 

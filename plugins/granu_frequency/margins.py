@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from granu.pictures import clamp_for_descent
-from granu.types import Goal
+from granu.images.ops import clamp_for_descent
+from granu.types import Criterion
 from granu_frequency.bands import Band
 
 
 @dataclass(frozen=True)
 class Margins:
-    """Distances of B pictures in S bands, and the passes through the classifier that they took; (B, S) each."""
+    """Distances of B images in S bands, and the passes through the classifier that they took; (B, S) each."""
 
     distance: Tensor  # L2 over pixels; infinite where the boundary was not reached
-    forward: Tensor  # int64; the first pass of a picture is shared by its bands and stands under the first of them
+    forward: Tensor  # int64; the first pass of an image is shared by its bands and stands under the first of them
     backward: Tensor  # int64, likewise
 
 
@@ -35,13 +35,13 @@ def margins(
 ) -> Margins:
     """How far `images` (B, C, H, W) are from being named other than `labels` (B,) within each band (section 3).
 
-    `rivals` is how many classes, next in rank at the picture, are walked towards; `batch` bounds how many walks,
-    one for each picture and band, are in memory together. With `box` pictures are clamped to [0, 1] on the way, so
-    that a boundary counts only where a picture can be; the distance is that of the change before clamping.
+    `rivals` is how many classes, next in rank at the image, are walked towards; `batch` bounds how many walks,
+    one for each image and band, are in memory together. With `box` images are clamped to [0, 1] on the way, so
+    that a boundary counts only where an image can be; the distance is that of the change before clamping.
     """
     bands = [band.to(images) for band in bands]
     parts = [
-        _walk(_boxed(classifier) if box else classifier, x, Goal(y), bands, rivals, steps)
+        _walk(_boxed(classifier) if box else classifier, x, Criterion(y), bands, rivals, steps)
         for x, y in zip(*(t.split(max(1, batch // len(bands))) for t in (images, labels)), strict=True)
     ]
     distance, forward, backward = (torch.cat([part[i] for part in parts]) for i in range(3))
@@ -55,44 +55,44 @@ def _boxed(classifier: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
 def _walk(
     classifier: Callable[[Tensor], Tensor],
     images: Tensor,
-    goal: Goal,
+    criterion: Criterion,
     bands: Sequence[Band],
     rivals: int,
     steps: int,
     overshoot: float = 0.02,
     shortest: float = 1e-4,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """DeepFool within bands. The Jacobian at the pictures is taken once, then each walk has its own.
+    """DeepFool within bands. The Jacobian at the images is taken once, then each walk has its own.
 
     The distance is that of the overshot point, as in the authors' code. Walks without a usable gradient stop.
     """
     B, S = len(images), len(bands)
-    picture = torch.arange(B, device=images.device).repeat_interleave(S)  # of each walk
+    image = torch.arange(B, device=images.device).repeat_interleave(S)  # of each walk
     band = torch.arange(S, device=images.device).repeat(B)
     r = images.new_zeros(B * S, *images.shape[1:])
     distance = images.new_full((B * S,), torch.inf)
-    forward, backward = torch.zeros_like(picture), torch.zeros_like(picture)
+    forward, backward = torch.zeros_like(image), torch.zeros_like(image)
     active = torch.arange(B * S, device=images.device)
     ranked = torch.empty(0)
     for n in range(steps + 1):
         if n == 0:
-            z, of, looking = images.clone(), picture, active[::S]
+            z, of, looking = images.clone(), image, active[::S]
         else:
-            z = images[picture[active]] + (1 + overshoot) * r[active]
+            z = images[image[active]] + (1 + overshoot) * r[active]
             of, looking = torch.arange(len(active), device=images.device), active
         z.requires_grad_()
         logits = classifier(z)
-        label = goal.labels[picture[looking], None]
+        label = criterion.labels[image[looking], None]
         if n == 0:
             others = logits.detach().scatter(1, label, -torch.inf)
             ranked = others.topk(min(rivals, others.shape[1] - 1), dim=1).indices  # (B, R)
         forward[looking] += 1
-        crossed = goal.select(picture[looking]).reached(logits.detach())[of]
+        crossed = criterion.select(image[looking]).reached(logits.detach())[of]
         distance[active[crossed]] = (1 + overshoot) * r[active[crossed]].flatten(1).norm(dim=1)
         if crossed.all():
             break
 
-        lead = logits.gather(1, ranked[picture[looking]]) - logits.gather(1, label)  # (., R)
+        lead = logits.gather(1, ranked[image[looking]]) - logits.gather(1, label)  # (., R)
         backward[looking] += lead.shape[1]
         step, unit = _nearest_plane(lead, z, of, bands, band[active])
         on = ~crossed & step.isfinite()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from granu import Batch, DataError
-from granu.pictures import clamp_for_descent
-from granu.spaces import Space
+from granu.images.ops import clamp_for_descent
+from granu.spaces.base import Space
 from granu.streams import Streams
 from granu.types import Classifier
 from granu_frequency import FrequencyOptions
@@ -25,18 +25,18 @@ class Frequency:
         self.unit = UNIT
 
     def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
-        """The band of pictures of this size."""
+        """The band of images of this size."""
         return FrequencySpace(classifier, batch.images, self.band(tuple(batch.images.shape[-2:])))
 
     def band(self, size: tuple[int, ...]) -> Band:
-        """The band that the options mean for pictures of `size` (H, W). DataError where it lies outside."""
+        """The band that the options mean for images of `size` (H, W). DataError where it lies outside."""
         options = self.options
         width = [width_of(n) if options.width is None else options.width for n in size]
         start = [_start(options, n) for n in size]
         for n, s, w in zip(size, start, width, strict=True):
             if s + w > n:
                 raise DataError(
-                    f"a band from {s} to {s + w} does not fit pictures of {n} pixels, whose frequencies end at {n}; "
+                    f"a band from {s} to {s + w} does not fit images of {n} pixels, whose frequencies end at {n}; "
                     "choose a smaller start= or width="
                 )
         return make_band(options.shape, start, width, size)
@@ -54,8 +54,8 @@ UNIT = "pixel L2 in band"
 class FrequencySpace(Space):
     """A change is the coefficients of one band, (B, C * h * w); its L2 norm is that of the pixels it moves.
 
-    Pictures are clamped to [0, 1]; the size is that of the change before clamping, so it is never too small. What is
-    clamped away leaks into other frequencies, most on pictures with large black areas, such as digits; `margins`
+    Images are clamped to [0, 1]; the size is that of the change before clamping, so it is never too small. What is
+    clamped away leaks into other frequencies, most on images with large black areas, such as digits; `margins`
     measures as the paper does, without regard to the range.
     """
 
@@ -66,9 +66,9 @@ class FrequencySpace(Space):
         self.channels = clean.shape[1]
         super().__init__(classifier, clean, self.channels * band.inside.numel())
 
-    def pictures(self, change: Tensor) -> Tensor:
+    def images(self, change: Tensor) -> Tensor:
         spectrum = change.view(len(change), self.channels, *self.band.inside.shape)
-        return clamp_for_descent(self.clean + self.band.picture(spectrum))
+        return clamp_for_descent(self.clean + self.band.image(spectrum))
 
     def size(self, change: Tensor) -> Tensor:
         return change.norm(dim=1)

@@ -28,7 +28,7 @@ def nth_start(n: int, number: int, count: int = COUNT) -> int:
 
 
 def all_starts(size: Sequence[int]) -> list[tuple[int, ...]]:
-    """The starts of every window of a picture of `size` (H, W), along each axis."""
+    """The starts of every window of an image of `size` (H, W), along each axis."""
     if len(set(size)) == 1:
         return [(start, start) for start in starts_of(size[0])]
     return [tuple(nth_start(n, number) for n in size) for number in range(COUNT)]

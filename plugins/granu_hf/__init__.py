@@ -1,4 +1,4 @@
-"""The leaflet of granu_hf: the image classifiers of Hugging Face transformers."""
+"""Plugin module of granu_hf: the image classifiers of Hugging Face transformers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from granu import ClassifierError, ClassifierOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.classify import ImageClassifier
-    from granu.workshop import Workshop
+    from granu.images.classifier import ImageClassifier
+    from granu.plugins.context import BuildContext
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class HfOptions:
     revision: str | None = option(None, "which version of it, by branch, tag or commit")
 
 
-def check(options: HfOptions, workshop: Workshop) -> None:
+def check(options: HfOptions, context: BuildContext) -> None:
     """Whether a model is named and transformers is installed."""
     if not options.model:
         raise OptionError("`hf` names no model; write it like hf:microsoft/resnet-50 or hf:FOLDER")
@@ -30,7 +30,7 @@ def check(options: HfOptions, workshop: Workshop) -> None:
         raise ClassifierError(f"`hf:{options.model}` needs transformers; install it with pip install 'granu[hf]'")
 
 
-def make(options: HfOptions, workshop: Workshop) -> ImageClassifier:
+def make(options: HfOptions, context: BuildContext) -> ImageClassifier:
     from granu_hf.building import make_classifier
 
     return make_classifier(options)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from granu import ClassifierError, WeightsError
-from granu.classify import ImageClassifier
-from granu.cropping import Cropped
+from granu.images.classifier import ImageClassifier
+from granu.images.cropping import Cropped
 from granu_hf import HfOptions
 from granu_hf.processing import read_cropping
 

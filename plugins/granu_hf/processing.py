@@ -1,4 +1,4 @@
-"""What an image processor does to a picture's size, read from its numbers."""
+"""What an image processor does to an image's size, read from its numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from granu import ClassifierError
-from granu.cropping import Cropping
+from granu.images.cropping import Cropping
 
 
 def read_cropping(processor: Mapping[str, Any], name: str) -> Cropping:

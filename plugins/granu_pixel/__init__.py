@@ -1,4 +1,4 @@
-"""The leaflet of granu_pixel: plain changes to pixels, small in L2, L-infinity or L1."""
+"""Plugin module of granu_pixel: plain changes to pixels, small in L2, L-infinity or L1."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from granu import PerturbationOffer, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.types import Searchable
-    from granu.workshop import Workshop
+    from granu.plugins.context import BuildContext
+    from granu.types import SpaceFactory
 
 NORMS = ("l2", "linf", "l1")
 
@@ -22,7 +22,7 @@ class PixelOptions:
     norm: str = option("l2", "how a change is measured;", choices=NORMS)
 
 
-def make(options: PixelOptions, workshop: Workshop) -> Searchable:
+def make(options: PixelOptions, context: BuildContext) -> SpaceFactory:
     from granu_pixel.perturbation import Pixel
 
     return Pixel(options.norm)

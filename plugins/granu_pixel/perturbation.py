@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from granu.spaces import NORM_NAMES, PixelSpace
+from granu.spaces.base import NORM_NAMES, PixelSpace
 from granu.streams import Streams
 from granu.types import Batch, Classifier
 
@@ -15,5 +15,5 @@ class Pixel:
         self.unit = f"pixel {NORM_NAMES[norm]}"
 
     def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> PixelSpace:
-        """The batch's pictures, every value free."""
+        """The batch's images, every value free."""
         return PixelSpace(classifier, batch.images, self.norm)

@@ -1,4 +1,4 @@
-"""The leaflet of granu_python: anyone's own network, from a Python file or an exported program."""
+"""Plugin module of granu_python: anyone's own network, from a Python file or an exported program."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from granu import ClassifierError, ClassifierOffer, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.classify import ImageClassifier
-    from granu.workshop import Workshop
+    from granu.images.classifier import ImageClassifier
+    from granu.plugins.context import BuildContext
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class NetworkOptions:
     classes: str | None = option(
         None,
         "names of the outputs, joined by plus or a file with one a line; by default the network's own, or those of the "
-        "pictures in order",
+        "images in order",
     )
     size: str | None = option(None, "the pixels it takes, like 224 or 28x32; by default any")
     channels: int = option(3, "1 for grey, 3 for colour;", low=1, high=3)
     mean: tuple[float, ...] = option((0.0,), "per channel in [0, 1] units, taken off first, like 0.5+0.5+0.5")
     std: tuple[float, ...] = option((1.0,), "per channel in [0, 1] units, divided by next")
-    fit: str = option("resize", "how pictures of another size are brought to it;", choices=("resize", "pad"))
+    fit: str = option("resize", "how images of another size are brought to it;", choices=("resize", "pad"))
 
 
-def check_python(options: NetworkOptions, workshop: Workshop) -> None:
+def check_python(options: NetworkOptions, context: BuildContext) -> None:
     """Whether the file or module is there and a callable is named."""
     place, colon, name = options.source.rpartition(":")
     if not colon or not place or not name:
@@ -52,7 +52,7 @@ def check_python(options: NetworkOptions, workshop: Workshop) -> None:
         raise ClassifierError(f"there is no module '{place}'; write a file as {place}.py:{name}, or install the module")
 
 
-def check_export(options: NetworkOptions, workshop: Workshop) -> None:
+def check_export(options: NetworkOptions, context: BuildContext) -> None:
     """Whether the file is there."""
     if not options.source:
         raise ClassifierError("`export` names no file; write it like export:FILE.pt2")
@@ -60,18 +60,18 @@ def check_export(options: NetworkOptions, workshop: Workshop) -> None:
         raise ClassifierError(f"there is no file {options.source}; torch.export.save writes one")
 
 
-def make_python(options: NetworkOptions, workshop: Workshop) -> ImageClassifier:
+def make_python(options: NetworkOptions, context: BuildContext) -> ImageClassifier:
     from granu_python.building import make_classifier
     from granu_python.loading import load_callable
 
     return make_classifier(load_callable(options.source), f"python:{options.source}", options)
 
 
-def make_export(options: NetworkOptions, workshop: Workshop) -> ImageClassifier:
+def make_export(options: NetworkOptions, context: BuildContext) -> ImageClassifier:
     from granu_python.building import make_classifier
     from granu_python.exported import load_exported
 
-    return make_classifier(load_exported(workshop.weights(options.source)), f"export:{options.source}", options)
+    return make_classifier(load_exported(context.weights(options.source)), f"export:{options.source}", options)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""A stranger's network as a classifier: asked a few questions first, so that mistakes are told and not measured."""
+"""A stranger's network as a classifier: asked a few questions first, so that mistakes are message and not measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from granu import ClassifierError, OptionError
-from granu.classify import ImageClassifier
+from granu.images.classifier import ImageClassifier
 from granu_python import NetworkOptions
 
 USUAL = (224, 224)  # what is tried where no size is named
@@ -58,29 +58,29 @@ def read_size(text: str | None, where: str) -> tuple[int, int] | None:
 
 
 def _probe(network: nn.Module, name: str, channels: int, size: tuple[int, int], *, given: bool) -> Tensor:
-    """Logits of three pictures, after asking for them alone and together."""
-    pictures = torch.rand(3, channels, *size, generator=torch.Generator().manual_seed(0))
+    """Logits of three images, after asking for them alone and together."""
+    images = torch.rand(3, channels, *size, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
-            together, alone = _logits(network(pictures)), _logits(network(pictures[:1]))
+            together, alone = _logits(network(images)), _logits(network(images[:1]))
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         hint = "its batch size must be free" if given else "name the size it takes with size="
         raise ClassifierError(
-            f"`{name}` fails on pictures of {channels} x {size[0]} x {size[1]} ({reason}); {hint}, "
+            f"`{name}` fails on images of {channels} x {size[0]} x {size[1]} ({reason}); {hint}, "
             "and channels=1 for grey"
         ) from problem
     if together is None or alone is None or together.ndim != 2:
-        raise ClassifierError(f"`{name}` must return logits (B, K), one row a picture and one column a class")
+        raise ClassifierError(f"`{name}` must return logits (B, K), one row an image and one column a class")
     if not together.isfinite().all():
-        raise ClassifierError(f"`{name}` gives NaN or infinite logits for pictures in [0, 1]; check its weights")
+        raise ClassifierError(f"`{name}` gives NaN or infinite logits for images in [0, 1]; check its weights")
     if together.shape[1] < 2:
         raise ClassifierError(f"`{name}` has one output; two classes need two logits")
     if (together >= 0).all() and torch.allclose(together.sum(dim=1), torch.ones(3), atol=1e-3):
         raise ClassifierError(f"`{name}` gives probabilities; return what goes into its softmax instead")
     if (together[:1] - alone).abs().max() > 1e-2 * together.abs().max().clamp_min(1):
         raise ClassifierError(
-            f"`{name}` answers differently when other pictures are in the batch, or from call to call; "
+            f"`{name}` answers differently when other images are in the batch, or from call to call; "
             "let its batch normalisation and dropout follow .eval()"
         )
     return together

@@ -1,4 +1,4 @@
-"""The leaflet of granu_sparse_pixel: the fewest pixels that must change, after SparseFool."""
+"""Plugin module of granu_sparse_pixel: the fewest pixels that must change, after SparseFool."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from granu import PerturbationOffer, hookimpl, option
 
 if TYPE_CHECKING:
+    from granu.plugins.context import BuildContext
     from granu.types import Perturbation
-    from granu.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class SparsePixelOptions:
     )
     classes: int = option(3, "rival classes whose boundaries are compared;", low=1, high=1000)
     delta: float = option(1.0, "how far a value may move, 255ths allowed as in 25/255;", low=1 / 255, high=1)
-    mask: Path | None = option(None, "a grey picture of the same size; only where it is white may pixels change")
+    mask: Path | None = option(None, "a grey image of the same size; only where it is white may pixels change")
     prune: int = option(16, "forward passes spent on taking changes back, one after another;", low=0, high=10_000)
     refine: int = option(10, "rounds of adding a few pixels and pruning again;", low=0, high=1000)
     loops: int = option(20, "walks to the boundary at most;", low=1, high=1000)
     margin: float = option(1e-3, "logits by which another class must lead;", low=0, high=1000)
 
 
-def make(options: SparsePixelOptions, workshop: Workshop) -> Perturbation:
+def make(options: SparsePixelOptions, context: BuildContext) -> Perturbation:
     from granu_sparse_pixel.perturbation import SparsePixel
 
     return SparsePixel(options)

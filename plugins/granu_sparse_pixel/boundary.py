@@ -7,24 +7,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from granu.types import Goal
+from granu.types import Criterion
+from granu_sparse_pixel.failure import FailureReason
 from granu_sparse_pixel.passes import Passes
-from granu_sparse_pixel.trouble import Trouble
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """A plane per picture, or a trouble; where there is a trouble the rest has no meaning."""
+    """A plane per image, or a failure; where there is a failure the rest has no meaning."""
 
-    step: Tensor  # (b, C, H, W) r: from the picture to the plane
+    step: Tensor  # (b, C, H, W) r: from the image to the plane
     normal: Tensor  # (b, C, H, W) w: of length 1 in L2, pointing away from the label
-    trouble: Tensor  # (b,) int64, a Trouble each
+    failure: Tensor  # (b,) int64, a FailureReason each
 
 
 def nearest_boundary(
     passes: Passes,
     x: Tensor,
-    goal: Goal,
+    criterion: Criterion,
     rows: Tensor,
     *,
     mask: Tensor,
@@ -35,42 +35,42 @@ def nearest_boundary(
 ) -> Boundary:
     """The boundary next to `x` (b, C, H, W), linearised where the walk crosses it (SparseFool, section 3.2).
 
-    `rows` (b,) say where the pictures stand in the batch that `passes` counts; `mask` (b, C, H, W) is 1 where a
-    picture may change and 0 elsewhere; the boundaries with the `rivals` classes next in rank at `x` are compared.
+    `rows` (b,) say where the images stand in the batch that `passes` counts; `mask` (b, C, H, W) is 1 where a
+    image may change and 0 elsewhere; the boundaries with the `rivals` classes next in rank at `x` are compared.
 
-    Where we differ from the authors' code: the label is the goal's and not whatever `x` is called by now, so a
+    Where we differ from the authors' code: the label is the criterion's and not whatever `x` is called by now, so a
     walk never starts for home. Rivals are compared once, at `x`, and the nearest is then followed, at a third of
     the backward passes. Logits and gradient are both taken at the overshot point, at half the forward passes.
     """
     r, w = torch.zeros_like(x), torch.zeros_like(x)
-    trouble = torch.full_like(goal.labels, Trouble.NOT_REACHED)
-    rival = torch.zeros_like(goal.labels)
+    failure = torch.full_like(criterion.labels, FailureReason.NOT_REACHED)
+    rival = torch.zeros_like(criterion.labels)
     active = torch.arange(len(x), device=x.device)
     for n in range(steps + 1):
         z = (x[active] + (1 + overshoot) * r[active]).requires_grad_()
         logits = passes.logits(z, rows[active])  # (b, K)
-        label = goal.labels[active, None]
+        label = criterion.labels[active, None]
         others = logits.detach().scatter(1, label, -torch.inf)
-        crossed = goal.select(active).reached(logits.detach())
+        crossed = criterion.select(active).reached(logits.detach())
         if n == 0:
             ranked = others.topk(min(rivals, others.shape[1] - 1), dim=1).indices  # (b, R)
         else:
             # past the boundary, the class found there is the one whose normal is wanted
             ranked = torch.where(crossed, others.argmax(dim=1), rival[active])[:, None]
-        lead = logits.gather(1, ranked) - logits.gather(1, label) - goal.margin
+        lead = logits.gather(1, ranked) - logits.gather(1, label) - criterion.margin
         plane = _nearest_plane(passes, lead, z, rows[active], mask[active])
 
         rival[active] = ranked.gather(1, plane.which[:, None]).squeeze(1)
-        sound = plane.trouble == Trouble.NONE
-        trouble[active[~sound]] = plane.trouble[~sound]
-        trouble[active[sound & crossed]] = Trouble.NONE
+        sound = plane.failure == FailureReason.NONE
+        failure[active[~sound]] = plane.failure[~sound]
+        failure[active[sound & crossed]] = FailureReason.NONE
         w[active] = plane.normal
         on = sound & ~crossed
         active = active[on]
         if len(active) == 0:
             break
         r[active] += plane.distance[on].clamp_min(shortest)[:, None, None, None] * plane.normal[on]
-    return Boundary(r, w, trouble)
+    return Boundary(r, w, failure)
 
 
 @dataclass
@@ -78,7 +78,7 @@ class _Plane:
     distance: Tensor  # (b,)
     normal: Tensor  # (b, C, H, W)
     which: Tensor  # (b,)
-    trouble: Tensor  # (b,)
+    failure: Tensor  # (b,)
 
 
 def _nearest_plane(passes: Passes, lead: Tensor, z: Tensor, rows: Tensor, mask: Tensor) -> _Plane:
@@ -95,10 +95,10 @@ def _nearest_plane(passes: Passes, lead: Tensor, z: Tensor, rows: Tensor, mask: 
         plane.distance = torch.where(closer, distance, plane.distance)
         plane.normal = torch.where(_wide(closer), w / _wide(length), plane.normal)
         plane.which = torch.where(closer, k, plane.which)
-    plane.trouble[plane.distance.isinf()] = Trouble.ZERO_GRADIENT
-    plane.trouble[broken] = Trouble.NOT_FINITE
+    plane.failure[plane.distance.isinf()] = FailureReason.ZERO_GRADIENT
+    plane.failure[broken] = FailureReason.NOT_FINITE
     return plane
 
 
-def _wide(per_picture: Tensor) -> Tensor:
-    return per_picture[:, None, None, None]
+def _wide(per_image: Tensor) -> Tensor:
+    return per_image[:, None, None, None]

@@ -12,7 +12,7 @@ def merge(values: Tensor, *, pixels: bool) -> Tensor:
 
 
 def choose(kept: Tensor, changed: Tensor, clean: Tensor) -> Tensor:
-    """The changed picture where `kept` (b, H * W or C * H * W) says so, the clean one elsewhere; (b, C, H, W)."""
+    """The changed image where `kept` (b, H * W or C * H * W) says so, the clean one elsewhere; (b, C, H, W)."""
     b, _, height, width = clean.shape
     return torch.where(kept.view(b, kept.shape[1] // (height * width), height, width), changed, clean)
 

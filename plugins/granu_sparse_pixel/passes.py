@@ -1,4 +1,4 @@
-"""Every pass through the classifier, counted picture by picture."""
+"""Every pass through the classifier, counted image by image."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 class Passes:
-    """A classifier that keeps count, for each picture of a batch, of how often it went forward and backward.
+    """A classifier that keeps count, for each image of a batch, of how often it went forward and backward.
 
-    Every call names the `rows` (b,) of the batch that its pictures belong to; a row may stand there twice.
+    Every call names the `rows` (b,) of the batch that its images belong to; a row may stand there twice.
     """
 
     def __init__(self, classifier: Callable[[Tensor], Tensor], batch: int, device: torch.device) -> None:
@@ -25,6 +25,6 @@ class Passes:
         return self._classifier(images)
 
     def gradient(self, scores: Tensor, images: Tensor, rows: Tensor, *, again: bool = False) -> Tensor:
-        """Gradient (b, C, H, W) of each picture's score (b,); `again` keeps the graph for a next one."""
+        """Gradient (b, C, H, W) of each image's score (b,); `again` keeps the graph for a next one."""
         self.backward.index_add_(0, rows, torch.ones_like(rows))
         return torch.autograd.grad(scores.sum(), images, retain_graph=again)[0]

@@ -8,18 +8,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from granu import Batch, DataError, Goal, Perturbed
+from granu import Batch, Criterion, DataError, Proposal
 from granu.streams import Streams
 from granu.types import Classifier
 from granu_sparse_pixel import SparsePixelOptions
+from granu_sparse_pixel.bounds import PixelBounds, bounds_around
 from granu_sparse_pixel.counted import choose, count_changes, merge
+from granu_sparse_pixel.failure import FailureReason
 from granu_sparse_pixel.passes import Passes
 from granu_sparse_pixel.prune import prune
 from granu_sparse_pixel.refine import refine
-from granu_sparse_pixel.room import Room, room_around
 from granu_sparse_pixel.solver import Solver
 from granu_sparse_pixel.sparsefool import sparsefool
-from granu_sparse_pixel.trouble import Trouble
 
 
 class SparsePixel:
@@ -30,84 +30,91 @@ class SparsePixel:
     def __init__(self, options: SparsePixelOptions) -> None:
         self.options = options
 
-    def perturb(self, classifier: Classifier, batch: Batch, goal: Goal, noise: Streams) -> Perturbed:
-        """Pictures with few changed pixels; the size counts them, whatever the solver makes small."""
+    def perturb(self, classifier: Classifier, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
+        """Images with few changed pixels; the size counts them, whatever the solver makes small."""
         options, clean = self.options, batch.images
-        goal = replace(goal, margin=options.margin)
+        criterion = replace(criterion, margin=options.margin)
         region = None if options.mask is None else read_mask(options.mask, clean.shape[-2:])
-        room = room_around(clean, options.delta, region)
+        bounds = bounds_around(clean, options.delta, region)
         passes = Passes(classifier, len(clean), clean.device)
         found = sparsefool(
             passes,
             clean,
-            goal,
-            room,
+            criterion,
+            bounds,
             solver=Solver(options.solver),
             lambda_=options.lambda_,
             rivals=options.classes,
             loops=options.loops,
         )
-        failed = found.trouble != Trouble.NONE
-        pictures, rows = found.pictures, (~failed).nonzero().squeeze(1)
+        failed = found.failure != FailureReason.NONE
+        images, rows = found.images, (~failed).nonzero().squeeze(1)
         if len(rows):
-            pictures[rows] = self._sparser(
-                passes, clean[rows], pictures[rows], found.normal[rows], goal.select(rows), rows, room.select(rows)
+            images[rows] = self._sparser(
+                passes, clean[rows], images[rows], found.normal[rows], criterion.select(rows), rows, bounds.select(rows)
             )
-        pixels = count_changes(pictures, clean, pixels=True)
-        return Perturbed(
-            pictures=pictures,
+        pixels = count_changes(images, clean, pixels=True)
+        return Proposal(
+            images=images,
             size=torch.where(failed, torch.nan, pixels.float()),
             tried=torch.where(failed, found.looked, pixels).float(),
             forward=passes.forward,
             backward=passes.backward,
-            notes=tuple(Trouble(code).sentence for code in found.trouble.tolist()),
-            control=draw_pixels(clean, pixels, room, noise),
+            notes=tuple(FailureReason(code).sentence for code in found.failure.tolist()),
+            control=draw_pixels(clean, pixels, bounds, noise),
         )
 
     def _sparser(
-        self, passes: Passes, clean: Tensor, changed: Tensor, normal: Tensor, goal: Goal, rows: Tensor, room: Room
+        self,
+        passes: Passes,
+        clean: Tensor,
+        changed: Tensor,
+        normal: Tensor,
+        criterion: Criterion,
+        rows: Tensor,
+        bounds: PixelBounds,
     ) -> Tensor:
         options = self.options
         pixels = options.solver == Solver.PIXEL
         if options.prune:
-            changed = prune(passes, clean, changed, goal, rows, normal=normal, pixels=pixels, looks=options.prune)
+            changed = prune(passes, clean, changed, criterion, rows, normal=normal, pixels=pixels, looks=options.prune)
         return refine(
             passes,
             clean,
             changed,
-            goal,
+            criterion,
             rows,
-            room,
+            bounds,
             pixels=pixels,
             rounds=options.refine,
             looks=options.prune,
         )
 
 
-def draw_pixels(clean: Tensor, count: Tensor, room: Room, noise: Streams) -> Tensor:
-    """`count` (B,) random pixels of each picture (B, C, H, W) that may change, each channel at a random bound."""
+def draw_pixels(clean: Tensor, count: Tensor, bounds: PixelBounds, noise: Streams) -> Tensor:
+    """`count` (B,) random pixels of each image (B, C, H, W) that may change, each channel at a random bound."""
     _, C, H, W = clean.shape
-    allowed = merge((room.upper > room.lower).int(), pixels=True) > 0
+    allowed = merge((bounds.upper > bounds.lower).int(), pixels=True) > 0
     order = noise.uniform(H * W).masked_fill(~allowed, 2.0)
     rank = order.argsort(dim=1).argsort(dim=1)
-    bound = torch.where(noise.uniform(C, H, W) < 0.5, room.lower, room.upper)
+    bound = torch.where(noise.uniform(C, H, W) < 0.5, bounds.lower, bounds.upper)
     return choose(rank < count[:, None], bound, clean)
 
 
 def read_mask(file: Path, shape: tuple[int, ...]) -> Tensor:
-    """A grey picture as truth values (H, W): where it is lighter than middle grey. DataError if it does not fit."""
+    """A grey image as truth values (H, W): where it is lighter than middle grey. DataError if it does not fit."""
     import numpy as np
     from PIL import Image
 
     try:
-        with Image.open(file) as picture:
-            light = torch.from_numpy(np.array(picture.convert("L"))) > 127
+        with Image.open(file) as image:
+            light = torch.from_numpy(np.array(image.convert("L"))) > 127
     except OSError as problem:
         raise DataError(f"cannot read the mask {file}: {problem}") from None
     if light.shape != shape:
         (height, width), (tall, wide) = light.shape, shape
         raise DataError(
-            f"the mask {file} is {height} x {width} but the pictures are {tall} x {wide}; draw it at their size"
+            f"the mask {file} is {height} x {width} but the images are {tall} x {wide}; draw it at their size"
         )
     if not light.any():
         raise DataError(f"the mask {file} is black, so nothing may change; paint white what may")

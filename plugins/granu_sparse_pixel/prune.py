@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from granu.types import Goal
+from granu.types import Criterion
 from granu_sparse_pixel.counted import choose, merge
 from granu_sparse_pixel.passes import Passes
 
@@ -14,14 +14,14 @@ def prune(
     passes: Passes,
     clean: Tensor,
     changed: Tensor,
-    goal: Goal,
+    criterion: Criterion,
     rows: Tensor,
     *,
     normal: Tensor,
     pixels: bool,
     looks: int,
 ) -> Tensor:
-    """Pictures with fewer changes than `changed` (b, C, H, W) that still reach the goal, as it does.
+    """Images with fewer changes than `changed` (b, C, H, W) that still reach the criterion, as it does.
 
     Changes are ranked by what they add along the boundary's `normal` (b, C, H, W). A bisection finds how many of
     the first ranks are enough; then, least first, each one left is tried without, in groups so that at most
@@ -33,7 +33,7 @@ def prune(
 
     def enough(kept: Tensor, of: Tensor) -> Tensor:
         logits = passes.logits(choose(kept, changed[of], clean[of]), rows[of])
-        return goal.select(of).reached(logits)
+        return criterion.select(of).reached(logits)
 
     with torch.no_grad():
         low, high = torch.zeros_like(rows), touched.sum(dim=1)

@@ -5,34 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from granu.types import Goal
+from granu.types import Criterion
+from granu_sparse_pixel.bounds import PixelBounds
 from granu_sparse_pixel.counted import choose, count_changes, merge
 from granu_sparse_pixel.passes import Passes
 from granu_sparse_pixel.prune import prune
-from granu_sparse_pixel.room import Room
 
 
 def refine(
     passes: Passes,
     clean: Tensor,
     changed: Tensor,
-    goal: Goal,
+    criterion: Criterion,
     rows: Tensor,
-    room: Room,
+    bounds: PixelBounds,
     *,
     pixels: bool,
     rounds: int,
     looks: int,
     more: float = 0.25,
 ) -> Tensor:
-    """Pictures that reach the goal, as `changed` (b, C, H, W) does, with as many changes or fewer.
+    """Images that reach the criterion, as `changed` (b, C, H, W) does, with as many changes or fewer.
 
-    SparseFool's planes are drawn beside dense steps; the sparse picture crosses the boundary elsewhere, and there
-    other pixels count. Each round takes the gradient at the sparse picture, moves the share `more` of further
+    SparseFool's planes are drawn beside dense steps; the sparse image crosses the boundary elsewhere, and there
+    other pixels count. Each round takes the gradient at the sparse image, moves the share `more` of further
     pixels (at least one) that gain most to their bounds, and prunes with `looks`. Where that does not help, a
-    quarter as many are tried next, and a picture that one pixel does not help leaves.
+    quarter as many are tried next, and an image that one pixel does not help leaves.
 
-    Working inwards from a picture that fools is sigma-zero's idea (Cinà et al. 2025); pixels are taken one by one
+    Working inwards from an image that fools is sigma-zero's idea (Cinà et al. 2025); pixels are taken one by one
     here and not through a smooth count.
     """
     best, share = changed.clone(), torch.full(rows.shape, more, device=clean.device)
@@ -40,8 +40,8 @@ def refine(
     for _ in range(rounds):
         if len(active) == 0:
             break
-        x, x0, here = best[active], clean[active], room.select(active)
-        w = _normal(passes, x, goal.select(active), rows[active]) * here.mask
+        x, x0, here = best[active], clean[active], bounds.select(active)
+        w = _normal(passes, x, criterion.select(active), rows[active]) * here.mask
         before = count_changes(x, x0, pixels=pixels)
         adding = (share[active] * before).ceil()
         to_bound = torch.where(w > 0, here.upper, here.lower)
@@ -50,10 +50,17 @@ def refine(
         x = choose((rank < adding[:, None]) & (gain > 0), torch.where(w == 0, x, to_bound), x)
 
         with torch.no_grad():
-            holds = goal.select(active).reached(passes.logits(x, rows[active]))
+            holds = criterion.select(active).reached(passes.logits(x, rows[active]))
         of = holds.nonzero().squeeze(1)
         x[of] = prune(
-            passes, x0[of], x[of], goal.select(active[of]), rows[active[of]], normal=w[of], pixels=pixels, looks=looks
+            passes,
+            x0[of],
+            x[of],
+            criterion.select(active[of]),
+            rows[active[of]],
+            normal=w[of],
+            pixels=pixels,
+            looks=looks,
         )
         # sideways is welcome too: as many pixels, but others, may fall further in the next round
         moved = (x != best[active]).flatten(1).any(dim=1)
@@ -64,8 +71,8 @@ def refine(
     return best
 
 
-def _normal(passes: Passes, x: Tensor, goal: Goal, rows: Tensor) -> Tensor:
-    """Where the goal's objective falls most steeply, (b, C, H, W); zero where that is not a number."""
+def _normal(passes: Passes, x: Tensor, criterion: Criterion, rows: Tensor) -> Tensor:
+    """Where the criterion's objective falls most steeply, (b, C, H, W); zero where that is not a number."""
     z = x.detach().requires_grad_()
-    w = passes.gradient(-goal.objective(passes.logits(z, rows)), z, rows)
+    w = passes.gradient(-criterion.objective(passes.logits(z, rows)), z, rows)
     return w.nan_to_num(0.0, 0.0, 0.0)

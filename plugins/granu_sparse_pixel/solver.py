@@ -1,4 +1,4 @@
-"""The fewest coordinates that carry a picture across a plane, within bounds: one sort instead of a loop."""
+"""The fewest coordinates that carry an image across a plane, within bounds: one sort instead of a loop."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def cross_plane(
     min L0 exactly; the largest gain of a pixel, all its channels together, does so for pixels. Only what is spent
     last may stop short of its bound.
 
-    Returns the pictures, and (b,) how far they got: less than `need` where there was no room for more.
+    Returns the images, and (b,) how far they got: less than `need` where there was no bounds for more.
     """
-    room = torch.where(w > 0, upper - x, x - lower).clamp_min(0)
-    gain = w.abs() * room  # (b, C, H, W)
+    bounds = torch.where(w > 0, upper - x, x - lower).clamp_min(0)
+    gain = w.abs() * bounds  # (b, C, H, W)
     if solver is Solver.PIXEL:
         whole = gain.sum(dim=1, keepdim=True)  # (b, 1, H, W)
         share = _shares(whole, whole, need)
     else:
         share = _shares(w.abs() if solver is Solver.L1 else gain, gain, need)
-    moved = (x + share * room * w.sign()).clamp(lower, upper)
+    moved = (x + share * bounds * w.sign()).clamp(lower, upper)
     return moved, gain.flatten(1).sum(dim=1).minimum(need)
 
 

@@ -8,44 +8,48 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from granu.pictures import as_png
-from granu.types import Goal
+from granu.images.ops import quantize
+from granu.types import Criterion
 from granu_sparse_pixel.boundary import nearest_boundary
+from granu_sparse_pixel.bounds import PixelBounds
 from granu_sparse_pixel.counted import count_changes
+from granu_sparse_pixel.failure import FailureReason
 from granu_sparse_pixel.passes import Passes
-from granu_sparse_pixel.room import Room
 from granu_sparse_pixel.solver import Solver, cross_plane
-from granu_sparse_pixel.trouble import Trouble
 
 GROWTH = 1.5  # of lambda, where a loop came no nearer
 NEARER = 0.8  # of the lead that the label had before
-NARROWER = (1.0, 1 / 2, 1 / 8)  # of the room, one after another, where nothing was found
-SETTLED = (Trouble.NONE, Trouble.ZERO_GRADIENT, Trouble.NOT_FINITE)  # where another search is of no use
+NARROWER = (1.0, 1 / 2, 1 / 8)  # of the bounds, one after another, where nothing was found
+SETTLED = (
+    FailureReason.NONE,
+    FailureReason.ZERO_GRADIENT,
+    FailureReason.NOT_FINITE,
+)  # where another search is of no use
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the search came back with; the clean picture where there is a trouble."""
+    """What the search came back with; the clean image where there is a failure."""
 
-    pictures: Tensor  # (B, C, H, W) in [0, 1] and on the 8-bit grid
+    images: Tensor  # (B, C, H, W) in [0, 1] and on the 8-bit grid
     normal: Tensor  # (B, C, H, W) of the boundary that was crossed last
-    trouble: Tensor  # (B,) int64, a Trouble each
-    looked: Tensor  # (B,) int64: pixels that were changed in the largest picture looked at
+    failure: Tensor  # (B,) int64, a FailureReason each
+    looked: Tensor  # (B,) int64: pixels that were changed in the largest image looked at
 
     def enter(self, rows: Tensor, later: Found, *, first: bool) -> None:
-        """Take over what a search came back with for some pictures; a trouble only if it is the first one's."""
+        """Take over what a search came back with for some images; a failure only if it is the first one's."""
         self.looked[rows] = self.looked[rows].maximum(later.looked)
-        news = (later.trouble == Trouble.NONE) | first
+        news = (later.failure == FailureReason.NONE) | first
         rows = rows[news]
-        self.pictures[rows], self.normal[rows] = later.pictures[news], later.normal[news]
-        self.trouble[rows] = later.trouble[news]
+        self.images[rows], self.normal[rows] = later.images[news], later.normal[news]
+        self.failure[rows] = later.failure[news]
 
 
 def sparsefool(
     passes: Passes,
     clean: Tensor,
-    goal: Goal,
-    room: Room,
+    criterion: Criterion,
+    bounds: PixelBounds,
     *,
     solver: Solver,
     lambda_: float,
@@ -53,34 +57,34 @@ def sparsefool(
     loops: int = 20,
     overshoot: float = 0.02,
 ) -> Found:
-    """Change few elements of each 8-bit picture `clean` (B, C, H, W) so that `goal` is reached (Algorithm 1).
+    """Change few elements of each 8-bit image `clean` (B, C, H, W) so that `criterion` is reached (Algorithm 1).
 
     `lambda_` is how far behind the boundary the plane is placed, in steps to the boundary: near 1 gives fewer
-    changes in more loops. A picture is looked at as an 8-bit file would hold it, and leaves the batch when it is
-    found or in trouble, so that passes go where they are needed.
+    changes in more loops. An image is looked at as an 8-bit file would hold it, and leaves the batch when it is
+    found or in failure, so that passes go where they are needed.
 
     Where we differ from the paper: lambda grows by half after a loop that came hardly nearer, because with a fixed
-    one some pictures go back and forth before the boundary until their loops are spent. What is not found is
+    one some images go back and forth before the boundary until their loops are spent. What is not found is
     searched again with elements that may move only part of their way, where a plane tells more of the classifier.
     """
     everyone = torch.arange(len(clean), device=clean.device)
-    nowhere = torch.zeros_like(goal.labels)
-    found = Found(clean.clone(), torch.zeros_like(clean), nowhere + Trouble.LOOPS_SPENT, nowhere.clone())
+    nowhere = torch.zeros_like(criterion.labels)
+    found = Found(clean.clone(), torch.zeros_like(clean), nowhere + FailureReason.LOOPS_SPENT, nowhere.clone())
     attempt = partial(_attempt, passes, solver=solver, lambda_=lambda_, rivals=rivals, loops=loops, overshoot=overshoot)
     for share in NARROWER:
-        rows = everyone[~torch.isin(found.trouble, torch.tensor(SETTLED, device=clean.device))]
+        rows = everyone[~torch.isin(found.failure, torch.tensor(SETTLED, device=clean.device))]
         if len(rows):
-            space = room.select(rows).narrower(clean[rows], share)
-            found.enter(rows, attempt(clean[rows], goal.select(rows), rows, space), first=share == 1)
+            space = bounds.select(rows).narrower(clean[rows], share)
+            found.enter(rows, attempt(clean[rows], criterion.select(rows), rows, space), first=share == 1)
     return found
 
 
 def _attempt(
     passes: Passes,
     clean: Tensor,
-    goal: Goal,
+    criterion: Criterion,
     rows: Tensor,
-    room: Room,
+    bounds: PixelBounds,
     *,
     solver: Solver,
     lambda_: float,
@@ -88,44 +92,46 @@ def _attempt(
     loops: int,
     overshoot: float,
 ) -> Found:
-    """One search within `room` of pictures that stand at `rows` of the batch that `passes` counts."""
-    x, pictures, normal = clean.clone(), clean.clone(), torch.zeros_like(clean)
-    trouble, looked = torch.full_like(goal.labels, Trouble.LOOPS_SPENT), torch.zeros_like(goal.labels)
+    """One search within `bounds` of images that stand at `rows` of the batch that `passes` counts."""
+    x, images, normal = clean.clone(), clean.clone(), torch.zeros_like(clean)
+    failure, looked = torch.full_like(criterion.labels, FailureReason.LOOPS_SPENT), torch.zeros_like(criterion.labels)
     everyone = torch.arange(len(clean), device=clean.device)
     with torch.no_grad():
-        wrong = goal.reached(passes.logits(clean, rows))  # to begin with: then no change is the smallest
-    trouble[wrong] = Trouble.NONE
+        wrong = criterion.reached(passes.logits(clean, rows))  # to begin with: then no change is the smallest
+    failure[wrong] = FailureReason.NONE
     active = everyone[~wrong]
-    further = torch.full(goal.labels.shape, float(lambda_), device=clean.device)
+    further = torch.full(criterion.labels.shape, float(lambda_), device=clean.device)
     lead = torch.full_like(further, torch.inf)  # of the label, after the loop before
     for _ in range(loops):
         if len(active) == 0:
             break
-        here = room.select(active)
-        boundary = nearest_boundary(passes, x[active], goal.select(active), rows[active], mask=here.mask, rivals=rivals)
+        here = bounds.select(active)
+        boundary = nearest_boundary(
+            passes, x[active], criterion.select(active), rows[active], mask=here.mask, rivals=rivals
+        )
         w = boundary.normal
         reach = (w * boundary.step).flatten(1).sum(dim=1)  # how far the boundary is along its own normal
         # at least one 8-bit step of one element, or rounding could undo the whole move
         least = w.flatten(1).abs().amax(dim=1) / 255
         moved, gained = cross_plane(x[active], w, further[active] * reach + least, here.lower, here.upper, solver)
-        state = boundary.trouble
-        state[(state == Trouble.NONE) & (reach < 0)] = Trouble.WRONG_SIDE
-        state[(state == Trouble.NONE) & (gained < reach)] = Trouble.NO_ROOM
+        state = boundary.failure
+        state[(state == FailureReason.NONE) & (reach < 0)] = FailureReason.WRONG_SIDE
+        state[(state == FailureReason.NONE) & (gained < reach)] = FailureReason.NO_ROOM
 
-        on = state == Trouble.NONE
-        trouble[active[~on]] = state[~on]
+        on = state == FailureReason.NONE
+        failure[active[~on]] = state[~on]
         active, here = active[on], here.select(on)
         if len(active) == 0:
             break
         x[active], normal[active] = moved[on], w[on]
         overshot = clean[active] + (1 + overshoot) * (x[active] - clean[active])
-        changed = as_png(overshot.clamp(here.lower, here.upper))
+        changed = quantize(overshot.clamp(here.lower, here.upper))
         looked[active] = looked[active].maximum(count_changes(changed, clean[active], pixels=True))
         with torch.no_grad():
-            left = goal.select(active).objective(passes.logits(changed, rows[active])) + goal.margin
+            left = criterion.select(active).objective(passes.logits(changed, rows[active])) + criterion.margin
         further[active] *= torch.where(left > NEARER * lead[active], GROWTH, 1.0)
         lead[active], reached = left, left < 0
-        pictures[active[reached]] = changed[reached]
-        trouble[active[reached]] = Trouble.NONE
+        images[active[reached]] = changed[reached]
+        failure[active[reached]] = FailureReason.NONE
         active = active[~reached]
-    return Found(pictures, normal, trouble, looked)
+    return Found(images, normal, failure, looked)

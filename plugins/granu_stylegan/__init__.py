@@ -1,4 +1,4 @@
-"""The leaflet of granu_stylegan: StyleGAN2 and StyleGAN3 as generators whose inside can be edited at every layer."""
+"""Plugin module of granu_stylegan: StyleGAN2 and StyleGAN3 as generators whose inside can be edited at every layer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from granu import GeneratorOffer, Site, hookimpl, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.checkpoints import Header
-    from granu.workshop import Workshop
+    from granu.plugins.context import BuildContext
+    from granu.weights.checkpoints import Header
 
 
 NOISES = ("own", "stored", "none")
@@ -28,20 +28,20 @@ class StyleGANOptions:
         "shipped weights by name, a .pkl of NVIDIA's StyleGAN2-ADA or StyleGAN3, a state dict of a StyleGAN2, "
         "or what `granu convert` wrote",
     )
-    truncation: float = option(1.0, "pull w towards its mean, towards typical pictures", low=0, high=1)
-    noise: str = option("own", "noise maps of StyleGAN2: each picture's own, the stored ones, or none", choices=NOISES)
+    truncation: float = option(1.0, "pull w towards its mean, towards typical images", low=0, high=1)
+    noise: str = option("own", "noise maps of StyleGAN2: each image's own, the stored ones, or none", choices=NOISES)
 
 
-def make(options: StyleGANOptions, workshop: Workshop) -> Any:
+def make(options: StyleGANOptions, context: BuildContext) -> Any:
     from granu_stylegan.loading import make_generator
 
-    return make_generator(options, workshop)
+    return make_generator(options, context)
 
 
-def sites(options: StyleGANOptions, workshop: Workshop) -> Sequence[Site]:
+def sites(options: StyleGANOptions, context: BuildContext) -> Sequence[Site]:
     from granu_stylegan.loading import sites_of_weights
 
-    return sites_of_weights(options, workshop)
+    return sites_of_weights(options, context)
 
 
 def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 def lowpass_filter(taps: int, cutoff: float, half_width: float, rate: float, radial: bool = False) -> Tensor:
     """Kaiser-windowed low-pass filter of unit gain (Karras et al. 2021, appendix C.1).
 
-    `cutoff`, `half_width` (half the transition band) and `rate` are frequencies in cycles per picture. Gives
+    `cutoff`, `half_width` (half the transition band) and `rate` are frequencies in cycles per image. Gives
     (taps,), applied once per axis, or, when `radial`, a rotationally symmetric (taps, taps) made from jinc.
     """
     from scipy import signal, special  # type: ignore[import-untyped]

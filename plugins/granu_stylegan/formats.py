@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu import WeightsError
-from granu.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
-from granu.torchfile import read_torch_file, state_dict
+from granu.weights.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
+from granu.weights.torchfile import read_torch_file, state_dict
 from granu_stylegan import nvidia_pickle, rosinality
 from granu_stylegan.arguments import stylegan2_config, stylegan2_config_from_shapes, stylegan3_config
 

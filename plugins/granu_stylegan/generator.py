@@ -21,7 +21,7 @@ __all__ = ["StyleGANGenerator", "StyleGANLatent"]
 
 @dataclass(frozen=True)
 class StyleGANLatent:
-    """All that fixes the pictures of a batch."""
+    """All that fixes the images of a batch."""
 
     labels: Tensor  # (B,), -1 where the network is unconditional
     z: Tensor  # (B, z_dim)
@@ -51,7 +51,7 @@ class StyleGANGenerator:
         return self.layout
 
     def draw(self, noise: Streams, labels: Tensor | None = None) -> StyleGANLatent:
-        """Latents; noise maps are each picture's own unless asked otherwise, since stored ones are alike for all."""
+        """Latents; noise maps are each image's own unless asked otherwise, since stored ones are alike for all."""
         if labels is None:
             labels = torch.full([len(noise)], -1, device=noise.device)
         return StyleGANLatent(labels, noise.scope("z").normal(self.network.z_dim), tuple(self._noises(noise)))
@@ -81,7 +81,7 @@ class StyleGANGenerator:
 
 
 def stylegan2_steps(network: StyleGAN2, truncation: float) -> Iterator[Step]:
-    """The whole computation: from z and a one-hot label over w, styles, layers and rgb to a picture about [0, 1]."""
+    """The whole computation: from z and a one-hot label over w, styles, layers and rgb to an image about [0, 1]."""
     given = ("z", "label") if network.c_dim else ("z",)
     yield Step("w", given, partial(network.mapping, truncation=truncation))
     rgb: tuple[str, ...] = ()

@@ -19,19 +19,19 @@ def list_sites(config: Mapping[str, Any]) -> Sequence[Site]:
     convs = [(channels[0], channels[0], sizes[0])]  # channels in, channels out, size of each convolution
     for (_, n_in), (size, n_out) in pairwise(zip(sizes, channels, strict=True)):
         convs += [(n_in, n_out, size), (n_out, n_out, size)]
-    picture = (config["img_channels"], config["img_resolution"], config["img_resolution"])
+    image = (config["img_channels"], config["img_resolution"], config["img_resolution"])
     return [
         Site("z", (config["z_dim"],), "the latent"),
         Site("w", (config["w_dim"],), "the intermediate latent, after truncation"),
         *(Site(f"style{i}", (n_in,), f"what modulates layer {i}") for i, (n_in, _, _) in enumerate(convs)),
         *(Site(f"noise{i}", (1, s, s), f"the noise map of layer {i}") for i, (_, _, s) in enumerate(convs)),
         *(Site(f"layer{i}", (n, s, s), f"the output of layer {i}") for i, (_, n, s) in enumerate(convs)),
-        Site("image", picture, "the picture's pixels", scale="pixel"),
+        Site("image", image, "the image's pixels", scale="pixel"),
     ]
 
 
 def list_stylegan3_sites(config: StyleGAN3Config) -> Sequence[Site]:
-    """The sites of a StyleGAN3. Most layers compute on a canvas wider than the picture by a margin on each side."""
+    """The sites of a StyleGAN3. Most layers compute on a canvas wider than the image by a margin on each side."""
     *inner, last = layer_plans(config)
     inputs = [inner[0], *inner]  # what each layer receives, the last one, to RGB, included
     return [
@@ -47,11 +47,11 @@ def list_stylegan3_sites(config: StyleGAN3Config) -> Sequence[Site]:
             )
             for i, plan in enumerate(inner)
         ),
-        Site("image", (config.img_channels, last.size, last.size), "the picture's pixels", scale="pixel"),
+        Site("image", (config.img_channels, last.size, last.size), "the image's pixels", scale="pixel"),
     ]
 
 
 def _margin(plan: LayerPlan) -> str:
-    """How a canvas relates to the picture, which is `rate` samples wide there."""
+    """How a canvas relates to the image, which is `rate` samples wide there."""
     wider = (plan.size - plan.rate) // 2
-    return f"{wider} samples wider than the picture on each side" if wider else "as wide as the picture"
+    return f"{wider} samples wider than the image on each side" if wider else "as wide as the image"

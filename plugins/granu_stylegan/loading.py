@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu import Site, WeightsError
-from granu.checkpoints import Header, load_strictly
+from granu.weights.checkpoints import Header, load_strictly
 from granu_stylegan.formats import STYLEGAN3, Opened, open_weights
 from granu_stylegan.layout import list_sites, list_stylegan3_sites
 from granu_stylegan.stylegan3_config import StyleGAN3Config
@@ -15,42 +15,42 @@ from granu_stylegan.stylegan3_config import StyleGAN3Config
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.workshop import Workshop
+    from granu.plugins.context import BuildContext
     from granu_stylegan import StyleGANOptions
     from granu_stylegan.generator import StyleGANGenerator
     from granu_stylegan.stylegan2 import StyleGAN2
     from granu_stylegan.stylegan3 import StyleGAN3
 
 
-# the usual way is not told, so that what was measured before one could choose is still known by its name
+# the usual way is not message, so that what was measured before one could choose is still known by its name
 NOISE_TOLD = {"own": "", "stored": " noise stored", "none": " noise none"}
 
 
-def make_generator(options: StyleGANOptions, workshop: Workshop) -> StyleGANGenerator:
+def make_generator(options: StyleGANOptions, context: BuildContext) -> StyleGANGenerator:
     """Build the network that the weights describe and fill it with exactly these weights."""
     import torch
 
     from granu_stylegan.generator import StyleGANGenerator
 
-    file = workshop.weights(options.weights)
+    file = context.weights(options.weights)
     opened = open_weights(file)
     network = build_network(opened, file)
     load_strictly(network, opened.state(), file)
     # channels last: a third faster on a CPU, and what GPUs want
-    network = network.to(workshop.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(context.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return StyleGANGenerator(
         network,
         sites_of(opened, file),
         opened.classes,
         options.truncation,
-        f"{workshop.used_weights[options.weights]} truncation {options.truncation}" + NOISE_TOLD[options.noise],
+        f"{context.used_weights[options.weights]} truncation {options.truncation}" + NOISE_TOLD[options.noise],
         options.noise,
     )
 
 
-def sites_of_weights(options: StyleGANOptions, workshop: Workshop) -> Sequence[Site]:
+def sites_of_weights(options: StyleGANOptions, context: BuildContext) -> Sequence[Site]:
     """The sites, coarse to fine; of a safetensors file with a granu header and of a .pkl without torch."""
-    file = workshop.locate(options.weights)
+    file = context.locate(options.weights)
     return sites_of(open_weights(file), file)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu import WeightsError
-from granu.torchfile import is_torch_file
+from granu.weights.torchfile import is_torch_file
 from granu_stylegan.inert_pickle import ModuleRecord, Refused, TensorRecord, load_inert
 
 if TYPE_CHECKING:

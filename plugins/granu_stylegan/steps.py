@@ -22,7 +22,7 @@ class Step:
 
 @dataclass(frozen=True)
 class StepTail:
-    """What lies behind some values of a computation whose last step gives pictures.
+    """What lies behind some values of a computation whose last step gives images.
 
     `values` are the clean ones that the remaining `steps` read, and those of the edited sites that come before.
     """
@@ -32,7 +32,7 @@ class StepTail:
     clean: Mapping[str, Tensor]
 
     def __call__(self, edits: Mapping[str, Tensor]) -> Tensor:
-        """Pictures (B, C, H, W) with `edits[site]` added to the value there."""
+        """Images (B, C, H, W) with `edits[site]` added to the value there."""
         if strange := edits.keys() - self.clean.keys():
             raise ValueError(f"this tail was opened for {', '.join(self.clean)}, not for {', '.join(sorted(strange))}")
         values = {name: value + edits[name] if name in edits else value for name, value in self.values.items()}
@@ -42,7 +42,7 @@ class StepTail:
         return values["image"]
 
     def select(self, index: Tensor) -> StepTail:
-        """The tail for some of the pictures; nothing is computed again."""
+        """The tail for some of the images; nothing is computed again."""
         return StepTail(
             self.steps,
             {name: value[index] for name, value in self.values.items()},
@@ -53,7 +53,7 @@ class StepTail:
 def open_tail(steps: Sequence[Step], inputs: Mapping[str, Tensor], sites: Sequence[str]) -> StepTail:
     """Run the steps up to the first that reads one of `sites`, and on to where all of them are known.
 
-    `inputs` are the values that no step computes. A site that nothing reads is the last value, the picture.
+    `inputs` are the values that no step computes. A site that nothing reads is the last value, the image.
     """
     readers = [number for number, step in enumerate(steps) if not set(sites).isdisjoint(step.reads)]
     first = min(readers, default=len(steps))

@@ -4,9 +4,9 @@ Architecture: Karras et al. 2020a (arXiv:1912.04958), in the configuration of St
 arXiv:2006.06676). Parameter names are those of NVIDIA's published files, so a state dict of theirs loads strictly;
 the code is ours.
 
-A picture comes about in steps over a small state (x, rgb): `mapping` gives w, then for every convolution i
+An image comes about in steps over a small state (x, rgb): `mapping` gives w, then for every convolution i
 `affine(i, w)` gives the style that modulates it and `layer(i, x, style, noise)` its output, and after the last
-convolution of a block `to_rgb(block, x, w, rgb)` adds that block's share of the picture. Whoever wants to start in
+convolution of a block `to_rgb(block, x, w, rgb)` adds that block's share of the image. Whoever wants to start in
 the middle, starts in the middle.
 """
 
@@ -27,7 +27,7 @@ SQRT2 = math.sqrt(2)
 
 
 class StyleGAN2(nn.Module):
-    """Normal z (B, z_dim), one-hot labels (B, c_dim) -> pictures (B, img_channels, R, R), about [-1, 1].
+    """Normal z (B, z_dim), one-hot labels (B, c_dim) -> images (B, img_channels, R, R), about [-1, 1].
 
     z_dim, c_dim, w_dim    sizes of latent, label (0: unconditional) and intermediate latent
     img_resolution         R, a power of two, at least 8
@@ -64,7 +64,7 @@ class StyleGAN2(nn.Module):
 
     @property
     def blocks(self) -> Sequence[Block]:
-        """The blocks, from 4 x 4 to the picture's size."""
+        """The blocks, from 4 x 4 to the image's size."""
         return [cast(Block, self.synthesis.get_submodule(f"b{size}")) for size in self.sizes]
 
     @property
@@ -93,13 +93,13 @@ class StyleGAN2(nn.Module):
         return self.layers[i](x, style, noise)
 
     def to_rgb(self, block: int, x: Tensor, w: Tensor, rgb: Tensor | None = None) -> Tensor:
-        """Grow the picture so far to the block's size and add what the block paints: (B, img_channels, H, W)."""
+        """Grow the image so far to the block's size and add what the block paints: (B, img_channels, H, W)."""
         room = self.blocks[block]
         painted = room.torgb(x, w)
         return painted if rgb is None else upsample(rgb, room.resample_filter) + painted
 
     def synthesize(self, w: Tensor, noises: Sequence[Tensor | None] | None = None) -> Tensor:
-        """w (B, w_dim) -> picture. Noises default to the stored maps."""
+        """w (B, w_dim) -> image. Noises default to the stored maps."""
         x, rgb = self.start(len(w)), None
         for i in range(len(self.layers)):
             noise = self.noise(i)[None, None] if noises is None else noises[i]
@@ -153,7 +153,7 @@ class Block(nn.Module):
         else:
             self.const = nn.Parameter(torch.randn(n_out, size, size))
         self.conv1 = ModulatedConv(n_out, n_out, w_dim, size, grow=False, clamp=clamp)
-        self.torgb = Painter(n_out, img_channels, w_dim, clamp)
+        self.torgb = ToRGB(n_out, img_channels, w_dim, clamp)
         self.convs = [self.conv0, self.conv1] if n_in else [self.conv1]
 
 
@@ -195,8 +195,8 @@ class ModulatedConv(nn.Module):
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
-class Painter(nn.Module):
-    """A modulated 1 x 1 convolution from features to picture, not demodulated."""
+class ToRGB(nn.Module):
+    """A modulated 1 x 1 convolution from features to image, not demodulated."""
 
     def __init__(self, n_in: int, img_channels: int, w_dim: int, clamp: float | None) -> None:
         super().__init__()

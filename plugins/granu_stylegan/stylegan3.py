@@ -4,7 +4,7 @@ Written from the paper (Karras et al., arXiv:2106.12423). Parameter names are th
 so a state dict of theirs loads strictly; the code is ours.
 
 `start` lays out waves, and each layer i takes the canvas x and a style from `affine(i, w)`; `finish` makes
-the last canvas a picture. Whoever wants to start in the middle, starts in the middle.
+the last canvas an image. Whoever wants to start in the middle, starts in the middle.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["StyleGAN3"]
 
 
 class StyleGAN3(nn.Module):
-    """z (B, z_dim) and labels (B, c_dim) -> pictures (B, img_channels, R, R), about [-1, 1], not clamped."""
+    """z (B, z_dim) and labels (B, c_dim) -> images (B, img_channels, R, R), about [-1, 1], not clamped."""
 
     def __init__(self, config: StyleGAN3Config) -> None:
         super().__init__()
@@ -57,11 +57,11 @@ class StyleGAN3(nn.Module):
         return self.layers[i](x, style)
 
     def finish(self, x: Tensor) -> Tensor:
-        """The last layer's output as a picture."""
+        """The last layer's output as an image."""
         return x * self.config.output_scale
 
     def synthesize(self, w: Tensor) -> Tensor:
-        """w (B, w_dim) -> picture."""
+        """w (B, w_dim) -> image."""
         x = self.start(w)
         for i in range(len(self.layer_names)):
             x = self.layer(i, x, self.affine(i, w))
@@ -72,7 +72,7 @@ class StyleGAN3(nn.Module):
 
 
 class FourierInput(nn.Module):
-    """A picture-independent pattern of sine waves, rotated and shifted as the style asks (section 3.2)."""
+    """An image-independent pattern of sine waves, rotated and shifted as the style asks (section 3.2)."""
 
     transform: Tensor
     freqs: Tensor
@@ -83,9 +83,9 @@ class FourierInput(nn.Module):
         self.size, self.rate, self.bandwidth = plan.size, plan.rate, plan.cutoff
         self.weight = nn.Parameter(torch.randn(plan.channels, plan.channels))
         self.affine = Dense(w_dim, 4)
-        nn.init.zeros_(self.affine.weight)  # an untrained network does not move its picture
+        nn.init.zeros_(self.affine.weight)  # an untrained network does not move its image
         self.affine.bias.data[0] = 1.0
-        self.register_buffer("transform", torch.eye(3))  # a motion from outside, the same for every picture
+        self.register_buffer("transform", torch.eye(3))  # a motion from outside, the same for every image
         directions = F.normalize(torch.randn(plan.channels, 2))
         self.register_buffer("freqs", directions * plan.cutoff * torch.rand(plan.channels, 1).sqrt())
         self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
@@ -102,13 +102,13 @@ class FourierInput(nn.Module):
         shift = _matrices([[one, zero, -shift_x], [zero, one, -shift_y], [zero, zero, one]])
         motion = rotation @ shift @ self.transform  # (B, 3, 3)
 
-        # moving the picture is turning each wave's frequency and shifting its phase
+        # moving the image is turning each wave's frequency and shifting its phase
         phases = self.phases + (self.freqs @ motion[:, :2, 2:]).squeeze(2)  # (B, C)
         freqs = self.freqs @ motion[:, :2, :2]  # (B, C, 2)
         # waves that turned or grew beyond what the canvas can hold fade out instead of aliasing
         fade = 1 - (freqs.norm(dim=2) - self.bandwidth) / (self.rate / 2 - self.bandwidth)  # (B, C)
 
-        at = (torch.arange(self.size, device=w.device) + 0.5 - self.size / 2) / self.rate  # in pictures
+        at = (torch.arange(self.size, device=w.device) + 0.5 - self.size / 2) / self.rate  # in images
         along_x = freqs[:, :, 0, None] * at  # (B, C, size)
         along_y = freqs[:, :, 1, None] * at
         x = along_x[:, :, None, :] + along_y[:, :, :, None] + phases[:, :, None, None]
@@ -116,7 +116,7 @@ class FourierInput(nn.Module):
         return F.conv2d(x, (self.weight / math.sqrt(x.shape[1]))[:, :, None, None])
 
     def _motion(self, w: Tensor) -> Tensor:
-        """(B, 4): cosine and sine of the rotation, then the shift, both in units of the picture."""
+        """(B, 4): cosine and sine of the rotation, then the shift, both in units of the image."""
         t = self.affine(w)
         return t / t[:, :2].norm(dim=1, keepdim=True)
 
@@ -175,7 +175,7 @@ class SynthesisLayer(nn.Module):
 
 
 def modulated_convolution(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool) -> Tensor:
-    """Convolves each picture with its input channels scaled by its style; padded so that borders grow.
+    """Convolves each image with its input channels scaled by its style; padded so that borders grow.
 
     x (B, C_in, h, w), weight (C, C_in, k, k), style (B, C_in). With `demodulate`, outputs are brought back to
     unit variance.

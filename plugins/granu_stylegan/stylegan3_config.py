@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StyleGAN3Config:
-    """Frequencies in cycles per picture; names as in NVIDIA's files.
+    """Frequencies in cycles per image; names as in NVIDIA's files.
 
     img_resolution, img_channels             R pixels a side
     z_dim, c_dim, w_dim                      sizes of latent, label (0: unconditional) and intermediate latent
@@ -17,10 +17,10 @@ class StyleGAN3Config:
     num_layers, num_critical                 layers before the one to RGB; how many of them are critically sampled
     first_cutoff, first_stopband             of the first layer
     last_stopband_rel                        the last layer's stopband in units of its cutoff
-    margin_size                              samples beyond the picture's border, on each side
+    margin_size                              samples beyond the image's border, on each side
     conv_kernel, use_radial_filters          3 and no for T (translation), 1 and yes for R (rotation too)
     filter_size, lrelu_upsampling            taps per factor of resampling; how much finer the non-linearity computes
-    output_scale, conv_clamp                 factor to the picture; activations are clamped to ±conv_clamp
+    output_scale, conv_clamp                 factor to the image; activations are clamped to ±conv_clamp
     """
 
     img_resolution: int
@@ -62,7 +62,7 @@ def layer_plans(config: StyleGAN3Config) -> list[LayerPlan]:
     """The canvases along the network, coarse to fine, the last one to RGB (section 3.2 and appendix C.1).
 
     Frequencies grow in equal ratios until `num_critical` layers before the end; the canvas is wider than the
-    picture by a margin on each side, until the critically sampled layers crop it away.
+    image by a margin on each side, until the critically sampled layers crop it away.
     """
     N, last_cutoff = config.num_layers, config.img_resolution / 2
     last_stopband = last_cutoff * config.last_stopband_rel

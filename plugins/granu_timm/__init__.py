@@ -1,4 +1,4 @@
-"""The leaflet of granu_timm: the image classifiers of PyTorch Image Models."""
+"""Plugin module of granu_timm: the image classifiers of PyTorch Image Models."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from granu import ClassifierError, ClassifierOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.classify import ImageClassifier
-    from granu.workshop import Workshop
+    from granu.images.classifier import ImageClassifier
+    from granu.plugins.context import BuildContext
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,20 @@ class TimmOptions:
     )
 
 
-def check(options: TimmOptions, workshop: Workshop) -> None:
+def check(options: TimmOptions, context: BuildContext) -> None:
     """Whether a model is named, timm is installed and the weights are there."""
     if not options.model:
         raise OptionError("`timm` names no model; write it like timm:resnet50.a1_in1k")
     if importlib.util.find_spec("timm") is None:
         raise ClassifierError(f"`timm:{options.model}` needs timm; install it with pip install 'granu[timm]'")
     if options.weights is not None:
-        workshop.locate(options.weights)
+        context.locate(options.weights)
 
 
-def make(options: TimmOptions, workshop: Workshop) -> ImageClassifier:
+def make(options: TimmOptions, context: BuildContext) -> ImageClassifier:
     from granu_timm.building import make_classifier
 
-    return make_classifier(options, workshop)
+    return make_classifier(options, context)
 
 
 @hookimpl

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from granu import ClassifierError, UnknownName, WeightsError
-from granu.checkpoints import is_safetensors, load_strictly, read_tensors
-from granu.classify import ImageClassifier
-from granu.cropping import Cropped, Cropping
-from granu.workshop import Workshop
+from granu.images.classifier import ImageClassifier
+from granu.images.cropping import Cropped, Cropping
+from granu.plugins.context import BuildContext
+from granu.weights.checkpoints import is_safetensors, load_strictly, read_tensors
 from granu_timm import TimmOptions
 
 
-def make_classifier(options: TimmOptions, workshop: Workshop) -> ImageClassifier:
+def make_classifier(options: TimmOptions, context: BuildContext) -> ImageClassifier:
     """The network with its own mean, std, size, interpolation, crop and class names."""
     timm = _import_timm(options.model)
     names = read_names(options.classes)
@@ -26,7 +26,7 @@ def make_classifier(options: TimmOptions, workshop: Workshop) -> ImageClassifier
         raise UnknownName("model", options.model, timm.list_models(), f"timm:{options.model}")
     network = _create(timm, options, None if names is None else len(names))
     if options.weights is not None:
-        file = workshop.weights(options.weights)
+        file = context.weights(options.weights)
         load_strictly(network, read_state(file), file)
     data = timm.data.resolve_model_data_config(network)
     channels, height, width = data["input_size"]

@@ -1,4 +1,4 @@
-"""The leaflet of granu_zoo: small trained networks that come with granu, so that the first run needs no download."""
+"""Plugin module of granu_zoo: small trained networks that come with granu, so that the first run needs no download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from granu import ClassifierOffer, Weights, hookimpl, option
 from granu_zoo.trained_on import CIFAR10, MNIST, trained_on
 
 if TYPE_CHECKING:
-    from granu.workshop import Workshop
+    from granu.plugins.context import BuildContext
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -28,7 +28,7 @@ CLASSIFIERS = {
     "mnist-judge-resnet": "a residual network, standard training",
     "mnist-judge-mixer": "a network without convolutions, standard training",
     "mnist-judge-l2": "large kernels, trained against pixel L2 at 1.5",
-    "cifar10-resnet": "a residual network for colour pictures, standard training",
+    "cifar10-resnet": "a residual network for colour images, standard training",
 }
 SHA256 = {
     "stylegan-mnist": "013166dd05e02a8b3a1975227768044455e957e0b2915cfa167f48bfa21117d9",
@@ -51,17 +51,17 @@ class ZooOptions:
     model: str = option("mnist-cnn", "shipped weights by name, or a safetensors file of one of these architectures")
 
 
-def check(options: ZooOptions, workshop: Workshop) -> None:
+def check(options: ZooOptions, context: BuildContext) -> None:
     """Whether the file is there and says that it holds one of the zoo's architectures."""
-    from granu.checkpoints import read_header
+    from granu.weights.checkpoints import read_header
 
-    read_header(workshop.locate(options.model), ARCHITECTURES)
+    read_header(context.locate(options.model), ARCHITECTURES)
 
 
-def make(options: ZooOptions, workshop: Workshop) -> Any:
+def make(options: ZooOptions, context: BuildContext) -> Any:
     from granu_zoo.loading import make_classifier
 
-    return make_classifier(options.model, workshop)
+    return make_classifier(options.model, context)
 
 
 @hookimpl

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu import WeightsError
-from granu.checkpoints import load_strictly, read_header, read_tensors
-from granu.classify import ImageClassifier
+from granu.images.classifier import ImageClassifier
+from granu.weights.checkpoints import load_strictly, read_header, read_tensors
 from granu_zoo import ARCHITECTURES
 from granu_zoo.networks import NETWORKS
 from granu_zoo.trained_on import trained_on
 
 if TYPE_CHECKING:
-    from granu.workshop import Workshop
+    from granu.plugins.context import BuildContext
 
 
-def make_classifier(model: str, workshop: Workshop) -> ImageClassifier:
+def make_classifier(model: str, context: BuildContext) -> ImageClassifier:
     """One of the zoo's classifiers by name, or anyone's weights for one of its architectures by path."""
-    return load_classifier(workshop.weights(model), model).to(workshop.device)
+    return load_classifier(context.weights(model), model).to(context.device)
 
 
 def load_classifier(file: Path, name: str) -> ImageClassifier:

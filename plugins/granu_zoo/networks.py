@@ -1,6 +1,6 @@
 """The classifiers of the zoo: small, and of different kinds, so that their blind spots differ.
 
-All take pictures (B, 1, 32, 32) in [0, 1], the one for colour (B, 3, 32, 32), and give logits (B, 10).
+All take images (B, 1, 32, 32) in [0, 1], the one for colour (B, 3, 32, 32), and give logits (B, 10).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Cnn(nn.Module):
             nn.Flatten(), nn.Linear(2 * width * 16, hidden), nn.ReLU(), nn.Linear(hidden, classes)
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.body(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images))
 
 
 class LeNet(nn.Module):
@@ -52,12 +52,12 @@ class LeNet(nn.Module):
             nn.Flatten(), nn.Linear(576, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes)
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.body(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images))
 
 
 class ResNet(nn.Module):
-    """Three residual blocks with batch normalisation and a mean over the picture (after He et al. 2016)."""
+    """Three residual blocks with batch normalisation and a mean over the image (after He et al. 2016)."""
 
     def __init__(self, width: int = 16, classes: int = 10, channels: int = 1, stride: int = 2) -> None:
         super().__init__()
@@ -69,13 +69,13 @@ class ResNet(nn.Module):
         )
         self.head = nn.Linear(4 * width, classes)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        x = self.blocks(self.stem(pictures))  # (B, 4 width, 8 / stride, 8 / stride)
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.blocks(self.stem(images))  # (B, 4 width, 8 / stride, 8 / stride)
         return self.head(x.mean(dim=(2, 3)))
 
 
 class ColourResNet(ResNet):
-    """The same for colour; pictures keep their full size through the first block."""
+    """The same for colour; images keep their full size through the first block."""
 
     def __init__(self, width: int = 32, classes: int = 10) -> None:
         super().__init__(width, classes, channels=3, stride=1)
@@ -110,8 +110,8 @@ class Mixer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        patches = F.pixel_unshuffle(pictures, 4)  # (B, 16, 8, 8)
+    def forward(self, images: Tensor) -> Tensor:
+        patches = F.pixel_unshuffle(images, 4)  # (B, 16, 8, 8)
         x = self.embed(patches.flatten(2).transpose(1, 2))  # (B, 64, width)
         return self.head(self.norm(self.blocks(x)).mean(dim=1))
 
@@ -146,8 +146,8 @@ class LargeKernel(nn.Module):
         )
         self.head = nn.Linear(4 * width * 16, classes)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.body(pictures).flatten(1))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images).flatten(1))
 
 
 NETWORKS: Mapping[str, type[nn.Module]] = {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from granu.checkpoints import read_header
+from granu.weights.checkpoints import read_header
 from granu_stylegan.stylegan2 import StyleGAN2
 
 Granu = Callable[..., Any]
@@ -39,7 +39,7 @@ def test_it_writes_what_opens_again_and_says_where_it_came_from(granu: Granu, st
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("nowhere.pkl", "out"), "there is no nowhere.pkl"),
         (("network.pt", "network.pt"), "exists; name a file that does not"),
@@ -49,13 +49,15 @@ def test_it_writes_what_opens_again_and_says_where_it_came_from(granu: Granu, st
         (("forged.pkl", "out"), "wants to run"),
     ],
 )
-def test_mistakes_are_told(granu: Granu, state_dict: Path, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+def test_mistakes_are_told(
+    granu: Granu, state_dict: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
     class Forged:
         def __reduce__(self) -> tuple[Any, ...]:
             return os.system, (f"touch {tmp_path / 'canary'}",)
 
     (tmp_path / "forged.pkl").write_bytes(pickle.dumps({"G_ema": Forged()}))
     result = granu("convert", *words)
-    assert result.returncode == 2 and told in result.stderr
+    assert result.returncode == 2 and message in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists() and not (tmp_path / "canary").exists()

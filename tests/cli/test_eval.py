@@ -1,4 +1,4 @@
-"""`granu eval` as a person uses it, on the small world: results, resuming, killing, and every mistake told."""
+"""`granu eval` as a person uses it, on the small world: results, resuming, killing, and every mistake message."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from granu.runs import open_run, read_run
-from granu.trials import Trial
+from granu.runs.folder import open_run, read_run
+from granu.runs.trials import Trial
 
 Granu = Callable[..., Any]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -30,7 +30,7 @@ def trials(folder: Path) -> dict[tuple[str, str, str], Trial]:
 
 
 def assert_same(one: Path, other: Path) -> None:
-    """The same verdict for every picture, and sizes equal to a thousandth."""
+    """The same verdict for every image, and sizes equal to a thousandth."""
     first, second = trials(one), trials(other)
     assert first.keys() == second.keys()
     for key, trial in first.items():
@@ -59,7 +59,7 @@ def test_a_run_is_the_same_whatever_the_batch(granu: Granu, tmp_path: Path) -> N
     assert_same(tmp_path / "1", tmp_path / "12")
 
 
-def test_a_pictures_result_does_not_depend_on_what_else_ran(granu: Granu, tmp_path: Path) -> None:
+def test_a_images_result_does_not_depend_on_what_else_ran(granu: Granu, tmp_path: Path) -> None:
     granu("eval", "-p", "tiny:layer0", *RUN, "--out", "alone")
     granu("eval", "-p", "tiny:image", "-p", "tiny:layer0", *RUN, "-c", "tiny-classifier:linear", "--out", "among")
     alone, among = trials(tmp_path / "alone"), trials(tmp_path / "among")
@@ -115,7 +115,7 @@ def test_kill_9_at_any_moment_and_the_same_command_give_the_trials_of_an_unbroke
         process.communicate()
     # a line that the crash cut off
     with (tmp_path / "broken/trials.jsonl").open("a") as stream:
-        stream.write('{"picture":"tiny#39","perturb')
+        stream.write('{"image":"tiny#39","perturb')
     assert granu(*SLOW, "broken").returncode == 0
     assert_same(tmp_path / "whole", tmp_path / "broken")
     assert len((tmp_path / "broken/trials.jsonl").read_text().splitlines()) == 4 * 24
@@ -125,9 +125,9 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(granu_process: Sta
     process = granu_process(*SLOW, "run", "--count", "2000")  # so long that it cannot end before the signal comes
     wait_for_lines(tmp_path / "run/trials.jsonl", 3)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "goes on from there" in told and "--out run" in told and "Traceback" not in told
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130, message
+    assert "goes on from there" in message and "--out run" in message and "Traceback" not in message
     assert len(trials(tmp_path / "run")) >= 3
 
 
@@ -137,8 +137,8 @@ def test_a_full_disk_in_the_middle_loses_nothing(granu: Granu, granu_process: St
         "resource.setrlimit(resource.RLIMIT_FSIZE, (7000, 7000))"
     )
     process = granu_process(*SLOW, "run", before=no_file_beyond_7_kb)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 2 and "cannot write to run" in told and "Traceback" not in told, told
+    _, message = process.communicate(timeout=120)
+    assert process.returncode == 2 and "cannot write to run" in message and "Traceback" not in message, message
     kept = trials(tmp_path / "run")
     assert kept
     assert granu(*SLOW, "run").returncode == 0
@@ -152,19 +152,19 @@ import granu
 class Sometimes:
     unit = "nothing"
 
-    def perturb(self, classifier, batch, goal, noise):
+    def perturb(self, classifier, batch, criterion, noise):
         raise ZeroDivisionError("on purpose")
 
 @granu.hookimpl
 def granu_perturbations():
     return [granu.PerturbationOffer(
-        name="sometimes", summary="raises", make=lambda options, workshop: Sometimes(), searched=False,
+        name="sometimes", summary="raises", make=lambda options, context: Sometimes(), searched=False,
     )]
 """
 
 
-def test_a_perturbation_that_raises_fails_its_cell_and_no_other(guest, granu: Granu, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    guest("sometimes", RAISES)
+def test_a_perturbation_that_raises_fails_its_cell_and_no_other(fake_plugin, granu: Granu, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    fake_plugin("sometimes", RAISES)
     result = granu("eval", "-p", "sometimes", "-p", "tiny:layer1", "--data", "tiny", *RUN, "--out", "run")
     assert result.returncode == 3
     assert "sometimes on tiny-classifier failed in plugin 'sometimes' (ZeroDivisionError: on purpose)" in result.stderr
@@ -201,11 +201,11 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "told"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
-def test_a_mistake_is_one_sentence_with_the_cure(granu: Granu, words: tuple[str, ...], told: str) -> None:
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
+def test_a_mistake_is_one_sentence_with_the_cure(granu: Granu, words: tuple[str, ...], message: str) -> None:
     result = granu(*words)
     assert result.returncode == 2, result.stderr
-    assert told in result.stderr
+    assert message in result.stderr
     assert result.stderr.startswith("granu: ") and result.stderr.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""README's example with one's own network and folder of pictures, run as it is written there."""
+"""README's example with one's own network and folder of images, run as it is written there."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from granu.pictures import write_png
-from granu.runs import read_run
+from granu.images.ops import write_png
+from granu.runs.folder import read_run
 
 README = Path(__file__).parents[2] / "README.md"
 NETWORK = """
@@ -38,9 +38,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for channel, colour in enumerate(("red", "green", "blue")):
         (Path("val") / colour).mkdir(parents=True)
         for number in range(2):
-            picture = 0.3 + 0.2 * torch.rand(3, 12, 12, generator=noise)
-            picture[channel] += 0.2
-            write_png(picture, Path("val") / colour / f"{number}.png")
+            image = 0.3 + 0.2 * torch.rand(3, 12, 12, generator=noise)
+            image[channel] += 0.2
+            write_png(image, Path("val") / colour / f"{number}.png")
     return tmp_path
 
 
@@ -55,9 +55,7 @@ def test_readmes_example_with_ones_own_network_and_folder(own: Path, granu: Call
     run = read_run(own / "runs" / "own")
     changes = dict.fromkeys(trial.perturbation for trial in run.trials)
     assert list(changes) == ["pixel:l2", "sparse-pixel", *(f"frequency:{k}" for k in range(13))]
-    assert {trial.picture for trial in run.trials} == {
-        f"{c}/{n}.png" for c in ("red", "green", "blue") for n in range(2)
-    }
+    assert {trial.image for trial in run.trials} == {f"{c}/{n}.png" for c in ("red", "green", "blue") for n in range(2)}
     assert all(trial.counts for trial in run.trials), "outputs without names are those of the folders, in order"
     assert all(trial.outcome == "found" for trial in run.trials if trial.perturbation in ("pixel:l2", "sparse-pixel"))
     assert json.loads((own / "runs" / "own" / "run.json").read_text())["classes"] == ["blue", "green", "red"]

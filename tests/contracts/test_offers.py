@@ -6,8 +6,8 @@ from importlib.metadata import distribution
 
 import pytest
 
-from granu.catalog import load_catalog
-from granu.testing.contracts import check_leaflet, check_plugin
+from granu.plugins.catalog import load_catalog
+from granu.testing.contracts import check_import_without_torch, check_plugin
 
 OURS = {entry.name: entry.value for entry in distribution("granu").entry_points if entry.group == "granu"}
 
@@ -17,9 +17,9 @@ def test_its_offers_are_in_order(name: str) -> None:
     check_plugin(name)
 
 
-def test_no_leaflet_imports_torch() -> None:
-    check_leaflet(", ".join(OURS.values()))
+def test_no_plugin_module_imports_torch() -> None:
+    check_import_without_torch(", ".join(OURS.values()))
 
 
 def test_nothing_of_ours_is_broken_or_clashes() -> None:
-    assert not load_catalog().troubles
+    assert not load_catalog().load_errors

@@ -1,4 +1,4 @@
-"""Weights files: what is told of those that are not what they should be, and that none runs code."""
+"""Weights files: what is message of those that are not what they should be, and that none runs code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from granu import Weights, WeightsError
-from granu.checkpoints import Header, load_strictly, locate, read_header, read_tensors, save, verify
+from granu.weights.checkpoints import Header, load_strictly, locate, read_header, read_tensors, save, verify
 
 
 @pytest.fixture
@@ -46,24 +46,24 @@ def spoil(file: Path, kind: str) -> None:
         file.write_bytes(data[:30])
     elif kind == "cut in the tensors":
         file.write_bytes(data[:-4])
-    elif kind == "picture":
+    elif kind == "image":
         file.write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("pickle", "looks like a pickle"),
         ("torch.save", "looks like a zip, as torch.save writes"),
         ("empty", "it is empty"),
         ("cut in the header", "truncated or damaged"),
         ("cut in the tensors", "4 bytes are missing"),
-        ("picture", "no format that granu knows"),
+        ("image", "no format that granu knows"),
     ],
 )
-def test_what_is_no_weights_file_is_told_and_not_run(file: Path, kind: str, told: str) -> None:
+def test_what_is_no_weights_file_is_told_and_not_run(file: Path, kind: str, message: str) -> None:
     spoil(file, kind)
-    with pytest.raises(WeightsError, match=told):
+    with pytest.raises(WeightsError, match=message):
         read_header(file, ("net",))
     assert not Path("ran").exists()
 
@@ -83,10 +83,10 @@ def test_a_file_without_our_header_is_told(tmp_path: Path) -> None:
 
 def test_every_tensor_must_fit(file: Path) -> None:
     state = {"weight": torch.ones(2, 2), "extra": torch.ones(1)}
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as message:
         load_strictly(nn.Linear(3, 2), state, file)
-    assert "missing: bias" in str(told.value) and "unexpected: extra" in str(told.value)
-    assert "weight (2, 2) instead of (2, 3)" in str(told.value)
+    assert "missing: bias" in str(message.value) and "unexpected: extra" in str(message.value)
+    assert "weight (2, 2) instead of (2, 3)" in str(message.value)
 
 
 def test_shipped_weights_are_checked_before_use(file: Path) -> None:

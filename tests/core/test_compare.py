@@ -1,4 +1,4 @@
-"""`granu compare`: pairs by picture, tells apart what is worse from what is chance, refuses what cannot be paired."""
+"""`granu compare`: pairs by image, tells apart what is worse from what is chance, refuses what cannot be paired."""
 
 import json
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from typer.testing import CliRunner, Result
 from granu.cli import app
 from granu.errors import GranuError
 from granu.report.comparison import compare, regressions
-from granu.runs import open_run
-from granu.trials import CLEAN_WRONG, FOUND, NOT_FOUND, Trial
+from granu.runs.folder import open_run
+from granu.runs.trials import CLEAN_WRONG, FOUND, NOT_FOUND, Trial
 
 
 def trials(
     classifier: str, sizes: Sequence[float | None], perturbation: str = "tiny:layer1", **more: Any
 ) -> list[Trial]:
-    """One picture per size; None was not found, though looked at up to 10."""
+    """One image per size; None was not found, though looked at up to 10."""
     return [
         Trial(
             f"tiny#{number}", perturbation, classifier, NOT_FOUND if size is None else FOUND,
@@ -39,16 +39,16 @@ def granu(*words: object) -> Result:
     return CliRunner().invoke(app, ["compare", *map(str, words)])
 
 
-def test_pairs_are_made_by_picture_and_not_by_position() -> None:
+def test_pairs_are_made_by_image_and_not_by_position() -> None:
     first, second = trials("a", [1, 2, 4, 8]), trials("b", [2, 4, 8, 16])
     (made,) = compare(first, reversed(second))
-    assert made.sizes is not None and made.sizes.value == pytest.approx(2) and made.pictures == 4
+    assert made.sizes is not None and made.sizes.value == pytest.approx(2) and made.images == 4
 
 
-def test_a_picture_that_one_of_them_names_wrong_is_left_out() -> None:
+def test_a_image_that_one_of_them_names_wrong_is_left_out() -> None:
     wrong = Trial("tiny#1", "tiny:layer1", "b", CLEAN_WRONG, label=3)
-    (made,) = compare(trials("a", [1, 1, 1]), [wrong, *[t for t in trials("b", [3, 1, 3]) if t.picture != "tiny#1"]])
-    assert (made.pictures, made.left_out) == (2, 1)
+    (made,) = compare(trials("a", [1, 1, 1]), [wrong, *[t for t in trials("b", [3, 1, 3]) if t.image != "tiny#1"]])
+    assert (made.images, made.left_out) == (2, 1)
     assert made.sizes is not None and made.sizes.value == pytest.approx(3)
 
 
@@ -84,8 +84,8 @@ def test_p_is_adjusted_for_all_tests_of_the_table() -> None:
 def test_worse_is_certain_only_beyond_chance() -> None:
     many = compare(trials("a", [2] * 40), trials("b", [1] * 40))
     few = compare(trials("a", [2] * 3), trials("b", [1] * 3))
-    assert [len(told) for told in regressions(many, 10)] == [1, 0]
-    assert [len(told) for told in regressions(few, 10)] == [0, 1]
+    assert [len(message) for message in regressions(many, 10)] == [1, 0]
+    assert [len(message) for message in regressions(few, 10)] == [0, 1]
     assert regressions(many, 60) == ([], [])  # half the size is worse by 50 %, not by 60
     assert regressions(compare(trials("a", [1] * 40), trials("b", [2] * 40)), 0) == ([], [])
 
@@ -93,7 +93,7 @@ def test_worse_is_certain_only_beyond_chance() -> None:
 def test_a_higher_found_rate_is_worse() -> None:
     made = compare(trials("a", [None] * 30 + [5] * 10), trials("b", [5] * 40))
     certain, _ = regressions(made, 50)
-    assert "found on 75 more pictures of a hundred (p < 0.001)" in certain[0]
+    assert "found on 75 more images of a hundred (p < 0.001)" in certain[0]
 
 
 def test_two_classifiers_of_one_run(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_both_can_be_drawn_though_they_have_one_name(tmp_path: Path) -> None:
 def test_json_holds_no_infinity(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", trials("zoo:a", [1] * 20), trials("zoo:b", [None] * 20))
     result = granu(run, "--json")
-    (told,) = json.loads(result.output, parse_constant=pytest.fail)["comparisons"]
-    assert told["sizes"]["value"] == "inf" and told["sizes"]["above"] == 20
+    (message,) = json.loads(result.output, parse_constant=pytest.fail)["comparisons"]
+    assert message["sizes"]["value"] == "inf" and message["sizes"]["above"] == 20
 
 
 def test_a_change_that_one_was_not_measured_under_is_told(tmp_path: Path) -> None:
@@ -134,20 +134,20 @@ def test_a_change_that_one_was_not_measured_under_is_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("identity", "told"), [({"seed": 1}, "seed 0 against 1"), ({"data": "folder:val"}, "None against folder:val")]
+    ("identity", "message"), [({"seed": 1}, "seed 0 against 1"), ({"data": "folder:val"}, "None against folder:val")]
 )
-def test_runs_on_other_pictures_are_refused(tmp_path: Path, identity: dict[str, Any], told: str) -> None:
+def test_runs_on_other_images_are_refused(tmp_path: Path, identity: dict[str, Any], message: str) -> None:
     one, other = run_of(tmp_path / "a", trials("c", [1])), run_of(tmp_path / "b", trials("c", [1]), **identity)
     problem = granu(one, other).exception
-    assert isinstance(problem, GranuError) and told in str(problem)
+    assert isinstance(problem, GranuError) and message in str(problem)
 
 
 def test_what_other_judges_confirmed_is_not_compared(tmp_path: Path) -> None:
     one = run_of(tmp_path / "a", trials("zoo:c", [1] * 9, votes={"x": 3}), judges=["x"])
     other = run_of(tmp_path / "b", trials("zoo:c", [1] * 9, votes={"y": 3}), judges=["y"])
     assert "other judges voted in the two runs" in granu(one, other).output
-    (told,) = json.loads(granu(one, other, "--json").output)["comparisons"]
-    assert told["confirmed"] is None and told["sizes"]["pairs"] == 9
+    (message,) = json.loads(granu(one, other, "--json").output)["comparisons"]
+    assert message["confirmed"] is None and message["sizes"]["pairs"] == 9
 
 
 def test_runs_with_other_generator_weights_are_refused(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_mistakes_are_told_with_their_cure(tmp_path: Path) -> None:
     alone = run_of(tmp_path / "alone", trials("zoo:cnn", [1]))
     other = run_of(tmp_path / "other", trials("zoo:cnn", [1], perturbation="tiny:image"))
     empty = run_of(tmp_path / "empty")
-    for words, told in [
+    for words, message in [
         ((run, "--classifier", "zoo:ccn"), "did you mean 'zoo:cnn'?"),
         ((run,), "say with --classifier"),
         ((run, "--classifier", "zoo:cnn"), "say with --versus"),
@@ -178,4 +178,4 @@ def test_mistakes_are_told_with_their_cure(tmp_path: Path) -> None:
         ((alone, alone, alone), "3 runs are too many"),
     ]:
         problem = granu(*words).exception
-        assert isinstance(problem, GranuError) and told in str(problem), words
+        assert isinstance(problem, GranuError) and message in str(problem), words

@@ -1,9 +1,9 @@
-"""A network's own resizing and cropping takes pictures of any size and shape."""
+"""A network's own resizing and cropping takes images of any size and shape."""
 
 import pytest
 import torch
 
-from granu.cropping import Cropped, Cropping
+from granu.images.cropping import Cropped, Cropping
 
 
 @pytest.mark.parametrize("squash", [False, True])
@@ -13,7 +13,7 @@ def test_any_size_is_brought_to_the_networks(squash: bool, shape: tuple[int, int
     assert cropping(torch.rand(2, 3, *shape)).shape == (2, 3, 32, 32)
 
 
-def test_a_picture_of_the_right_size_is_left_alone() -> None:
+def test_a_image_of_the_right_size_is_left_alone() -> None:
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(Cropping((32, 32), (36, 36), "bicubic")(images), images)
 
@@ -31,7 +31,7 @@ def test_an_interpolation_without_a_gradient_becomes_bicubic() -> None:
     assert torch.equal(ours, bicubic)
 
 
-def test_a_gradient_goes_back_to_the_whole_picture() -> None:
+def test_a_gradient_goes_back_to_the_whole_image() -> None:
     images = torch.rand(1, 3, 40, 48, requires_grad=True)
     Cropped(torch.nn.Flatten(), Cropping((32, 32), (32, 32), "bilinear"))(images).sum().backward()
     assert images.grad is not None and (images.grad[..., 8:-8] != 0).all() and not images.grad[..., :2].any()

@@ -1,10 +1,10 @@
-"""Where pictures lie: names that any file system takes, and no two alike."""
+"""Where images lie: names that any file system takes, and no two alike."""
 
 from pathlib import Path
 
 import pytest
 
-from granu.gallery import clean_file, picture_file, slug
+from granu.runs.gallery import clean_file, image_file, slug
 
 
 @pytest.mark.parametrize("plain", ["seed0-17", "zoo_mnist.cnn", "A1"])
@@ -26,7 +26,7 @@ def test_names_that_look_alike_stay_apart() -> None:
     assert len({slug(text) for text in texts}) == len(texts)
 
 
-def test_pictures_lie_beside_their_clean_one(tmp_path: Path) -> None:
-    changed = picture_file(tmp_path, "val/1.png", "zoo:cnn", "stylegan:layer6")
+def test_images_lie_beside_their_clean_one(tmp_path: Path) -> None:
+    changed = image_file(tmp_path, "val/1.png", "zoo:cnn", "stylegan:layer6")
     assert changed.parent == clean_file(tmp_path, "val/1.png").parent
     assert changed.parent.parent == tmp_path and changed.suffix == ".png"

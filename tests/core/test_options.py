@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from granu import OptionError, option
-from granu.options import describe_options, option_values, read_options
+from granu.plugins.options import describe_options, option_values, read_options
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def test_a_text_becomes_a_value_of_the_fields_type(key: str, text: str, value: o
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "told"),
+    ("key", "text", "message"),
     [
         ("stepz", "3", "did you mean 'steps'"),
         ("steps", "3.5", "not a whole number"),
@@ -55,8 +55,8 @@ def test_a_text_becomes_a_value_of_the_fields_type(key: str, text: str, value: o
         ("steps", "20,layer6", "a target comes first"),
     ],
 )
-def test_a_bad_value_is_told_with_what_would_be_right(key: str, text: str, told: str) -> None:
-    with pytest.raises(OptionError, match=told):
+def test_a_bad_value_is_told_with_what_would_be_right(key: str, text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
         read_options(Options, {key: text}, "x:y")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from granu.sites import FLOOR, StatisticsCache, measure_deviation
+from granu.spaces.sites import FLOOR, StatisticsCache, measure_deviation
 from granu.streams import Streams
 from granu.testing.tiny import TinyGenerator
 

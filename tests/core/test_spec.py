@@ -17,7 +17,7 @@ READ = [
     ("python:mymodel.py:build", Spec("python", "mymodel.py:build")),
     ("timm:resnet50.a1_in1k", Spec("timm", "resnet50.a1_in1k")),
     ("folder:/data/val", Spec("folder", "/data/val")),
-    ("guest/checkers:3", Spec("guest/checkers", "3")),
+    ("fake_plugin/checkers:3", Spec("fake_plugin/checkers", "3")),
     ("pixel:linf,budget=8/255", Spec("pixel", "linf", (("budget", "8/255"),))),
     # a bare part after a value continues it, so that lists need no quotes
     ("biggan:layer2,classes=tiger,pizza", Spec("biggan", "layer2", (("classes", "tiger,pizza"),))),
@@ -41,7 +41,7 @@ def test_options_are_sorted_so_that_two_orders_name_one_result() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "does not begin with a name"),
         (":layer6", "does not begin with a name"),
@@ -54,6 +54,6 @@ def test_options_are_sorted_so_that_two_orders_name_one_result() -> None:
         ("stylegan:layer6,steps=", "write it as key=value"),
     ],
 )
-def test_what_does_not_parse_is_told_with_the_cure(text: str, told: str) -> None:
-    with pytest.raises(SpecError, match=told.replace("+", r"\+")):
+def test_what_does_not_parse_is_told_with_the_cure(text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message.replace("+", r"\+")):
         parse_spec(text)

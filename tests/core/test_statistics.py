@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from granu.statistics import Seen, holm, median_size, paired_rates, paired_ratio, rate, survival
+from granu.report.statistics import Observation, holm, median_size, paired_rates, paired_ratio, rate, survival
 
 
-def exact(*sizes: float) -> list[Seen]:
-    return [Seen(size, True) for size in sizes]
+def exact(*sizes: float) -> list[Observation]:
+    return [Observation(size, True) for size in sizes]
 
 
-def beyond(*sizes: float) -> list[Seen]:
-    return [Seen(size, False) for size in sizes]
+def beyond(*sizes: float) -> list[Observation]:
+    return [Observation(size, False) for size in sizes]
 
 
 @pytest.mark.parametrize(("hits", "total"), [(0, 10), (3, 10), (10, 10), (157, 200)])
@@ -34,7 +34,7 @@ def test_a_rate_of_nothing_says_nothing() -> None:
 
 
 def test_the_survival_curve_is_kaplan_and_meiers() -> None:
-    """1, 2, 3, 3 and 5 found, one picture looked at up to 4 only: 5/6, 4/6, 2/6, and 0 after the last."""
+    """1, 2, 3, 3 and 5 found, one image looked at up to 4 only: 5/6, 4/6, 2/6, and 0 after the last."""
     curve = survival([*exact(1, 2, 3, 3, 5), *beyond(4)])
     by_size = dict(zip(curve.sizes, curve.share, strict=True))
     assert by_size == pytest.approx({1: 5 / 6, 2: 4 / 6, 3: 2 / 6, 4: 2 / 6, 5: 0})
@@ -59,11 +59,11 @@ def test_the_band_is_defined_everywhere_and_holds_the_curve() -> None:
 
 def test_the_median_of_complete_sizes_is_the_middle_one() -> None:
     median = median_size(exact(5, 1, 4, 2, 3))
-    assert median is not None and median.value == 3 and median.largest == 5 and median.pictures == 5
+    assert median is not None and median.value == 3 and median.largest == 5 and median.images == 5
 
 
-def test_a_censored_picture_raises_the_median() -> None:
-    """Dropping the picture that held up to 10 would give 2."""
+def test_a_censored_image_raises_the_median() -> None:
+    """Dropping the image that held up to 10 would give 2."""
     median = median_size([*exact(1, 2, 3), *beyond(10, 10)])
     assert median is not None and median.value == 3
 
@@ -73,10 +73,10 @@ def test_a_median_beyond_all_sizes_is_told_so() -> None:
     assert median is not None and median.value is None and median.high is None and median.largest == 10
 
 
-def test_if_nothing_was_found_in_many_pictures_even_the_low_end_lies_beyond() -> None:
+def test_if_nothing_was_found_in_many_images_even_the_low_end_lies_beyond() -> None:
     many, few = median_size(beyond(*[5.0] * 20)), median_size(beyond(5.0, 5.0))
     assert many is not None and (many.value, many.low) == (None, None)
-    assert few is not None and (few.value, few.low) == (None, 5.0)  # two pictures prove little
+    assert few is not None and (few.value, few.low) == (None, 5.0)  # two images prove little
 
 
 def test_a_search_that_looked_nowhere_says_nothing_about_sizes() -> None:
@@ -90,14 +90,14 @@ def test_the_medians_interval_covers_the_truth_as_often_as_it_says() -> None:
     truth, covered, tries = math.log(2), 0, 400
     for _ in range(tries):
         sizes, limits = random.exponential(size=50), random.uniform(0.5, 3, size=50)
-        seen = [Seen(min(s, t), bool(s <= t)) for s, t in zip(sizes, limits, strict=True)]
+        seen = [Observation(min(s, t), bool(s <= t)) for s, t in zip(sizes, limits, strict=True)]
         median = median_size(seen)
         assert median is not None
         covered += (median.low or math.inf) <= truth <= (median.high or math.inf)
     assert 0.92 <= covered / tries <= 0.99
 
 
-def test_no_pictures_have_no_median() -> None:
+def test_no_images_have_no_median() -> None:
     assert median_size([]) is None and survival([]).sizes == ()
 
 
@@ -149,7 +149,7 @@ def test_no_pairs_have_no_ratio() -> None:
     assert paired_ratio([]).value is None and paired_ratio([]).p == 1
 
 
-def test_mcnemar_looks_at_the_pictures_on_which_the_two_differ() -> None:
+def test_mcnemar_looks_at_the_images_on_which_the_two_differ() -> None:
     """7 against 1 of 8: two-sided, 2 * (1 + 8) / 2^8."""
     first = [True] * 5 + [True] * 1 + [False] * 7 + [False] * 7
     second = [True] * 5 + [False] * 1 + [True] * 7 + [False] * 7

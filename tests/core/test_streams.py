@@ -1,4 +1,4 @@
-"""One random stream per picture."""
+"""One random stream per image."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import torch
 from granu.streams import Streams
 
 
-def test_a_pictures_numbers_do_not_depend_on_its_batch() -> None:
+def test_a_images_numbers_do_not_depend_on_its_batch() -> None:
     together = Streams(0, ["a", "b", "c"], "draw").normal(4, 5)
     alone = Streams(0, ["b"], "draw").normal(4, 5)
     assert torch.equal(together[1:2], alone)
 
 
-def test_seed_picture_and_scope_each_change_the_numbers() -> None:
+def test_seed_image_and_scope_each_change_the_numbers() -> None:
     numbers = Streams(0, ["a"], "draw").uniform(8)
     for other in (Streams(1, ["a"], "draw"), Streams(0, ["b"], "draw"), Streams(0, ["a"], "else")):
         assert not torch.equal(numbers, other.uniform(8))

@@ -1,4 +1,4 @@
-"""A broken guest becomes one clear line; the rest works; a run that names it ends with its trouble."""
+"""A broken fake_plugin becomes one clear line; the rest works; a run that names it ends with its load_error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import granu
 
 @granu.hookimpl
 def granu_perturbations():
-    return [granu.PerturbationOffer(name="{name}", summary="does nothing", make=lambda options, workshop: None)]
+    return [granu.PerturbationOffer(name="{name}", summary="does nothing", make=lambda options, context: None)]
 """
 
 BROKEN = {
@@ -43,11 +43,11 @@ BROKEN = {
 
 
 @pytest.fixture
-def hall(guest):  # type: ignore[no-untyped-def]
-    """All broken guests at once, and a good one among them."""
+def hall(fake_plugin):  # type: ignore[no-untyped-def]
+    """All broken discovered at once, and a good one among them."""
     for name, (source, _) in BROKEN.items():
-        guest(name, source)
-    return guest("good", GOOD.format(name="good"))
+        fake_plugin(name, source)
+    return fake_plugin("good", GOOD.format(name="good"))
 
 
 def test_every_broken_plugin_is_one_line_and_the_rest_works(hall, granu) -> None:  # type: ignore[no-untyped-def]
@@ -61,13 +61,13 @@ def test_every_broken_plugin_is_one_line_and_the_rest_works(hall, granu) -> None
 
 def test_verbose_prints_where(hall, granu) -> None:  # type: ignore[no-untyped-def]
     assert "no luck" in granu("list-plugins").stdout
-    told = granu("list-plugins", "--verbose").stdout
-    assert "Traceback" in told and "guest_raises.py" in told
+    message = granu("list-plugins", "--verbose").stdout
+    assert "Traceback" in message and "fake_raises.py" in message
 
 
 def test_json_holds_offers_and_troubles(hall, granu) -> None:  # type: ignore[no-untyped-def]
     data = json.loads(granu("list-plugins", "--json").stdout)
-    assert {trouble["plugin"] for trouble in data["troubles"]} == set(BROKEN)
+    assert {load_error["plugin"] for load_error in data["load_errors"]} == set(BROKEN)
     assert "good" in {offer["name"] for offer in data["offers"]}
 
 
@@ -78,8 +78,8 @@ def test_a_command_that_names_a_broken_plugin_tells_its_trouble(hall, granu, com
     assert "no luck" in result.stderr and "Traceback" not in result.stderr
 
 
-def test_a_clash_of_names_keeps_both_reachable(guest, granu) -> None:  # type: ignore[no-untyped-def]
-    guest("impostor", GOOD.format(name="stylegan"))
+def test_a_clash_of_names_keeps_both_reachable(fake_plugin, granu) -> None:  # type: ignore[no-untyped-def]
+    fake_plugin("impostor", GOOD.format(name="stylegan"))
     listed = granu("list-plugins").stdout
     assert "'stylegan' is taken by plugin 'stylegan'; reach it as 'impostor/stylegan'" in listed
     assert granu("info", "impostor/stylegan").returncode == 0
@@ -98,7 +98,9 @@ def test_listing_plugins_imports_no_torch(granu) -> None:  # type: ignore[no-unt
     import subprocess
     import sys
 
-    code = "import sys; from granu.catalog import load_catalog; load_catalog(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from granu.plugins.catalog import load_catalog; load_catalog(); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     code = "import sys, granu.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'scipy', 'matplotlib')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""`granu compare`: is one classifier easier to break than another, on the same pictures?"""
+"""`granu compare`: is one classifier easier to break than another, on the same images?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compare(
             "--fail-if-worse",
             metavar="PERCENT",
             min=0,
-            help="Exit with 1 if the second is fooled on more than PERCENT more pictures of a hundred, or by sizes "
+            help="Exit with 1 if the second is fooled on more than PERCENT more images of a hundred, or by sizes "
             "more than PERCENT % smaller, at any change, and that is no chance (p < 0.05 after Holm).",
         ),
     ] = None,
@@ -36,23 +36,23 @@ def compare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare two classifiers, picture by picture, on those that both name right."""
+    """Compare two classifiers, image by image, on those that both name right."""
     from granu.errors import GranuError
     from granu.report import comparison
-    from granu.report.sides import choose_sides, one_jury, together
+    from granu.report.pairing import choose_pair, same_judges, together
 
-    first, second = choose_sides(runs, classifier, versus)
-    order, judged_alike = first.run.record.get("order", ()), one_jury(first, second)
+    first, second = choose_pair(runs, classifier, versus)
+    order, judged_alike = first.run.record.get("order", ()), same_judges(first, second)
     compared = comparison.compare(first.trials, second.trials, order, judged_alike)
     if not compared:
         raise GranuError(
             f"{first} and {second} share no perturbation; run `granu eval` with the same --perturb on both"
         )
     if figure is not None:
-        from granu.report import look
+        from granu.report import style
         from granu.report.profile import profile
 
-        look.save(profile(together(first, second)), figure)
+        style.save(profile(together(first, second)), figure)
     certain, perhaps = comparison.regressions(compared, fail_if_worse) if fail_if_worse is not None else ([], [])
     if as_json:
         show.as_json({
@@ -79,33 +79,33 @@ def compare(
 
 
 def _print(compared: list[Comparison]) -> None:
-    from granu.report import cells
+    from granu.report import formatting
 
-    columns = ("change", "pictures", "left out", "found % first", "second", "difference", "p",
+    columns = ("change", "images", "left out", "found % first", "second", "difference", "p",
                "size ratio", "p", "ratio, confirmed", "pairs")  # fmt: skip
     lines = [
         (
             c.perturbation,
-            str(c.pictures),
+            str(c.images),
             str(c.left_out),
-            cells.NONE if math.isnan(c.first_found) else cells.percent(c.first_found),
-            cells.NONE if math.isnan(c.second_found) else cells.percent(c.second_found),
+            formatting.NONE if math.isnan(c.first_found) else formatting.percent(c.first_found),
+            formatting.NONE if math.isnan(c.second_found) else formatting.percent(c.second_found),
             f"{100 * c.rates.value:+.1f} [{100 * c.rates.low:+.1f}, {100 * c.rates.high:+.1f}]",
-            cells.probability(c.rates_p),
-            cells.ratio(c.sizes) if c.sizes else cells.NONE,
-            cells.probability(c.sizes_p) if c.sizes else cells.NONE,
-            cells.ratio(c.confirmed) if c.confirmed else cells.NONE,
-            str(c.confirmed.pairs) if c.confirmed else cells.NONE,
+            formatting.probability(c.rates_p),
+            formatting.ratio(c.sizes) if c.sizes else formatting.NONE,
+            formatting.probability(c.sizes_p) if c.sizes else formatting.NONE,
+            formatting.ratio(c.confirmed) if c.confirmed else formatting.NONE,
+            str(c.confirmed.pairs) if c.confirmed else formatting.NONE,
         )
         for c in compared
     ]
     show.table(columns, lines)
-    show.say("size ratio: second / first, the median over pictures; above 1 the second needs larger changes.")
-    show.say("confirmed: only pictures on which no judge lost the label. p is adjusted for all tests here (Holm).")
+    show.say("size ratio: second / first, the median over images; above 1 the second needs larger changes.")
+    show.say("confirmed: only images on which no judge lost the label. p is adjusted for all tests here (Holm).")
 
 
 def _plain(data: Any) -> Any:
-    """JSON knows no infinity: it is told as a word, and what is no number as null."""
+    """JSON knows no infinity: it is message as a word, and what is no number as null."""
     if isinstance(data, dict):
         return {key: _plain(value) for key, value in data.items()}
     if isinstance(data, float) and not math.isfinite(data):

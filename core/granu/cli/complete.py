@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from granu.catalog import load_catalog
+from granu.plugins.catalog import load_catalog
 
 
 def perturbations(incomplete: str) -> list[str]:

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from granu.catalog import Catalog, load_catalog
-from granu.checkpoints import save, sha256
 from granu.cli import show
 from granu.errors import WeightsError
-from granu.offers import GeneratorOffer
+from granu.plugins.catalog import Catalog, load_catalog
+from granu.plugins.offers import GeneratorOffer
+from granu.weights.checkpoints import save, sha256
 
 
 def convert(

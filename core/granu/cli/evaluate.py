@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from granu.catalog import Catalog, load_catalog
 from granu.cli import complete, show
 from granu.cli.result import print_result, result_as_json
 from granu.errors import OptionError, suggest
-from granu.plan import EvalPlan, Request, make_plan
-from granu.runs import Run, open_run
-from granu.workshop import Workshop
+from granu.plugins.catalog import Catalog, load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.folder import Run, open_run
+from granu.runs.plan import EvalPlan, Request, make_plan
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -48,13 +48,11 @@ def evaluate(
             help="Who says whether the label survived; 'none' for nobody. Without it, those of the weights.",
         ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Where pictures come from, for changes to pictures.")
-    ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", help="Pictures per cell.")] = 50,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same pictures and results.")] = 0,
-    batch: Annotated[int, typer.Option("--batch", help="Pictures at a time; changes memory, not results.")] = 50,
-    keep: Annotated[int, typer.Option("--keep", help="Write the pictures of the first KEEP.")] = 8,
+    data: Annotated[str | None, typer.Option("--data", help="Where images come from, for changes to images.")] = None,
+    count: Annotated[int, typer.Option("--count", "-n", help="Images per cell.")] = 50,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same images and results.")] = 0,
+    batch: Annotated[int, typer.Option("--batch", help="Images at a time; changes memory, not results.")] = 50,
+    keep: Annotated[int, typer.Option("--keep", help="Write the images of the first KEEP.")] = 8,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     precision: Annotated[
         str, typer.Option("--precision", help="float32 or bfloat16, for the search; verdicts are float32.")
@@ -82,19 +80,19 @@ def evaluate(
         precision=precision,
     )
     catalog = load_catalog()
-    workshop = Workshop(catalog)
-    plan = make_plan(catalog, workshop, request)
+    context = BuildContext(catalog)
+    plan = make_plan(catalog, context, request)
     if dry_run:
         _print_plan(plan, as_json)
         return
     folder = out or Path("runs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     with open_run(folder, plan.identity()) as run:
-        code = _run(plan, workshop, run, catalog, quiet or as_json)
+        code = _run(plan, context, run, catalog, quiet or as_json)
         if as_json:
             show.as_json(result_as_json(run))
         elif run.trials:
             print_result(run)
-            show.say(f"run: {folder}    pictures and figures: granu report {folder} --html report.html")
+            show.say(f"run: {folder}    images and figures: granu report {folder} --html report.html")
     raise typer.Exit(code)
 
 
@@ -104,17 +102,17 @@ def _judges(given: list[str] | None) -> tuple[str, ...] | None:
     return () if given == ["none"] else tuple(given)
 
 
-def _run(plan: EvalPlan, workshop: Workshop, run: Run, catalog: Catalog, quiet: bool) -> int:
-    from granu.devices import choose_device
-    from granu.evaluate import evaluate as loop
-    from granu.provenance import describe_machine
+def _run(plan: EvalPlan, context: BuildContext, run: Run, catalog: Catalog, quiet: bool) -> int:
+    from granu.runs.devices import choose_device
+    from granu.runs.evaluate import evaluate as loop
+    from granu.runs.provenance import describe_machine
 
-    workshop.device = choose_device(plan.request.device)
+    context.device = choose_device(plan.request.device)
     order = list(dict.fromkeys([*run.record.get("order", []), *(p.key for p in plan.perturbations)]))
-    run.amend(plan=plan.as_json(), order=order, made=describe_machine(catalog, workshop.device), command=_command())
+    run.amend(plan=plan.as_json(), order=order, made=describe_machine(catalog, context.device), command=_command())
     try:
         with show.progress(quiet) as progress:
-            failures = loop(plan, workshop, run, progress)
+            failures = loop(plan, context, run, progress)
     except KeyboardInterrupt:
         show.note(f"granu: interrupted; what was measured is in {run.folder}, and this goes on from there:")
         show.note(f"  {_resume(run.folder)}")
@@ -144,11 +142,11 @@ def _print_plan(plan: EvalPlan, as_json: bool) -> None:
         show.as_json(plan.as_json())
         return
     cells = len(plan.perturbations) * len(plan.classifiers)
-    show.say(f"{cells} {'cell' if cells == 1 else 'cells'} of {plan.request.count} pictures, seed {plan.request.seed}")
+    show.say(f"{cells} {'cell' if cells == 1 else 'cells'} of {plan.request.count} images, seed {plan.request.seed}")
     show.say("classifiers: " + ", ".join(str(c.spec) for c in plan.classifiers))
     show.say("judges: " + (", ".join(str(j.spec) for j in plan.judges) or "none"))
     if plan.data:
-        show.say(f"pictures: {plan.data.spec}")
+        show.say(f"images: {plan.data.spec}")
     show.say("")
     show.columns(
         ("perturbation", "search", "steps", "edits", "plugin"),

@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from granu.catalog import Catalog, Entry, load_catalog
 from granu.cli import show
 from granu.errors import UnknownName, WeightsError
-from granu.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
-from granu.options import describe_options
-from granu.plan import SITE_KEYS, SiteOptions
+from granu.plugins.catalog import Catalog, Entry, load_catalog
+from granu.plugins.context import BuildContext
+from granu.plugins.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
+from granu.plugins.options import describe_options
+from granu.plugins.spec import Spec, parse_spec
+from granu.runs.plan import SITE_KEYS, SiteOptions
 from granu.search.options import SEARCH_KEYS, SearchOptions
-from granu.spec import Spec, parse_spec
-from granu.workshop import Workshop
 
 
 def info(
@@ -23,11 +23,11 @@ def info(
 ) -> None:
     """Show what an offer is, its options, its sites, and whom to cite."""
     catalog, spec = load_catalog(), parse_spec(name)
-    entries = [entry for _, entry in catalog.walk() if spec.name in (entry.name, entry.plugin)]
+    entries = [entry for _, entry in catalog.all_entries() if spec.name in (entry.name, entry.plugin)]
     if not entries:
-        if any(trouble.plugin == spec.name for trouble in catalog.troubles):
-            catalog.find("perturbation", spec.name)  # tells the trouble
-        raise UnknownName("plugin or offer", spec.name, [entry.name for _, entry in catalog.walk()])
+        if any(load_error.plugin == spec.name for load_error in catalog.load_errors):
+            catalog.find("perturbation", spec.name)  # tells the load_error
+        raise UnknownName("plugin or offer", spec.name, [entry.name for _, entry in catalog.all_entries()])
     described = [_describe(catalog, entry, spec) for entry in entries]
     if as_json:
         show.as_json(described)
@@ -57,12 +57,12 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
     about["cite"] = list(offer.cite)
     about["options"] = _options(offer)
     if isinstance(offer, GeneratorOffer):
-        workshop = Workshop(catalog)
+        context = BuildContext(catalog)
         given = spec if spec.name == entry.name else Spec(entry.name)
         resolved = catalog.resolve("generator", given, (*SEARCH_KEYS, *SITE_KEYS))
         about["weights"] = offer.weights(resolved.options)
         try:
-            sites = offer.sites(resolved.options, workshop)
+            sites = offer.sites(resolved.options, context)
         except WeightsError as needed:
             if about["weights"]:
                 raise

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from granu.catalog import Catalog, load_catalog
 from granu.cli import show
+from granu.plugins.catalog import Catalog, load_catalog
 
 
 def list_plugins(
@@ -21,15 +21,15 @@ def list_plugins(
         return
     lines = [
         (kind, entry.name, entry.offer.summary, entry.plugin, f"{entry.distribution} {entry.version}".strip())
-        for kind, entry in catalog.walk()
+        for kind, entry in catalog.all_entries()
     ]
     show.columns(("kind", "name", "what it is", "plugin", "from"), lines)
     for name in catalog.blocked:
         show.say(f"blocked by GRANU_DISABLE: {name}")
-    for trouble in catalog.troubles:
-        show.say(f"broken: {trouble}")
-        if verbose and trouble.details:
-            show.say(trouble.details)
+    for load_error in catalog.load_errors:
+        show.say(f"broken: {load_error}")
+        if verbose and load_error.details:
+            show.say(load_error.details)
 
 
 def _data(catalog: Catalog) -> dict[str, object]:
@@ -43,11 +43,11 @@ def _data(catalog: Catalog) -> dict[str, object]:
                 "distribution": entry.distribution,
                 "version": entry.version,
             }
-            for kind, entry in catalog.walk()
+            for kind, entry in catalog.all_entries()
         ],
         "blocked": catalog.blocked,
-        "troubles": [
+        "load_errors": [
             {"plugin": t.plugin, "distribution": t.distribution, "stage": t.stage, "reason": t.reason}
-            for t in catalog.troubles
+            for t in catalog.load_errors
         ],
     }

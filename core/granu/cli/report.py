@@ -9,7 +9,7 @@ import typer
 
 from granu.cli import show
 from granu.cli.result import print_result, result_as_json
-from granu.runs import read_run
+from granu.runs.folder import read_run
 
 
 def report(
@@ -22,12 +22,12 @@ def report(
         Path | None, typer.Option("--survival", help="Draw robust accuracy against size: .svg, .png or .pdf.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Draw the kept pictures, coarse to fine: .png, .svg or .pdf.")
+        Path | None, typer.Option("--sheet", help="Draw the kept images, coarse to fine: .png, .svg or .pdf.")
     ] = None,
     classifier: Annotated[
-        str | None, typer.Option("--classifier", "-c", help="Whose pictures the sheet shows; the first unless named.")
+        str | None, typer.Option("--classifier", "-c", help="Whose images the sheet shows; the first unless named.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows, unrounded, as CSV.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows, size_before_quantization, as CSV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a run found, coarse to fine, with 95 % intervals."""
@@ -39,17 +39,17 @@ def report(
     if csv is not None:
         write_csv(found, csv)
     if figure is not None or survival is not None or sheet is not None:
-        from granu.report import look
+        from granu.report import style
         from granu.report.profile import profile
         from granu.report.sheet import sheet as draw_sheet
         from granu.report.survival import survival_curves
 
         if figure is not None:
-            look.save(profile(read), figure)
+            style.save(profile(read), figure)
         if survival is not None:
-            look.save(survival_curves(read), survival)
+            style.save(survival_curves(read), survival)
         if sheet is not None:
-            look.save(draw_sheet(read, classifier), sheet)
+            style.save(draw_sheet(read, classifier), sheet)
     if html is not None:
         from granu.report.page import write_page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from granu.cli import show
-from granu.runs import Run
+from granu.runs.folder import Run
 
 
 def result_as_json(run: Run) -> dict[str, Any]:

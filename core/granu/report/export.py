@@ -1,4 +1,4 @@
-"""Rows as plain data: flat records for JSON and CSV, with the numbers unrounded."""
+"""Rows as plain data: flat records for JSON and CSV, with the numbers size_before_quantization."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from granu.errors import RunFolderError
-from granu.report import cells
+from granu.report import formatting
 from granu.report.rows import Row
-from granu.statistics import Median, Rate
+from granu.report.statistics import Median, Rate
 
 Value = str | int | float | None
 
@@ -54,7 +54,7 @@ def _record(row: Row) -> dict[str, Value]:
         **_rate("control", row.control),
         "forward": row.forward,
         "backward": row.backward,
-        "picture_sizes": cells.picture_sizes(row.picture_sizes),
+        "image_sizes": formatting.image_sizes(row.image_sizes),
     }
 
 

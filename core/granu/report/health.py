@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from granu.report.rows import Row
 
 FAILED_SHARE = 0.05  # of searches that could not look
-CLEAN_SHARE = 0.80  # of clean pictures named right, below which the classifier hardly fits the pictures
+CLEAN_SHARE = 0.80  # of clean images named right, below which the classifier hardly fits the images
 CONTROL_SHARE = 0.50  # of random changes that fool too
-CONFIRMED_SHARE = 0.50  # of found pictures whose label every judge still sees
-FEW = 20  # pictures
+CONFIRMED_SHARE = 0.50  # of found images whose label every judge still sees
+FEW = 20  # images
 SHOWN = 3  # perturbations that a flag names; JSON and the page hold all
 
 
@@ -24,9 +24,9 @@ class Flag:
     where: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        told = dict.fromkeys(numbers for _, numbers in self.where)
-        if len(self.where) > 1 and len(told) == 1:
-            return f"{self.classifier}: {self.sign} ({next(iter(told))} at {len(self.where)} changes)"
+        message = dict.fromkeys(numbers for _, numbers in self.where)
+        if len(self.where) > 1 and len(message) == 1:
+            return f"{self.classifier}: {self.sign} ({next(iter(message))} at {len(self.where)} changes)"
         shown = ", ".join(f"{at} ({numbers})" for at, numbers in self.where[:SHOWN])
         more = f" and {len(self.where) - SHOWN} more" if len(self.where) > SHOWN else ""
         return f"{self.classifier}: {self.sign}: {shown}{more}"
@@ -76,8 +76,8 @@ def _confirmed(row: Row) -> str | None:
 
 
 SIGNS: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
-    ("many clean pictures are named wrong; do classifier and pictures fit together?", _clean),
-    ("few pictures count, so raise --count before concluding", _few),
+    ("many clean images are named wrong; do classifier and images fit together?", _clean),
+    ("few images count, so raise --count before concluding", _few),
     ("searches could not look", _failed),
     ("nothing was found, which may be a weak search and no strong classifier", _nothing),
     ("random changes of the same size fool as well, so the search adds little", _control),

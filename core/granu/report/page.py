@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens without a network: figures as SVG, pictures as PNG, all inside."""
+"""The report as one HTML file that opens without a network: figures as SVG, images as PNG, all inside."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu.errors import GranuError, RunFolderError
-from granu.report import look
-from granu.report.cells import picture_sizes
+from granu.report import style
+from granu.report.formatting import image_sizes
 from granu.report.health import check
 from granu.report.profile import profile
 from granu.report.rows import Row, rows
 from granu.report.sheet import sheet
 from granu.report.survival import survival_curves
 from granu.report.table import Table, table
-from granu.runs import Run
+from granu.runs.folder import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value and its interval, told apart so that the page can print the interval more quietly."""
+    """A value and its interval, message apart so that the page can print the interval more quietly."""
 
     value: str
     interval: str = ""
@@ -80,8 +80,8 @@ def page(run: Run) -> str:
 def _facts(run: Run, found: Sequence[Row]) -> list[tuple[str, str]]:
     identity, made = run.record.get("identity", {}), run.record.get("made", {})
     facts = [
-        ("pictures", max(row.counted + row.clean_wrong + row.unreadable for row in found)),
-        ("height x width", picture_sizes(sorted({size for row in found for size in row.picture_sizes})) or None),
+        ("images", max(row.counted + row.clean_wrong + row.unreadable for row in found)),
+        ("height x width", image_sizes(sorted({size for row in found for size in row.image_sizes})) or None),
         ("seed", identity.get("seed")),
         ("data", identity.get("data")),
         ("judges", ", ".join(identity.get("judges") or ()) or "none"),
@@ -93,8 +93,8 @@ def _facts(run: Run, found: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _blocks(found: Sequence[Row], made: Table) -> list[Block]:
-    shown = look.looks([row.classifier for row in found])
-    short = look.short_names([row.perturbation for row in found])
+    shown = style.series_styles([row.classifier for row in found])
+    short = style.short_names([row.perturbation for row in found])
     blocks = []
     for name, own in shown.items():
         lines = []
@@ -114,17 +114,17 @@ def _cell(text: str) -> Cell:
 
 def _svg(figure: Figure) -> str:
     """The figure's <svg> element, without what only a file of its own needs before it."""
-    text = look.rendered(figure, "svg").decode()
+    text = style.rendered(figure, "svg").decode()
     return text[text.index("<svg") :]
 
 
 def _sheets(run: Run, found: Sequence[Row]) -> list[tuple[str, str]]:
-    """(classifier, base64 of its sheet as PNG) of those that kept pictures."""
+    """(classifier, base64 of its sheet as PNG) of those that kept images."""
     sheets = []
     for name in dict.fromkeys(row.classifier for row in found):
         try:
             figure = sheet(run, name)
         except GranuError:  # none were kept
             continue
-        sheets.append((name, base64.b64encode(look.rendered(figure, "png", SHEET_DPI)).decode()))
+        sheets.append((name, base64.b64encode(style.rendered(figure, "png", SHEET_DPI)).decode()))
     return sheets

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from granu.errors import GranuError
-from granu.report import look
+from granu.report import style
 from granu.report.comparison import Comparison, compare
-from granu.report.look import Look
 from granu.report.rows import Row, rows
-from granu.runs import Run
-from granu.statistics import Median, Ratio
+from granu.report.statistics import Median, Ratio
+from granu.report.style import SeriesStyle
+from granu.runs.folder import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +35,10 @@ def profile(run: Run) -> Figure:
     sized = [row for row in rows(run) if row.size is not None]
     if not sized:
         raise GranuError(f"{run.folder} holds no smallest sizes to draw; search=smallest finds some")
-    shown = look.looks([row.classifier for row in sized])
+    shown = style.series_styles([row.classifier for row in sized])
     groups = _groups(sized)
     compared = _compare(run, list(shown))
-    with matplotlib.rc_context(look.STYLE):
+    with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=_figure_size(groups, bool(compared)), layout="constrained")
         panels = figure.subplots(
             2 if compared else 1,
@@ -60,7 +60,7 @@ def profile(run: Run) -> Figure:
         _name_sites(panels[-1], groups)
         _legend(figure, shown, any(row.confirmed_size for row in sized))
         if len({key.partition(":")[0] for group in groups for key in group}) == 1:
-            figure.supxlabel("coarse → fine", fontsize=8, color=look.QUIET)
+            figure.supxlabel("coarse → fine", fontsize=8, color=style.QUIET)
     return figure
 
 
@@ -80,7 +80,7 @@ def _figure_size(groups: Sequence[Group], ratios: bool) -> tuple[float, float]:
     return max(5.0, 1.6 + 0.6 * len(groups) + (0.62 if sites <= 14 else 0.48) * sites), 5.6 if ratios else 3.6
 
 
-def _draw_sizes(axes: Axes, group: Group, sized: Sequence[Row], shown: dict[str, Look]) -> None:
+def _draw_sizes(axes: Axes, group: Group, sized: Sequence[Row], shown: dict[str, SeriesStyle]) -> None:
     for place, (name, own) in enumerate(shown.items()):
         by_key = {row.perturbation: row for row in sized if row.classifier == name and row.perturbation in group}
         at = {key: i + _beside(place, len(shown)) for i, key in enumerate(group) if key in by_key}
@@ -98,9 +98,9 @@ def _draw_sizes(axes: Axes, group: Group, sized: Sequence[Row], shown: dict[str,
 
 
 def _draw_ratios(
-    axes: Axes, group: Group, compared: Compared, shown: dict[str, Look], limits: tuple[float, float]
+    axes: Axes, group: Group, compared: Compared, shown: dict[str, SeriesStyle], limits: tuple[float, float]
 ) -> None:
-    axes.axhline(1, color=look.INK, linewidth=0.9, zorder=1)
+    axes.axhline(1, color=style.INK, linewidth=0.9, zorder=1)
     for place, (name, by_key) in enumerate(compared.items()):
         for i, key in enumerate(group):
             x = i + _beside(place, len(compared))
@@ -113,10 +113,10 @@ def _draw_ratios(
 
 
 def _mark(
-    axes: Axes, x: float, low: float, value: float | None, high: float, wedges: str, own: Look, hollow: bool
+    axes: Axes, x: float, low: float, value: float | None, high: float, wedges: str, own: SeriesStyle, hollow: bool
 ) -> None:
     """A value and its interval; `wedges` ("^", "v" or both) say where the interval goes on."""
-    colour = look.paler(own.colour) if hollow else own.colour
+    colour = style.paler(own.colour) if hollow else own.colour
     axes.plot([x, x], [low, high], color=colour, linewidth=1 if hollow else 1.6, zorder=3, solid_capstyle="butt")
     for wedge in wedges:
         end = high if wedge == "^" else low
@@ -160,8 +160,8 @@ def _finite_ratios(compared: Compared) -> Iterator[Ratio]:
 
 def _finish(axes: Axes, group: Group) -> None:
     axes.set_xlim(-0.6, len(group) - 0.4)
-    look.quiet_grid(axes)
-    look.plain_log_ticks(axes)
+    style.quiet_grid(axes)
+    style.plain_log_ticks(axes)
 
 
 def _beside(place: int, several: int) -> float:
@@ -170,7 +170,7 @@ def _beside(place: int, several: int) -> float:
 
 
 def _name_sites(panels: Sequence[Axes], groups: Sequence[Group]) -> None:
-    names = look.short_names([key for group in groups for key in group])
+    names = style.short_names([key for group in groups for key in group])
     slanted = len(names) > 3 and (max(map(len, names.values())) > 7 or len(names) > 14)
     for axes, group in zip(panels, groups, strict=True):
         axes.set_xticks(
@@ -182,12 +182,12 @@ def _name_sites(panels: Sequence[Axes], groups: Sequence[Group]) -> None:
         )
 
 
-def _legend(figure: Figure, shown: dict[str, Look], judged: bool) -> None:
+def _legend(figure: Figure, shown: dict[str, SeriesStyle], judged: bool) -> None:
     from matplotlib.lines import Line2D
 
     marks = [Line2D([], [], color=own.colour, marker=own.marker, markersize=5.5) for own in shown.values()]
     names = list(shown)
     if judged:
-        marks += [Line2D([], [], color=look.QUIET, marker="o", markerfacecolor="white", markersize=4, linewidth=1)]
+        marks += [Line2D([], [], color=style.QUIET, marker="o", markerfacecolor="white", markersize=4, linewidth=1)]
         names += ["label confirmed by all judges"]
     figure.legend(marks, names, loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.6)

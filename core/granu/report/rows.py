@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from granu.errors import GranuError
-from granu.runs import Run
-from granu.spec import parse_spec
-from granu.statistics import Median, Rate, Seen, median_size, rate
-from granu.trials import CLEAN_WRONG, FAILED, FOUND, UNREADABLE, Trial
+from granu.plugins.spec import parse_spec
+from granu.report.statistics import Median, Observation, Rate, median_size, rate
+from granu.runs.folder import Run
+from granu.runs.trials import CLEAN_WRONG, FAILED, FOUND, UNREADABLE, Trial
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Row:
     pixels: float | None
     features: float | None
     control: Rate | None  # random changes of the same size that fooled too; a share of the found
-    forward: float  # passes through the classifier per counted picture
+    forward: float  # passes through the classifier per counted image
     backward: float
-    picture_sizes: tuple[tuple[int, int], ...]  # heights and widths, smallest first, at which changes were measured
+    image_sizes: tuple[tuple[int, int], ...]  # heights and widths, smallest first, at which changes were measured
 
 
 def rows(run: Run) -> list[Row]:
@@ -70,22 +70,22 @@ def in_order(keys: Iterable[str], order: Sequence[str]) -> list[str]:
     return sorted(dict.fromkeys(keys), key=lambda key: place.get(key, len(place)))
 
 
-def seen(trial: Trial) -> Seen:
+def observation(trial: Trial) -> Observation:
     """What a counted trial says of the smallest size that fools; where no size is known, that it lies beyond 0."""
     size = _finite(trial.size)
     if trial.outcome == FOUND:
-        return Seen(0.0, False) if size is None else Seen(size, True)
-    return Seen(_finite(trial.tried) or 0.0, False)
+        return Observation(0.0, False) if size is None else Observation(size, True)
+    return Observation(_finite(trial.tried) or 0.0, False)
 
 
-def seen_confirmed(trial: Trial) -> Seen:
+def confirmed_observation(trial: Trial) -> Observation:
     """What a counted trial says of the smallest size that fools while the label stays.
 
     Where the judges do not confirm what was found, no confirmed change is known up to that size; the true one may
-    be larger. So the picture is censored there: leaving it out would say that it had never been looked at.
+    be larger. So the image is censored there: leaving it out would say that it had never been looked at.
     """
-    plain = seen(trial)
-    return plain if trial.confirmed else Seen(plain.size, False)
+    plain = observation(trial)
+    return plain if trial.confirmed else Observation(plain.size, False)
 
 
 def is_judged(trials: Iterable[Trial]) -> bool:
@@ -100,7 +100,7 @@ def budget_of(perturbation: str) -> float | None:
 
 
 def _without_repeats(trials: Iterable[Trial]) -> list[Trial]:
-    return list({trial.picture: trial for trial in trials}.values())
+    return list({trial.image: trial for trial in trials}.values())
 
 
 def _row(classifier: str, perturbation: str, trials: Sequence[Trial]) -> Row:
@@ -122,8 +122,8 @@ def _row(classifier: str, perturbation: str, trials: Sequence[Trial]) -> Row:
         reasons=tuple(Counter(t.note or "no reason given" for t in failed).most_common()),
         found=rate(len(found), len(counted)),
         confirmed=rate(sum(t.confirmed for t in found), len(counted)) if judged else None,
-        size=median_size([seen(t) for t in sized]),
-        confirmed_size=median_size([seen_confirmed(t) for t in sized]) if judged else None,
+        size=median_size([observation(t) for t in sized]),
+        confirmed_size=median_size([confirmed_observation(t) for t in sized]) if judged else None,
         l2=_median(t.l2 for t in found),
         linf=_median(t.linf for t in found),
         ssim=_median(t.ssim for t in found),
@@ -132,7 +132,7 @@ def _row(classifier: str, perturbation: str, trials: Sequence[Trial]) -> Row:
         control=rate(sum(controls), len(controls)) if controls else None,
         forward=_mean(t.forward for t in counted),
         backward=_mean(t.backward for t in counted),
-        picture_sizes=tuple(sorted({(t.height, t.width) for t in counted if t.height and t.width})),
+        image_sizes=tuple(sorted({(t.height, t.width) for t in counted if t.height and t.width})),
     )
 
 

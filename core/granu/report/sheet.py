@@ -1,4 +1,4 @@
-"""The sheet of pictures: each clean picture with its changed ones, coarse to fine, and below them what was changed."""
+"""The sheet of images: each clean image with its changed ones, coarse to fine, and below them what was changed."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu.errors import GranuError, UnknownName
-from granu.gallery import clean_file, picture_file
-from granu.report import cells, look
+from granu.report import formatting, style
 from granu.report.rows import in_order
-from granu.runs import Run
-from granu.trials import FOUND, Trial
+from granu.runs.folder import Run
+from granu.runs.gallery import clean_file, image_file
+from granu.runs.trials import FOUND, Trial
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GAP = 0.08  # between pictures, in widths of one
-CAPTION = 0.34  # above a changed picture
+GAP = 0.08  # between images, in widths of one
+CAPTION = 0.34  # above a changed image
 HEAD = 0.62  # above the first row
-SIZE = 0.95  # inches of a picture
+SIZE = 0.95  # inches of an image
 LETTER = 0.09  # inches of a letter of the title
-LARGEST = 256  # pixels that are drawn of a picture's longer side
-KEPT = look.COLOURS[2]  # the frame of a picture whose label every judge confirms
+LARGEST = 256  # pixels that are drawn of an image's longer side
+KEPT = style.COLOURS[2]  # the frame of an image whose label every judge confirms
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One changed picture and its difference from the clean one."""
+    """One changed image and its difference from the clean one."""
 
     trial: Trial
     changed: np.ndarray  # (H, W, 3) in [0, 1]
@@ -39,18 +39,18 @@ class Shot:
 
 @dataclass(frozen=True)
 class Strip:
-    """A clean picture and what was made of it, by perturbation."""
+    """A clean image and what was made of it, by perturbation."""
 
-    picture: str
+    image: str
     label: int | None
     clean: np.ndarray  # (H, W, 3) in [0, 1]
     shots: dict[str, Shot]
 
 
 def sheet(run: Run, classifier: str | None = None, most: int = 8) -> Figure:
-    """The kept pictures of one classifier, the run's first unless named; at most `most` of them.
+    """The kept images of one classifier, the run's first unless named; at most `most` of them.
 
-    Two rows per picture: changed, each under its size and the class that the classifier names, and the difference
+    Two rows per image: changed, each under its size and the class that the classifier names, and the difference
     from the clean one (red lighter, blue darker), each with the contrast of its own largest value.
     """
     import matplotlib
@@ -61,21 +61,21 @@ def sheet(run: Run, classifier: str | None = None, most: int = 8) -> Figure:
     keys = in_order((t.perturbation for t in trials), run.record.get("order", ()))
     strips = _strips(run, name, trials)[:most]
     if not strips:
-        raise GranuError(f"{run.folder} kept no pictures of {name}; `granu eval --keep 8` writes some")
+        raise GranuError(f"{run.folder} kept no images of {name}; `granu eval --keep 8` writes some")
     classes = run.record.get("classes", ())
     step = 2 * (1 + GAP) + CAPTION
     across, down = (len(keys) + 1) * (1 + GAP) + 0.15, HEAD + len(strips) * step + 0.1
-    with matplotlib.rc_context(look.STYLE):
+    with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=(across * SIZE, down * SIZE))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_xlim(0, across)
         axes.set_ylim(down, 0)
         axes.axis("off")
-        names = look.short_names(keys)
-        told = "framed: every judge still sees the label" if any(trial.votes for trial in trials) else ""
-        room = int(across * SIZE / LETTER) - len(told)
+        names = style.short_names(keys)
+        message = "framed: every judge still sees the label" if any(trial.votes for trial in trials) else ""
+        room = int(across * SIZE / LETTER) - len(message)
         axes.text(0.1, 0.27, _shortened(name, room), va="bottom", fontsize=9, weight="bold")
-        axes.text(across - 0.05, 0.27, told, ha="right", va="bottom", fontsize=8, color=KEPT)
+        axes.text(across - 0.05, 0.27, message, ha="right", va="bottom", fontsize=8, color=KEPT)
         for place, key in enumerate(keys):
             axes.text(_left(place) + 0.5, HEAD, names[key], ha="center", va="bottom", fontsize=_fitting(names[key], 9))
         for number, strip in enumerate(strips):
@@ -93,33 +93,33 @@ def _chosen(run: Run, classifier: str | None) -> str:
 
 
 def _strips(run: Run, classifier: str, trials: Sequence[Trial]) -> list[Strip]:
-    by_picture: dict[str, list[Trial]] = {}
+    by_image: dict[str, list[Trial]] = {}
     for trial in trials:
-        by_picture.setdefault(trial.picture, []).append(trial)
+        by_image.setdefault(trial.image, []).append(trial)
     strips = []
-    for picture, own in by_picture.items():
-        file = clean_file(run.pictures, picture)
+    for image, own in by_image.items():
+        file = clean_file(run.images, image)
         if not file.is_file():
             continue
         clean = _read(file)
         shots = {}
         for trial in own:
-            changed_file = picture_file(run.pictures, picture, classifier, trial.perturbation)
+            changed_file = image_file(run.images, image, classifier, trial.perturbation)
             if changed_file.is_file():
                 changed = _read(changed_file)
                 shots[trial.perturbation] = Shot(trial, changed, (changed - clean).mean(axis=2))
         if shots:
-            strips.append(Strip(picture, own[0].label, clean, shots))
+            strips.append(Strip(image, own[0].label, clean, shots))
     return strips
 
 
 def _read(file: Path) -> np.ndarray:
-    """A picture (H, W, 3) in [0, 1]; one that is larger than it will be drawn is shrunk, to save memory."""
+    """An image (H, W, 3) in [0, 1]; one that is larger than it will be drawn is shrunk, to save memory."""
     import numpy as np
     from PIL import Image
 
-    with Image.open(file) as picture:
-        colour = picture.convert("RGB")
+    with Image.open(file) as image:
+        colour = image.convert("RGB")
     colour.thumbnail((LARGEST, LARGEST))
     return np.asarray(colour, dtype=np.float32) / 255
 
@@ -129,7 +129,7 @@ def _draw_strip(axes: Axes, strip: Strip, keys: Sequence[str], top: float, class
     _place(axes, strip.clean, 0.1, first)
     label = _class(strip.label, classes)
     axes.text(0.6, first - 0.06, f"clean: {label}", ha="center", va="bottom", fontsize=_fitting(f"clean: {label}", 8))
-    axes.text(0.6, first + 1 + GAP + 0.5, "change", ha="center", va="center", fontsize=8, color=look.QUIET)
+    axes.text(0.6, first + 1 + GAP + 0.5, "change", ha="center", va="center", fontsize=8, color=style.QUIET)
     for place, key in enumerate(keys):
         shot = strip.shots.get(key)
         if shot is None:
@@ -138,11 +138,11 @@ def _draw_strip(axes: Axes, strip: Strip, keys: Sequence[str], top: float, class
         kept = bool(shot.trial.votes) and shot.trial.confirmed
         _place(axes, shot.changed, left, first, KEPT if kept else None)
         _place(axes, diverging(shot.difference), left, first + 1 + GAP)
-        told = _caption(shot.trial, classes)
+        message = _caption(shot.trial, classes)
         fooled = shot.trial.outcome == FOUND
         axes.text(
-            left + 0.5, first - 0.06, told, ha="center", va="bottom",
-            fontsize=_fitting(told, 8), color=look.INK if fooled else look.QUIET,
+            left + 0.5, first - 0.06, message, ha="center", va="bottom",
+            fontsize=_fitting(message, 8), color=style.INK if fooled else style.QUIET,
         )  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def _shortened(text: str, most: int) -> str:
 def _caption(trial: Trial, classes: Sequence[str]) -> str:
     if trial.outcome != FOUND:
         return "not found"
-    size = f"{cells.number(trial.size)} → " if trial.size is not None else "→ "
+    size = f"{formatting.number(trial.size)} → " if trial.size is not None else "→ "
     return size + _class(trial.predicted, classes)
 
 
@@ -168,12 +168,12 @@ def _class(number: int | None, classes: Sequence[str]) -> str:
 def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | None = None) -> None:
     from matplotlib.patches import Rectangle
 
-    # pixels stay square and sharp; large pictures are smoothed when they shrink
+    # pixels stay square and sharp; large images are smoothed when they shrink
     smooth = "antialiased" if max(image.shape[:2]) > 128 else "nearest"
     high, wide = (side / max(image.shape[:2]) for side in image.shape[:2])
     left, top = left + (1 - wide) / 2, top + (1 - high) / 2
     axes.imshow(image, extent=(left, left + wide, top + high, top), interpolation=smooth, aspect="auto", zorder=1)
-    colour, width = (frame, 2.0) if frame else (look.FAINT, 0.6)
+    colour, width = (frame, 2.0) if frame else (style.FAINT, 0.6)
     axes.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=colour, linewidth=width, zorder=2))
 
 
@@ -190,5 +190,5 @@ def _left(place: int) -> float:
 
 
 def _fitting(text: str, size: float) -> float:
-    """A font size at which the text fits above a picture."""
+    """A font size at which the text fits above an image."""
     return max(4.5, min(size, size * 12 / max(len(text), 1)))

@@ -1,4 +1,4 @@
-"""Robust accuracy against size, a panel per perturbation: how many pictures hold up to which size of change."""
+"""Robust accuracy against size, a panel per perturbation: how many images hold up to which size of change."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from granu.errors import GranuError
-from granu.report import look
-from granu.report.rows import rows, seen
-from granu.runs import Run
-from granu.statistics import Survival, survival
+from granu.report import style
+from granu.report.rows import observation, rows
+from granu.report.statistics import Survival, survival
+from granu.runs.folder import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,28 +26,28 @@ def survival_curves(run: Run) -> Figure:
     sized = [row for row in rows(run) if row.size is not None]
     if not sized:
         raise GranuError(f"{run.folder} holds no smallest sizes to draw; search=smallest finds some")
-    shown = look.looks([row.classifier for row in sized])
+    shown = style.series_styles([row.classifier for row in sized])
     keys = list(dict.fromkeys(row.perturbation for row in sized))
-    names = look.short_names(keys)
+    names = style.short_names(keys)
     units = {row.perturbation: row.unit for row in sized}
     across = min(ACROSS, len(keys))
     down = math.ceil(len(keys) / across)
-    with matplotlib.rc_context(look.STYLE):
+    with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=(max(4.0, 2.5 * across + 0.6), 1.9 * down + 0.7), layout="constrained")
         panels = figure.subplots(down, across, squeeze=False, sharey=True)
         for key, axes in zip(keys, panels.flat, strict=False):
             for name, own in shown.items():
                 counted = [t for t in run.trials if (t.classifier, t.perturbation) == (name, key) and t.counts]
-                _draw(axes, survival([seen(trial) for trial in counted]), own.colour)
+                _draw(axes, survival([observation(trial) for trial in counted]), own.colour)
             axes.set_title(names[key], fontsize=9, loc="left")
-            axes.set_xlabel(units[key], fontsize=8, color=look.QUIET)
+            axes.set_xlabel(units[key], fontsize=8, color=style.QUIET)
             axes.set_xlim(left=0)
             axes.set_ylim(-2, 102)
             axes.set_yticks([0, 25, 50, 75, 100])
-            look.quiet_grid(axes)
+            style.quiet_grid(axes)
         for axes in panels.flat[len(keys) :]:
             axes.set_visible(False)
-        figure.supylabel("pictures that hold, %", fontsize=9)
+        figure.supylabel("images that hold, %", fontsize=9)
         _legend(figure, shown)
     return figure
 
@@ -61,7 +61,7 @@ def _draw(axes: Axes, curve: Survival, colour: str) -> None:
     axes.step(sizes, share, where="post", color=colour, linewidth=1.4)
 
 
-def _legend(figure: Figure, shown: dict[str, look.Look]) -> None:
+def _legend(figure: Figure, shown: dict[str, style.SeriesStyle]) -> None:
     from matplotlib.lines import Line2D
 
     marks = [Line2D([], [], color=own.colour, linewidth=1.6) for own in shown.values()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from granu.report import cells
+from granu.report import formatting
 from granu.report.rows import Row
 
 
@@ -44,11 +44,11 @@ def by_classifier(rows: Sequence[Row]) -> list[tuple[str, Table]]:
         own = [row for row in rows if row.classifier == classifier]
         counts = {(row.counted, row.counted + row.clean_wrong + row.unreadable) for row in own}
         alike = len(counts) == 1
-        sizes = cells.picture_sizes(sorted({size for row in own for size in row.picture_sizes}))
-        which = "the {} of {} pictures".format(*counts.pop()) if alike else "the pictures"
+        sizes = formatting.image_sizes(sorted({size for row in own for size in row.image_sizes}))
+        which = "the {} of {} images".format(*counts.pop()) if alike else "the images"
         which += f" ({sizes})" if sizes else ""
         full = table(own)
-        skipped = {"classifier", "L∞", "passes", *(("pictures", "left out") if alike else ())}
+        skipped = {"classifier", "L∞", "passes", *(("images", "left out") if alike else ())}
         if not any(row.control and row.control.hits for row in own):
             skipped.add("random %")
         kept = [i for i, name in enumerate(full.columns) if name not in skipped]
@@ -87,58 +87,62 @@ def _left_out(row: Row) -> str:
 
 
 def _found(row: Row) -> str:
-    return cells.share(row.found)
+    return formatting.share(row.found)
 
 
 def _confirmed(row: Row) -> str:
-    return "no judges" if row.confirmed is None else cells.share(row.confirmed)
+    return "no judges" if row.confirmed is None else formatting.share(row.confirmed)
 
 
 def _size(row: Row) -> str:
-    return cells.size(row.size) if row.budget is None else f"spends {cells.number(row.budget)}"
+    return formatting.size(row.size) if row.budget is None else f"spends {formatting.number(row.budget)}"
 
 
 def _control(row: Row) -> str:
-    return cells.NONE if row.control is None else cells.percent(row.control.value)
+    return formatting.NONE if row.control is None else formatting.percent(row.control.value)
 
 
 CLASSIFIER = Column("classifier", "what was tested", lambda row: row.classifier)
 LEFT_OUT = Column(
-    "left out", "pictures that the classifier names wrong before any change, or that cannot be read", _left_out
+    "left out", "images that the classifier names wrong before any change, or that cannot be read", _left_out
 )
 SIZE = Column(
-    "median size", "the size that fools half of the pictures; not found counts as beyond all sizes tried", _size
+    "median size", "the size that fools half of the images; not found counts as beyond all sizes tried", _size
 )
 CONFIRMED_SIZE = Column(
     "median, confirmed",
     "the same if the label must stay: a change that the judges do not confirm counts as not found up to its size",
-    lambda row: cells.size(row.confirmed_size),
+    lambda row: formatting.size(row.confirmed_size),
 )
-UNIT = Column("unit", "what sizes are measured in", lambda row: row.unit or cells.NONE)
+UNIT = Column("unit", "what sizes are measured in", lambda row: row.unit or formatting.NONE)
 FEATURES = Column(
-    "features", "median number of values, channels of pixels, that differ", lambda row: cells.count(row.features)
+    "features", "median number of values, channels of pixels, that differ", lambda row: formatting.count(row.features)
 )
-CONTROL = Column("random %", "share of found pictures for which a random change of the same size fools too", _control)
+CONTROL = Column("random %", "share of found images for which a random change of the same size fools too", _control)
 FAILED = Column("failed", "searches that could not look; they count as not found", lambda row: str(row.failed))
 COLUMNS = (
     Column("change", "the perturbation, coarse to fine", lambda row: row.perturbation),
     CLASSIFIER,
-    Column("pictures", "how many the rates count", lambda row: str(row.counted)),
+    Column("images", "how many the rates count", lambda row: str(row.counted)),
     LEFT_OUT,
-    Column("found %", "share of pictures for which a change was found that fools the classifier", _found),
+    Column("found %", "share of images for which a change was found that fools the classifier", _found),
     Column("confirmed %", "share for which one was found under which every judge still sees the label", _confirmed),
     SIZE,
     CONFIRMED_SIZE,
     UNIT,
-    Column("L2", "median Euclidean distance of found from clean, pixels in [0, 1]", lambda row: cells.number(row.l2)),
-    Column("L∞", "median largest change of a pixel, pixels in [0, 1]", lambda row: cells.number(row.linf)),
-    Column("SSIM", "median structural similarity of found and clean, at most 1", lambda row: cells.number(row.ssim)),
+    Column(
+        "L2", "median Euclidean distance of found from clean, pixels in [0, 1]", lambda row: formatting.number(row.l2)
+    ),
+    Column("L∞", "median largest change of a pixel, pixels in [0, 1]", lambda row: formatting.number(row.linf)),
+    Column(
+        "SSIM", "median structural similarity of found and clean, at most 1", lambda row: formatting.number(row.ssim)
+    ),
     FEATURES,
     CONTROL,
     FAILED,
     Column(
         "passes",
-        "forward + backward passes through the classifier per picture",
+        "forward + backward passes through the classifier per image",
         lambda row: f"{row.forward:.0f}+{row.backward:.0f}",
     ),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from granu.errors import OptionError
-from granu.options import option
+from granu.plugins.options import option
 
-STEPS = {"smallest": 100, "paper": 400, "worst": 40, "random": 10}
-MARGINS = {"smallest": 1e-3, "paper": 1.0, "worst": 1e-3, "random": 1e-3}
+STEPS = {"smallest": 100, "dunn2020": 400, "worst": 40, "random": 10}
+MARGINS = {"smallest": 1e-3, "dunn2020": 1.0, "worst": 1e-3, "random": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class SearchOptions:
     )
     steps: int | None = option(
         None,
-        "gradient steps per picture (random: draws); smallest 100, paper 400, worst 40, random 10;",
+        "gradient steps per image (random: draws); smallest 100, paper 400, worst 40, random 10;",
         low=1,
         high=100_000,
     )
     budget: float | None = option(
         None, "size spent by search=worst and search=random, in the perturbation's unit;", low=1e-12
     )
-    limit: float | None = option(None, "largest size that search=smallest and search=paper try;", low=1e-12)
-    walk: int = option(
+    limit: float | None = option(None, "largest size that search=smallest and search=dunn2020 try;", low=1e-12)
+    deepfool_init: int = option(
         0,
         "looks of a walk to the nearest boundary before search=smallest begins, three gradients each; 25 can pay with "
         "few steps, but is less repeatable;",
@@ -38,7 +38,7 @@ class SearchOptions:
         high=1000,
     )
     margin: float | None = option(
-        None, "logits by which another class must lead; 0.001, with search=paper 1;", low=0, high=1000
+        None, "logits by which another class must lead; 0.001, with search=dunn2020 1;", low=0, high=1000
     )
 
     @property
@@ -58,10 +58,10 @@ class SearchOptions:
             raise OptionError(f"`{where}`: search={self.search} needs a size to spend; add budget=NUMBER")
         if not spends and self.budget is not None:
             raise OptionError(f"`{where}`: search={self.search} spends no budget; write limit= or search=worst")
-        if self.walk and self.search != "smallest":
-            raise OptionError(f"`{where}`: only search=smallest begins with a walk; leave walk= out")
+        if self.deepfool_init and self.search != "smallest":
+            raise OptionError(f"`{where}`: only search=smallest begins with a walk; leave deepfool_init= out")
         if spends and self.limit is not None:
             raise OptionError(f"`{where}`: search={self.search} has no limit; its size is budget=")
 
 
-SEARCH_KEYS = ("search", "steps", "budget", "limit", "walk", "margin")
+SEARCH_KEYS = ("search", "steps", "budget", "limit", "deepfool_init", "margin")

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from granu.search.ledger import Ledger, judged
+from granu.search.state import SearchState, judged
 from granu.streams import Streams
-from granu.types import Goal, Space
+from granu.types import Criterion, Space
 
 
-def random(space: Space, goal: Goal, noise: Streams, *, draws: int, budget: Tensor) -> Ledger:
-    """Draw up to `draws` changes of size `budget` (B,); a picture that is fooled leaves the batch."""
-    ledger = Ledger.open(space)
+def random(space: Space, criterion: Criterion, noise: Streams, *, draws: int, budget: Tensor) -> SearchState:
+    """Draw up to `draws` changes of size `budget` (B,); an image that is fooled leaves the batch."""
+    state = SearchState.start(space)
     for _ in range(draws):
-        if not len(ledger.active):
+        if not len(state.active):
             break
         change = space.within(space.draw(budget, noise), budget)
-        ledger.count(forward=1)
-        reached = judged(space, change, goal)
-        ledger.change[ledger.active] = change
-        ledger.enter(change, space.size(change), reached)
-        index = ledger.keep(~reached)
-        space, goal, budget, noise = space.select(index), goal.select(index), budget[index], noise.select(index)
-    return ledger
+        state.count(forward=1)
+        reached = judged(space, change, criterion)
+        state.change[state.active] = change
+        state.enter(change, space.size(change), reached)
+        index = state.keep(~reached)
+        space, criterion, budget, noise = (
+            space.select(index),
+            criterion.select(index),
+            budget[index],
+            noise.select(index),
+        )
+    return state

@@ -12,24 +12,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from granu.catalog import load_catalog
-from granu.offers import Offer, PerturbationOffer, Weights
-from granu.options import describe_options
-from granu.pictures import clamp_for_descent
+from granu.images.ops import clamp_for_descent
+from granu.plugins.catalog import load_catalog
+from granu.plugins.offers import Offer, PerturbationOffer, Weights
+from granu.plugins.options import describe_options
+from granu.plugins.spec import NAME
 from granu.search.options import SEARCH_KEYS
-from granu.spec import NAME
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Dataset, Generator, Goal, Perturbation, Searchable, Space
+from granu.types import Batch, Classifier, Criterion, Dataset, Generator, Perturbation, Space, SpaceFactory
 
 SIZE_TOLERANCE = 1e-3  # relative; kernels round differently for other batch shapes
 
 
 def check_plugin(name: str) -> None:
-    """The entry point `name` loads without trouble and its offers are in order."""
+    """The entry point `name` loads without load_error and its offers are in order."""
     catalog = load_catalog()
-    troubles = [str(t) for t in catalog.troubles if t.plugin == name]
-    assert not troubles, troubles[0]
-    offers = [entry.offer for _, entry in catalog.walk() if entry.plugin == name]
+    load_errors = [str(t) for t in catalog.load_errors if t.plugin == name]
+    assert not load_errors, load_errors[0]
+    offers = [entry.offer for _, entry in catalog.all_entries() if entry.plugin == name]
     assert offers, f"no plugin '{name}' is installed, or it offers nothing"
     for offer in offers:
         check_offer(offer)
@@ -51,8 +51,8 @@ def check_offer(offer: Offer | Weights) -> None:
         assert not taken, f"options {sorted(taken)} of '{offer.name}' belong to the searches"
 
 
-def check_leaflet(module: str) -> None:
-    """Importing the plugin's leaflet does not import torch; run it in a fresh process."""
+def check_import_without_torch(module: str) -> None:
+    """Importing the plugin's plugin module does not import torch; run it in a fresh process."""
     import subprocess
 
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
@@ -60,7 +60,7 @@ def check_leaflet(module: str) -> None:
 
 
 def check_generator(generator: Generator, count: int = 3) -> None:
-    """Sites, draws and tails keep their promises; a zero edit reproduces the clean picture exactly."""
+    """Sites, draws and tails keep their promises; a zero edit reproduces the clean image exactly."""
     sites = generator.sites()
     assert sites[-1].name == "image" and sites[-1].scale == "pixel", "the last site must be `image`, in pixels"
     assert len({site.name for site in sites}) == len(sites), "two sites have one name"
@@ -70,18 +70,18 @@ def check_generator(generator: Generator, count: int = 3) -> None:
     latent = generator.draw(Streams(0, ids, "draw"), labels)
     clean = generator.tail(latent, ["image"])({})
     again = generator.draw(Streams(0, ids, "draw"), labels)
-    assert torch.equal(clean, generator.tail(again, ["image"])({})), "the same streams drew other pictures"
+    assert torch.equal(clean, generator.tail(again, ["image"])({})), "the same streams drew other images"
     alone = generator.tail(latent.select(torch.tensor([count - 1])), ["image"])({})
-    _near(alone, clean[-1:], "a picture depends on its batch")
+    _near(alone, clean[-1:], "an image depends on its batch")
     for site in sites:
         tail = generator.tail(latent, [site.name])
         assert tail.clean[site.name].shape == (count, *site.shape), f"'{site.name}' is not of the shape it says"
         zero = torch.zeros(count, *site.shape)
-        _near(tail({}), clean, f"the tail behind '{site.name}' draws another picture", 1e-5)
-        assert torch.equal(tail({site.name: zero}), tail({})), f"a zero edit at '{site.name}' changes the picture"
+        _near(tail({}), clean, f"the tail behind '{site.name}' draws another image", 1e-5)
+        assert torch.equal(tail({site.name: zero}), tail({})), f"a zero edit at '{site.name}' changes the image"
         pushed = Streams(1, ids).normal(*site.shape) * tail.clean[site.name].std().clamp_min(0.1)
         changed = tail({site.name: pushed})
-        assert changed.shape == clean.shape, f"an edit at '{site.name}' changes the picture's shape"
+        assert changed.shape == clean.shape, f"an edit at '{site.name}' changes the image's shape"
         picked = tail.select(torch.tensor([1]))({site.name: pushed[1:2]})
         _near(picked, changed[1:2], f"select breaks the tail behind '{site.name}'")
         push = pushed.clone().requires_grad_()
@@ -94,8 +94,8 @@ def check_space(space: Space, count: int) -> None:
     start = space.start()
     assert start.ndim == 2 and len(start) == count, "a change must be (B, D)"
     assert not space.size(start).any(), "the start has a size"
-    pictures = space.pictures(start)
-    assert pictures.min() >= 0 and pictures.max() <= 1, "pictures leave [0, 1]"
+    images = space.images(start)
+    assert images.min() >= 0 and images.max() <= 1, "images leave [0, 1]"
     budget = 0.5 * space.limit().clamp_max(1)
     ids = [f"contract#{i}" for i in range(count)]
     change = space.draw(budget, Streams(0, ids))
@@ -103,30 +103,30 @@ def check_space(space: Space, count: int) -> None:
     _near(space.size(change / 2), budget / 2, "size does not scale with the change", SIZE_TOLERANCE)
     kept = space.within(2 * change, budget)
     assert (space.size(kept) <= budget * (1 + SIZE_TOLERANCE)).all(), "`within` leaves the budget"
-    moved = space.pictures(change)
-    assert moved.shape == pictures.shape and moved.min() >= 0 and moved.max() <= 1, "changed pictures leave [0, 1]"
+    moved = space.images(change)
+    assert moved.shape == images.shape and moved.min() >= 0 and moved.max() <= 1, "changed images leave [0, 1]"
     picked = space.select(torch.tensor([count - 1]))
-    _near(picked.pictures(change[-1:]), moved[-1:], "select breaks the space")
+    _near(picked.images(change[-1:]), moved[-1:], "select breaks the space")
 
 
-def check_searchable(perturbation: Searchable, classifier: Classifier, batch: Batch) -> None:
-    """A perturbation that opens a space: the space is in order and zero reproduces the batch's pictures."""
+def check_space_factory(perturbation: SpaceFactory, classifier: Classifier, batch: Batch) -> None:
+    """A perturbation that opens a space: the space is in order and zero reproduces the batch's images."""
     assert perturbation.unit, "say the unit of sizes"
     space = perturbation.open(classifier, batch, Streams(0, batch.ids))
     check_space(space, len(batch.ids))
-    _near(space.pictures(space.start()), batch.images, "the zero change changes pictures", 1 / 255)
+    _near(space.images(space.start()), batch.images, "the zero change changes images", 1 / 255)
 
 
 def check_perturbation(perturbation: Perturbation, classifier: Classifier, batch: Batch) -> None:
     """What is proposed has the right shapes, is the same every time, and does not depend on the batch."""
     proposal = _perturb(perturbation, classifier, batch)
     count = len(batch.ids)
-    assert proposal.pictures.shape == batch.images.shape, "pictures change their shape"
+    assert proposal.images.shape == batch.images.shape, "images change their shape"
     for name in ("size", "tried", "forward", "backward"):
-        assert getattr(proposal, name).shape == (count,), f"`{name}` must be one number per picture"
-    assert len(proposal.notes) == count, "one note (or None) per picture"
+        assert getattr(proposal, name).shape == (count,), f"`{name}` must be one number per image"
+    assert len(proposal.notes) == count, "one note (or None) per image"
     again = _perturb(perturbation, classifier, batch)
-    assert torch.equal(proposal.pictures, again.pictures), "the same streams gave another result"
+    assert torch.equal(proposal.images, again.images), "the same streams gave another result"
     last = torch.tensor([count - 1])
     latent = batch.latent.select(last) if batch.latent is not None else None
     alone = Batch(batch.images[last], batch.labels[last], batch.ids[-1:], latent)
@@ -148,18 +148,18 @@ def check_classifier(classifier: Classifier, images: Tensor) -> None:
 
 
 def check_dataset(dataset: Dataset, positions: Sequence[int] = (0,)) -> None:
-    """Pictures in [0, 1] with labels among the classes, and ids that stay."""
+    """Images in [0, 1] with labels among the classes, and ids that stay."""
     assert len(dataset) > max(positions)
     for index in positions:
         image, label = dataset.read(index)
-        assert image.ndim == 3 and image.shape[0] in (1, 3), "pictures are (C, H, W) with one or three channels"
-        assert image.min() >= 0 and image.max() <= 1, "pictures must be in [0, 1]"
+        assert image.ndim == 3 and image.shape[0] in (1, 3), "images are (C, H, W) with one or three channels"
+        assert image.min() >= 0 and image.max() <= 1, "images must be in [0, 1]"
         assert 0 <= label < len(dataset.classes), "labels must be class numbers"
-        assert dataset.picture_id(index) == dataset.picture_id(index), "a picture's id must stay the same"
+        assert dataset.image_id(index) == dataset.image_id(index), "an image's id must stay the same"
 
 
 def _perturb(perturbation: Perturbation, classifier: Classifier, batch: Batch):  # type: ignore[no-untyped-def]
-    return perturbation.perturb(classifier, batch, Goal(batch.labels), Streams(0, batch.ids, "perturb"))
+    return perturbation.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids, "perturb"))
 
 
 def _near(one: Tensor, other: Tensor, otherwise: str, tolerance: float = 1e-4) -> None:

@@ -1,4 +1,4 @@
-"""A small world from a seed: three classes of 8 x 8 pictures, a generator that draws them, classifiers that know them.
+"""A small world from a seed: three classes of 8 x 8 images, a generator that draws them, classifiers that know them.
 
 Everything is made, nothing is trained, and it takes milliseconds. The linear classifier's smallest L2 change is
 known in closed form, which is what tests hold searches to.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from granu.classify import ImageClassifier
-from granu.pictures import as_png
+from granu.images.classifier import ImageClassifier
+from granu.images.ops import quantize
 from granu.streams import Streams
 from granu.types import Batch, Latent, Site
 
@@ -23,7 +23,7 @@ SIDE = 8
 
 @dataclass
 class TinyLatent:
-    """A class and four numbers per picture."""
+    """A class and four numbers per image."""
 
     z: Tensor  # (B, 4)
     labels: Tensor  # (B,)
@@ -50,7 +50,7 @@ class TinyGenerator:
             Site("z", (4,), "four standard normal numbers"),
             Site("layer0", (16,), "after the first layer"),
             Site("layer1", (32,), "after the second layer"),
-            Site("image", (1, SIDE, SIDE), "the picture's pixels", scale="pixel"),
+            Site("image", (1, SIDE, SIDE), "the image's pixels", scale="pixel"),
         )
 
     def draw(self, noise: Streams, labels: Tensor | None) -> TinyLatent:
@@ -91,11 +91,11 @@ class TinyTail:
 
 
 def tiny_batch(count: int = 6, seed: int = 0, generator: TinyGenerator | None = None) -> Batch:
-    """`count` pictures, the classes in turn."""
+    """`count` images, the classes in turn."""
     generator = generator or TinyGenerator()
     ids = tuple(f"tiny#{i}" for i in range(count))
     latent = generator.draw(Streams(seed, ids, "draw"), torch.arange(count) % len(CLASSES))
-    return Batch(as_png(generator.tail(latent, ["image"])({})), latent.labels, ids, latent)
+    return Batch(quantize(generator.tail(latent, ["image"])({})), latent.labels, ids, latent)
 
 
 def tiny_linear_classifier(seed: int = 0) -> ImageClassifier:

@@ -19,7 +19,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, images in (("stylegan-mnist", Settings.images), ("biggan-mnist", BIGGAN_IMAGES)):
         generator = commands.add_parser(name, help="train a class-conditional generator of digits")
-        generator.add_argument("--images", type=int, default=images, help="real pictures shown in all")
+        generator.add_argument("--images", type=int, default=images, help="real images shown in all")
         generator.add_argument("--seed", type=int, default=1)
     for name, recipe in RECIPES.items():
         command = commands.add_parser(name, help=f"train a classifier: {recipe.architecture}, {recipe.summary}")

@@ -1,4 +1,4 @@
-"""What training does to pictures so that a network sees none of them twice."""
+"""What training does to images so that a network sees none of them twice."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch.nn import functional as F
 __all__ = ["AUGMENTATIONS", "flip_and_shift", "jitter"]
 
 
-def jitter(pictures: Tensor) -> Tensor:
-    """Each picture turned by up to 10 degrees, scaled by up to a tenth and shifted by up to two pixels."""
-    B = len(pictures)
+def jitter(images: Tensor) -> Tensor:
+    """Each image turned by up to 10 degrees, scaled by up to a tenth and shifted by up to two pixels."""
+    B = len(images)
     angle = (torch.rand(B) * 2 - 1) * math.radians(10)
     scale = 1 + (torch.rand(B) * 2 - 1) * 0.1
-    shift = (torch.rand(B, 2) * 2 - 1) * (2 / 16)  # in units of half the picture
+    shift = (torch.rand(B, 2) * 2 - 1) * (2 / 16)  # in units of half the image
     cos, sin = scale * angle.cos(), scale * angle.sin()
     affine = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
-    grid = F.affine_grid(affine, list(pictures.shape), align_corners=False)  # (B, H, W, 2)
-    return F.grid_sample(pictures, grid, align_corners=False).clamp(0, 1)
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)  # (B, H, W, 2)
+    return F.grid_sample(images, grid, align_corners=False).clamp(0, 1)
 
 
-def flip_and_shift(pictures: Tensor) -> Tensor:
-    """Half of the pictures mirrored, each shifted by up to four pixels with black beyond the edge."""
-    B, C, H, W = pictures.shape
-    flipped = torch.where(torch.rand(B, 1, 1, 1) < 0.5, pictures.flip(-1), pictures)
+def flip_and_shift(images: Tensor) -> Tensor:
+    """Half of the images mirrored, each shifted by up to four pixels with black beyond the edge."""
+    B, C, H, W = images.shape
+    flipped = torch.where(torch.rand(B, 1, 1, 1) < 0.5, images.flip(-1), images)
     padded = F.pad(flipped, (4, 4, 4, 4))
     rows = torch.randint(9, (B, 1)) + torch.arange(H)
     columns = torch.randint(9, (B, 1)) + torch.arange(W)

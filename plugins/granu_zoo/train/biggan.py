@@ -19,10 +19,10 @@ from torch import Tensor, nn
 # as in the other recipe, a plugin imports another: it makes weights for exactly that network
 from granu_biggan.config import BigGANConfig, LayerPlan
 from granu_biggan.network import BigGAN, ConditionalNorm, Norm
-from granu_zoo.train.data import read_pictures
-from granu_zoo.train.loop import play, sheet_of
+from granu_zoo.train.data import read_images
 from granu_zoo.train.store import store
 from granu_zoo.train.stylegan import CLASSES, Run, Settings, half_precision
+from granu_zoo.train.training import run_training, sheet_of
 from granu_zoo.trained_on import MNIST
 
 __all__ = ["IMAGES", "train_biggan"]
@@ -40,15 +40,15 @@ CONFIG = BigGANConfig(
     hierarchy="chunks",
     channels=1,
 )
-IMAGES = 180_000  # real pictures that the critic is shown
+IMAGES = 180_000  # real images that the critic is shown
 LEARNING_RATE = 5e-4  # of the generator, whose weights are stored as they are used
-STANDING = 100  # batches of 100 pictures
+STANDING = 100  # batches of 100 images
 
 
 def train_biggan(data: Path, out: Path, seed: int, settings: Settings) -> Path:
     """Train, or go on training from `out`/checkpoint.pt, and write `out`/biggan-mnist.safetensors."""
-    run = BigGANRun(read_pictures(data, MNIST, "train"), seed, settings)
-    play(run, out, settings.images, settings.report_every)
+    run = BigGANRun(read_images(data, MNIST, "train"), seed, settings)
+    run_training(run, out, settings.images, settings.report_every)
     path = out / "biggan-mnist.safetensors"
     recipe = f"python -m granu_zoo.train biggan-mnist --images {settings.images} --seed {seed}"
     finished = settled(cast(BigGAN, run.average), STANDING)
@@ -60,7 +60,7 @@ def train_biggan(data: Path, out: Path, seed: int, settings: Settings) -> Path:
 
 
 class BigGANRun(Run):
-    """The same game with another generator."""
+    """The same training with another generator."""
 
     def __init__(self, data: tuple[Tensor, Tensor], seed: int, settings: Settings) -> None:
         super().__init__(data, seed, settings)
@@ -74,7 +74,7 @@ class BigGANRun(Run):
         self.optimise_g.param_groups[0]["lr"] = LEARNING_RATE * share
 
     def render(self, classes: Tensor) -> Tensor:
-        """Pictures of these classes by the generator, its norms fed by this batch."""
+        """Images of these classes by the generator, its norms fed by this batch."""
         z = torch.randn(len(classes), CONFIG.z_dim)
         with half_precision():
             return self.generator(z, classes).float()
@@ -110,7 +110,7 @@ def norms(network: BigGAN) -> list[Norm | ConditionalNorm]:
 
 @torch.no_grad()
 def settled(network: BigGAN, batches: int) -> BigGAN:
-    """A copy whose norms hold the mean statistics of so many batches of 100 pictures, in full precision."""
+    """A copy whose norms hold the mean statistics of so many batches of 100 images, in full precision."""
     settled = copy.deepcopy(network).train()
     source = torch.Generator().manual_seed(0)
     for count in range(1, batches + 1):

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from granu.catalog import load_catalog
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
 from granu.streams import Streams
-from granu.workshop import Workshop
 from granu_zoo import CLASSIFIERS
 from granu_zoo.train.classifiers import accuracy
-from granu_zoo.train.data import read_pictures
+from granu_zoo.train.data import read_images
 from granu_zoo.trained_on import MNIST, trained_on
 
 __all__ = ["check"]
@@ -21,37 +21,37 @@ GENERATORS = ("stylegan", "biggan")
 
 
 def check(data: Path, samples: int = 2000) -> None:
-    """Print each classifier's accuracy on its test pictures and its agreement with the generators' classes."""
-    workshop = Workshop(load_catalog())
+    """Print each classifier's accuracy on its test images and its agreement with the generators' classes."""
+    context = BuildContext(load_catalog())
     print(f"{'classifier':20} {'right':>8}")
     for name in CLASSIFIERS:
-        pictures, labels = read_pictures(data, trained_on(name), "test")
-        clean = accuracy(workshop.build("classifier", f"zoo:{name}"), pictures.float() / 255, labels)
+        images, labels = read_images(data, trained_on(name), "test")
+        clean = accuracy(context.build("classifier", f"zoo:{name}"), images.float() / 255, labels)
         print(f"{name:20} {clean:8.2%} of {len(labels)}")
     for generator in GENERATORS:
         print(generator)
-        check_generator(workshop, generator, samples)
+        check_generator(context, generator, samples)
 
 
-def check_generator(workshop: Workshop, generator: str, samples: int) -> None:
-    drawn, promised = draw_samples(workshop, generator, samples)
+def check_generator(context: BuildContext, generator: str, samples: int) -> None:
+    drawn, promised = draw_samples(context, generator, samples)
     print(f"{'classifier':20} {f'agrees of {samples}':>15}   least agreement")
     for name in (name for name in CLASSIFIERS if trained_on(name) is MNIST):
-        classifier = workshop.build("classifier", f"zoo:{name}")
+        classifier = context.build("classifier", f"zoo:{name}")
         by_class = [accuracy(classifier, drawn[promised == k], promised[promised == k]) for k in range(10)]
         least = min(range(10), key=lambda k: by_class[k])
         agreement = accuracy(classifier, drawn, promised)
         print(f"{name:20} {agreement:15.2%}   {least}: {by_class[least]:.2%}")
 
 
-def draw_samples(workshop: Workshop, spec: str, count: int) -> tuple[Tensor, Tensor]:
-    """Pictures by a shipped generator as it comes, (count, 1, 32, 32) in [0, 1], of each class equally many."""
-    generator = workshop.build("generator", spec)
+def draw_samples(context: BuildContext, spec: str, count: int) -> tuple[Tensor, Tensor]:
+    """Images by a shipped generator as it comes, (count, 1, 32, 32) in [0, 1], of each class equally many."""
+    generator = context.build("generator", spec)
     labels = torch.arange(count) % 10
-    pictures = []
+    images = []
     with torch.no_grad():
         for chosen in torch.arange(count).split(100):
             streams = Streams(0, [f"check-{i}" for i in chosen.tolist()])
             tail = generator.tail(generator.draw(streams, labels[chosen]), ["image"])
-            pictures.append(tail({}).clamp(0, 1))
-    return torch.cat(pictures), labels
+            images.append(tail({}).clamp(0, 1))
+    return torch.cat(images), labels

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from granu_zoo.networks import NETWORKS
 from granu_zoo.train.augment import AUGMENTATIONS
-from granu_zoo.train.data import read_pictures
+from granu_zoo.train.data import read_images
 from granu_zoo.train.pgd import pgd, robust_accuracy
 from granu_zoo.train.store import store
 from granu_zoo.trained_on import trained_on
@@ -22,7 +22,7 @@ from granu_zoo.trained_on import trained_on
 __all__ = ["RECIPES", "Recipe", "accuracy", "train_classifier"]
 
 BATCH = 128
-ATTACKED = 1000  # test pictures on which the robust accuracy is measured, the first ones
+ATTACKED = 1000  # test images on which the robust accuracy is measured, the first ones
 BUDGETS = {
     "mnist": (("l2", 1.0), ("l2", 2.0), ("linf", 0.1), ("linf", 0.3)),
     "cifar10": (("l2", 0.25), ("linf", 0.01)),
@@ -83,7 +83,7 @@ def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) 
 
     classifier = NETWORKS[recipe.architecture](**recipe.config)
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    train, test = (read_pictures(data, trained_on(name), part) for part in ("train", "test"))
+    train, test = (read_images(data, trained_on(name), part) for part in ("train", "test"))
     fit(classifier, recipe, *train, tell)
 
     # measure what ships: the weights after rounding to half precision
@@ -98,8 +98,8 @@ def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) 
     return path
 
 
-def fit(classifier: nn.Module, recipe: Recipe, pictures: Tensor, labels: Tensor, tell: Callable[[str], None]) -> None:
-    """Train in place, on pictures (N, C, 32, 32) uint8; `tell` takes a line of the log."""
+def fit(classifier: nn.Module, recipe: Recipe, images: Tensor, labels: Tensor, tell: Callable[[str], None]) -> None:
+    """Train in place, on images (N, C, 32, 32) uint8; `tell` takes a line of the log."""
     augment = AUGMENTATIONS[trained_on(recipe.architecture).name]
     steps = recipe.epochs * (len(labels) // BATCH)
     optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=0.01)
@@ -108,7 +108,7 @@ def fit(classifier: nn.Module, recipe: Recipe, pictures: Tensor, labels: Tensor,
     for epoch in range(recipe.epochs):
         losses = []
         for chosen in torch.randperm(len(labels)).split(BATCH)[: len(labels) // BATCH]:
-            x = augment(pictures[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
+            x = augment(images[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
             y = labels[chosen]
             if recipe.norm != "none":
                 # the budget grows over the first third: from scratch at full budget a network learns nothing
@@ -131,23 +131,22 @@ def fit(classifier: nn.Module, recipe: Recipe, pictures: Tensor, labels: Tensor,
 
 
 def measure(
-    classifier: nn.Module, pictures: Tensor, labels: Tensor, budgets: Sequence[tuple[str, float]]
+    classifier: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[tuple[str, float]]
 ) -> dict[str, float]:
-    """Clean accuracy on all pictures, and accuracy under 40 steps of PGD on the first thousand."""
-    x = pictures.float() / 255
+    """Clean accuracy on all images, and accuracy under 40 steps of PGD on the first thousand."""
+    x = images.float() / 255
     numbers = {"clean accuracy": accuracy(classifier, x, labels)}
     for norm, budget in budgets:
         torch.manual_seed(0)
         value = robust_accuracy(classifier, x[:ATTACKED], labels[:ATTACKED], norm, budget)
-        numbers[f"accuracy under PGD-40 {norm} {budget}, {ATTACKED} pictures"] = value
+        numbers[f"accuracy under PGD-40 {norm} {budget}, {ATTACKED} images"] = value
     return numbers
 
 
-def accuracy(classifier: nn.Module, pictures: Tensor, labels: Tensor) -> float:
-    """Share of pictures (N, C, H, W) in [0, 1] that get their label (N,)."""
+def accuracy(classifier: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Share of images (N, C, H, W) in [0, 1] that get their label (N,)."""
     with torch.no_grad():
         right = [
-            (classifier(x).argmax(dim=1) == y).sum()
-            for x, y in zip(pictures.split(500), labels.split(500), strict=True)
+            (classifier(x).argmax(dim=1) == y).sum() for x, y in zip(images.split(500), labels.split(500), strict=True)
         ]
     return int(sum(right)) / len(labels)

@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from granu_zoo.trained_on import MNIST, TrainedOn
 
-__all__ = ["read_pictures"]
+__all__ = ["read_images"]
 
 
-def read_pictures(folder: Path, data: TrainedOn, part: str) -> tuple[Tensor, Tensor]:
-    """`part` ("train" or "test") of a data set: pictures (N, C, 32, 32), uint8, and labels (N,).
+def read_images(folder: Path, data: TrainedOn, part: str) -> tuple[Tensor, Tensor]:
+    """`part` ("train" or "test") of a data set: images (N, C, 32, 32), uint8, and labels (N,).
 
     Reads `folder`/NAME-{part}.parquet with the columns `image` {bytes, path}, a PNG or JPEG each, and `label`.
     """
@@ -27,6 +27,6 @@ def read_pictures(folder: Path, data: TrainedOn, part: str) -> tuple[Tensor, Ten
     files = table["image"].combine_chunks().field("bytes").to_pylist()
     mode = "L" if data.channels == 1 else "RGB"
     stacked = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert(mode)) for file in files])
-    pictures = torch.from_numpy(stacked).view(*stacked.shape[:3], data.channels).permute(0, 3, 1, 2).contiguous()
+    images = torch.from_numpy(stacked).view(*stacked.shape[:3], data.channels).permute(0, 3, 1, 2).contiguous()
     labels = torch.tensor(table["label"].to_pylist())
-    return F.pad(pictures, (2, 2, 2, 2)) if data is MNIST else pictures, labels
+    return F.pad(images, (2, 2, 2, 2)) if data is MNIST else images, labels

@@ -1,7 +1,7 @@
 """The critic that the generator learns from; it does not ship.
 
 A small residual network as in StyleGAN2 (Karras et al. 2020a): equalised learning rate, the standard deviation
-over groups of pictures as an extra channel, the class by projection (Miyato & Koyama 2018).
+over groups of images as an extra channel, the class by projection (Miyato & Koyama 2018).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 __all__ = ["GROUP", "Discriminator"]
 
-GROUP = 4  # pictures of one class that stand next to each other in a batch
+GROUP = 4  # images of one class that stand next to each other in a batch
 
 
 class Discriminator(nn.Module):
-    """Pictures (B, 1, 32, 32) in [-1, 1], classes (B,) -> realness (B,). GROUP neighbours are of one class."""
+    """Images (B, 1, 32, 32) in [-1, 1], classes (B,) -> realness (B,). GROUP neighbours are of one class."""
 
     def __init__(self, classes: int = 10, channels: tuple[int, ...] = (16, 32, 64, 64), width: int = 64) -> None:
         super().__init__()
@@ -30,8 +30,8 @@ class Discriminator(nn.Module):
         self.judge = Linear(width, 1)
         self.project = nn.Parameter(torch.randn(classes, width))
 
-    def forward(self, pictures: Tensor, classes: Tensor) -> Tensor:
-        x = self.blocks(activate(self.see(pictures)))  # (B, C, 4, 4)
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        x = self.blocks(activate(self.see(images)))  # (B, C, 4, 4)
         x = activate(self.mix(torch.cat([x, group_deviation(x)], dim=1)))
         x = activate(self.flat(x.flatten(1)))  # (B, width)
         x = x.float()
@@ -40,7 +40,7 @@ class Discriminator(nn.Module):
 
 
 class Down(nn.Module):
-    """A residual block that halves the picture."""
+    """A residual block that halves the image."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def activate(x: Tensor) -> Tensor:
 
 
 def group_deviation(x: Tensor) -> Tensor:
-    """How much the pictures of a group differ, one number a group, as a channel (B, 1, h, w).
+    """How much the images of a group differ, one number a group, as a channel (B, 1, h, w).
 
     The groups are of one class, so that a class drawn in a single style is found out; mixed groups always vary.
     """

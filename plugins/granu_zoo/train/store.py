@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from granu.checkpoints import Header, save, sha256
+from granu.weights.checkpoints import Header, save, sha256
 from granu_zoo.trained_on import trained_on
 
 __all__ = ["store"]

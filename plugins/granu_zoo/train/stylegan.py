@@ -20,10 +20,10 @@ from torch.nn import functional as F
 # The one place where a plugin of granu's imports another: a recipe makes weights for exactly that network, it runs
 # when somebody trains, and nothing that granu loads imports recipes.
 from granu_stylegan.stylegan2 import StyleGAN2
-from granu_zoo.train.data import read_pictures
+from granu_zoo.train.data import read_images
 from granu_zoo.train.discriminator import GROUP, Discriminator
-from granu_zoo.train.loop import play, sheet_of
 from granu_zoo.train.store import store
+from granu_zoo.train.training import run_training, sheet_of
 from granu_zoo.trained_on import MNIST
 
 __all__ = ["Settings", "train_stylegan"]
@@ -44,7 +44,7 @@ NETWORK = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the recipe may be told. `images` counts the real pictures that the critic has been shown."""
+    """What the recipe may be message. `images` counts the real images that the critic has been shown."""
 
     images: int = 440_000
     batch: int = 32
@@ -58,8 +58,8 @@ class Settings:
 
 def train_stylegan(data: Path, out: Path, seed: int, settings: Settings) -> Path:
     """Train, or go on training from `out`/checkpoint.pt, and write `out`/stylegan-mnist.safetensors."""
-    run = Run(read_pictures(data, MNIST, "train"), seed, settings)
-    play(run, out, settings.images, settings.report_every)
+    run = Run(read_images(data, MNIST, "train"), seed, settings)
+    run_training(run, out, settings.images, settings.report_every)
     path = out / "stylegan-mnist.safetensors"
     recipe = f"python -m granu_zoo.train stylegan-mnist --images {settings.images} --seed {seed}"
     sha256 = store(run.average, path, "stylegan2", NETWORK, recipe, seed, {"images": run.seen})
@@ -73,7 +73,7 @@ class Run:
     def __init__(self, data: tuple[Tensor, Tensor], seed: int, settings: Settings) -> None:
         torch.manual_seed(seed)
         self.seed, self.settings, self.seen = seed, settings, 0
-        self.pictures, labels = data
+        self.images, labels = data
         self.members = [torch.nonzero(labels == digit)[:, 0] for digit in range(CLASSES)]
         self.generator = StyleGAN2(**NETWORK)  # type: ignore[arg-type]  # one dict, many types
         self.critic = Discriminator(CLASSES)
@@ -140,12 +140,12 @@ class Run:
         return torch.randint(CLASSES, [self.settings.batch // GROUP]).repeat_interleave(GROUP)
 
     def draw_real(self, classes: Tensor) -> Tensor:
-        """Pictures of these classes, (B, 1, 32, 32) in [-1, 1]."""
+        """Images of these classes, (B, 1, 32, 32) in [-1, 1]."""
         chosen = [members[torch.randint(len(members), [1])] for members in (self.members[c] for c in classes)]
-        return self.pictures[torch.cat(chosen)].float() / 127.5 - 1
+        return self.images[torch.cat(chosen)].float() / 127.5 - 1
 
     def render(self, classes: Tensor) -> Tensor:
-        """Pictures of these classes by the generator, with random noise maps; tracks the mean of w."""
+        """Images of these classes by the generator, with random noise maps; tracks the mean of w."""
         generator = self.generator
         z = torch.randn(len(classes), generator.z_dim)
         w = generator.mapping(z, F.one_hot(classes, CLASSES).float())
@@ -155,18 +155,18 @@ class Run:
             return generator.synthesize(w, noises).float()
 
     def sheet(self) -> Image.Image:
-        """Ten pictures of each class by the average, a class a row."""
+        """Ten images of each class by the average, a class a row."""
         z = torch.randn(CLASSES * 10, self.average.z_dim, generator=torch.Generator().manual_seed(self.seed))
         labels = F.one_hot(torch.arange(CLASSES).repeat_interleave(10), CLASSES).float()
         with torch.no_grad():
             return sheet_of(self.average(z, labels))
 
-    def criticise(self, pictures: Tensor, classes: Tensor) -> Tensor:
+    def criticise(self, images: Tensor, classes: Tensor) -> Tensor:
         with half_precision():
-            return self.critic(pictures.contiguous(memory_format=torch.channels_last), classes)
+            return self.critic(images.contiguous(memory_format=torch.channels_last), classes)
 
     def r1(self, real: Tensor, classes: Tensor) -> Tensor:
-        """Squared gradient of the critic at real pictures (Mescheder et al. 2018), in full precision."""
+        """Squared gradient of the critic at real images (Mescheder et al. 2018), in full precision."""
         real = real.detach().requires_grad_()
         (slope,) = torch.autograd.grad(self.critic(real, classes).sum(), real, create_graph=True)
         return self.settings.r1_weight / 2 * slope.square().sum(dim=(1, 2, 3)).mean()

@@ -1,4 +1,4 @@
-"""A run as `granu eval` leaves it behind, of two classifiers, two sites and pictures, with numbers made up."""
+"""A run as `granu eval` leaves it behind, of two classifiers, two sites and images, with numbers made up."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from granu.gallery import clean_file, picture_file
-from granu.runs import Run, open_run, read_run
-from granu.trials import CLEAN_WRONG, FOUND, NOT_FOUND, Trial
+from granu.runs.folder import Run, open_run, read_run
+from granu.runs.gallery import clean_file, image_file
+from granu.runs.trials import CLEAN_WRONG, FOUND, NOT_FOUND, Trial
 
 KEYS = ("tiny:layer1", "tiny:image")
 CLASSIFIERS = ("zoo:plain", "zoo:hard")
@@ -33,7 +33,7 @@ def run_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def matrix(run_folder: Callable[..., Path]) -> Run:
-    """30 pictures for each cell, one named wrong from the start; the pictures of two are kept."""
+    """30 images for each cell, one named wrong from the start; the images of two are kept."""
     random = np.random.default_rng(0)
     trials = []
     for classifier in CLASSIFIERS:
@@ -42,14 +42,14 @@ def matrix(run_folder: Callable[..., Path]) -> Run:
     folder = run_folder(
         *trials, order=list(KEYS), classes=["cat", "dog", "<b>fox</b>"], command="granu eval -p tiny:all"
     )
-    for picture in ("tiny#0", "tiny#1"):
-        file = clean_file(folder / "pictures", picture)
+    for image in ("tiny#0", "tiny#1"):
+        file = clean_file(folder / "images", image)
         file.parent.mkdir()
         Image.fromarray(random.integers(0, 255, (8, 8), dtype=np.uint8)).save(file)
         for classifier in CLASSIFIERS:
             for key in KEYS:
                 changed = Image.fromarray(random.integers(0, 255, (8, 8), dtype=np.uint8))
-                changed.save(picture_file(folder / "pictures", picture, classifier, key))
+                changed.save(image_file(folder / "images", image, classifier, key))
     return read_run(folder)
 
 

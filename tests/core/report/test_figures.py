@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from granu.errors import GranuError, OptionError, RunFolderError, UnknownName
-from granu.report import look
+from granu.report import style
 from granu.report.profile import profile
 from granu.report.sheet import diverging, sheet
 from granu.report.survival import survival_curves
-from granu.runs import Run, read_run
-from granu.trials import FOUND, NOT_FOUND, Trial
+from granu.runs.folder import Run, read_run
+from granu.runs.trials import FOUND, NOT_FOUND, Trial
 
 
 def texts(figure: object) -> set[str]:
@@ -37,7 +37,7 @@ def test_one_classifier_has_no_ratio(matrix: Run) -> None:
 def test_a_profile_of_nothing_found_can_be_drawn(run_folder: Callable[..., Path]) -> None:
     trials = [Trial(f"p{n}", "tiny:z", c, NOT_FOUND, label=0, tried=3.0) for n in range(9) for c in ("a", "b")]
     figure = profile(read_run(run_folder(*trials)))
-    assert look.rendered(figure, "png")
+    assert style.rendered(figure, "png")
 
 
 def test_survival_has_a_panel_per_perturbation(matrix: Run) -> None:
@@ -53,9 +53,9 @@ def test_spent_budgets_have_no_sizes_to_draw(run_folder: Callable[..., Path]) ->
 
 
 def test_the_sheet_names_sites_sizes_and_classes(matrix: Run) -> None:
-    told = texts(sheet(matrix, "zoo:hard"))
-    assert {"zoo:hard", "layer1", "image", "clean: cat"} <= told
-    assert any(text.endswith("→ <b>fox</b>") for text in told)
+    message = texts(sheet(matrix, "zoo:hard"))
+    assert {"zoo:hard", "layer1", "image", "clean: cat"} <= message
+    assert any(text.endswith("→ <b>fox</b>") for text in message)
 
 
 def test_a_difference_of_nothing_is_drawn_white() -> None:
@@ -64,7 +64,7 @@ def test_a_difference_of_nothing_is_drawn_white() -> None:
     assert brighter[0, 0, 0] > brighter[0, 0, 2] and brighter[0, 1, 2] > brighter[0, 1, 0]  # red, blue
 
 
-def test_a_sheet_without_pictures_or_of_an_unknown_classifier_is_refused(
+def test_a_sheet_without_images_or_of_an_unknown_classifier_is_refused(
     matrix: Run, run_folder: Callable[..., Path]
 ) -> None:
     with pytest.raises(UnknownName, match="did you mean 'zoo:hard'"):
@@ -77,17 +77,17 @@ def test_a_sheet_without_pictures_or_of_an_unknown_classifier_is_refused(
 @pytest.mark.parametrize("ending", [".svg", ".png", ".pdf"])
 def test_a_figure_is_the_same_file_every_time(matrix: Run, tmp_path: Path, ending: str) -> None:
     one, other = tmp_path / f"one{ending}", tmp_path / f"other{ending}"
-    look.save(survival_curves(matrix), one)
-    look.save(survival_curves(matrix), other)
+    style.save(survival_curves(matrix), one)
+    style.save(survival_curves(matrix), other)
     assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_figure_that_cannot_be_written_is_told(matrix: Run, tmp_path: Path) -> None:
     figure = sheet(matrix)
     with pytest.raises(OptionError, match=r"end it with \.svg, \.png, \.pdf"):
-        look.save(figure, tmp_path / "sheet.jpeg2000")
+        style.save(figure, tmp_path / "sheet.jpeg2000")
     with pytest.raises(RunFolderError, match="cannot write"):
-        look.save(figure, tmp_path / "nowhere" / "sheet.png")
+        style.save(figure, tmp_path / "nowhere" / "sheet.png")
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_a_figure_that_cannot_be_written_is_told(matrix: Run, tmp_path: Path) ->
     ],
 )
 def test_short_names_tell_apart(keys: list[str], names: list[str]) -> None:
-    assert list(look.short_names(keys).values()) == names
+    assert list(style.short_names(keys).values()) == names
 
 
 def test_classifiers_look_different() -> None:
-    shown = look.looks(["a", "b", "a", "c"])
+    shown = style.series_styles(["a", "b", "a", "c"])
     assert list(shown) == ["a", "b", "c"] and len(set(shown.values())) == 3

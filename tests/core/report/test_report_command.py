@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from granu.cli import app
 from granu.errors import GranuError
 from granu.report.page import page
-from granu.runs import Run, read_run
-from granu.trials import FOUND, Trial
+from granu.runs.folder import Run, read_run
+from granu.runs.trials import FOUND, Trial
 
 
 def granu(*words: object) -> Result:
@@ -21,9 +21,9 @@ def granu(*words: object) -> Result:
 
 
 def test_it_prints_the_table_and_the_signs(matrix: Run) -> None:
-    told = granu(matrix.folder)
-    assert told.exit_code == 0 and "tiny:layer1" in told.output and "zoo:hard" in told.output
-    assert "note: zoo:plain: the judges still see the label" not in told.output  # four of five confirm
+    message = granu(matrix.folder)
+    assert message.exit_code == 0 and "tiny:layer1" in message.output and "zoo:hard" in message.output
+    assert "note: zoo:plain: the judges still see the label" not in message.output  # four of five confirm
 
 
 def test_a_perturbation_that_raised_is_told(run_folder: Callable[..., Path]) -> None:
@@ -56,11 +56,11 @@ def test_csv_has_a_line_per_row(matrix: Run, tmp_path: Path) -> None:
 
 def test_it_writes_figures_and_the_page(matrix: Run, tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in ("profile.svg", "survival.png", "sheet.png", "report.html")}
-    told = granu(
+    message = granu(
         matrix.folder, "--figure", files["profile.svg"], "--survival", files["survival.png"],
         "--sheet", files["sheet.png"], "--html", files["report.html"],
     )  # fmt: skip
-    assert told.exit_code == 0 and all(file.stat().st_size > 1000 for file in files.values())
+    assert message.exit_code == 0 and all(file.stat().st_size > 1000 for file in files.values())
 
 
 def test_the_page_asks_the_network_for_nothing(matrix: Run) -> None:

@@ -8,8 +8,8 @@ import pytest
 from granu.errors import GranuError
 from granu.report.rows import in_order, rows, rows_of
 from granu.report.table import by_classifier
-from granu.runs import Run, read_run
-from granu.trials import CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, UNREADABLE, Trial
+from granu.runs.folder import Run, read_run
+from granu.runs.trials import CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, UNREADABLE, Trial
 
 
 def trial(number: int, outcome: str, size: float | None = None, **more: object) -> Trial:
@@ -53,7 +53,7 @@ def test_an_unconfirmed_find_is_censored_at_its_size_and_not_left_out() -> None:
     """Left out, the one confirmed find at 4 would be the median; the truth is only known to be 4 or more."""
     trials = [trial(n, FOUND, n + 1.0, votes={"a": 0 if n == 3 else 1}) for n in range(5)]
     (row,) = rows_of(trials)
-    assert row.confirmed_size is not None and row.confirmed_size.pictures == 5
+    assert row.confirmed_size is not None and row.confirmed_size.images == 5
     assert row.confirmed_size.value == 4.0  # of the two still at risk there, half
     (row,) = rows_of([*trials, trial(9, FOUND, 9.0, votes={"a": 1})])
     assert row.confirmed_size is not None and row.confirmed_size.value is None
@@ -74,13 +74,13 @@ def test_visible_distances_are_of_what_was_found() -> None:
     assert row.l2 == 2.0 and row.ssim is None
 
 
-def test_both_counts_of_sparse_changes_and_the_size_of_pictures_are_told() -> None:
+def test_both_counts_of_sparse_changes_and_the_size_of_images_are_told() -> None:
     sizes = {"height": 224, "width": 160}
     few = trial(0, FOUND, 2.0, pixels=2, features=5, unit="pixels", **sizes)
     more = trial(1, FOUND, 4.0, pixels=4, features=8, unit="pixels", **{**sizes, "height": 96})
     (row,) = made_rows = rows_of([few, more, trial(2, NOT_FOUND, pixels=90, features=99, unit="pixels")])
     assert (row.pixels, row.features) == (3, 6.5)
-    assert row.picture_sizes == ((96, 160), (224, 160))
+    assert row.image_sizes == ((96, 160), (224, 160))
     ((title, made),) = by_classifier(made_rows)
     assert "(96 x 160 to 224 x 160)" in title
     assert made.lines[0][made.columns.index("features")] == "6"
@@ -91,7 +91,7 @@ def test_a_spent_budget_is_no_smallest_size() -> None:
     assert row.size is None and row.budget == 2.0
 
 
-def test_a_picture_that_is_told_twice_counts_once() -> None:
+def test_a_image_that_is_told_twice_counts_once() -> None:
     (row,) = rows_of([trial(0, FOUND, 1.0), trial(0, FOUND, 1.0)])
     assert row.counted == 1
 

@@ -4,32 +4,32 @@ import math
 
 import pytest
 
-from granu.report import cells
+from granu.report import formatting
 from granu.report.rows import rows, rows_of
+from granu.report.statistics import Median, rate
 from granu.report.table import table
-from granu.runs import Run
-from granu.statistics import Median, rate
-from granu.trials import FOUND, Trial
+from granu.runs.folder import Run
+from granu.runs.trials import FOUND, Trial
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         (1.2345, "1.23"), (0.9996, "1.00"), (12.34, "12.3"), (123.4, "123"), (0.01234, "0.0123"), (-2.5, "-2.50"),
         (0, "0"), (1e-7, "1.00e-07"), (None, "–"), (math.nan, "–"), (math.inf, "∞"),
     ],
 )  # fmt: skip
-def test_numbers_have_three_digits(value: float | None, told: str) -> None:
-    assert cells.number(value) == told
+def test_numbers_have_three_digits(value: float | None, message: str) -> None:
+    assert formatting.number(value) == message
 
 
-@pytest.mark.parametrize(("part", "told"), [(0, "0"), (1, "100"), (0.5, "50"), (0.998, "99.8"), (0.004, "0.4")])
-def test_all_but_one_is_not_told_as_all(part: float, told: str) -> None:
-    assert cells.percent(part) == told
+@pytest.mark.parametrize(("part", "message"), [(0, "0"), (1, "100"), (0.5, "50"), (0.998, "99.8"), (0.004, "0.4")])
+def test_all_but_one_is_not_told_as_all(part: float, message: str) -> None:
+    assert formatting.percent(part) == message
 
 
 @pytest.mark.parametrize(
-    ("median", "told"),
+    ("median", "message"),
     [
         (Median(1.32, 1.2, 1.414, 9.0, 50), "1.32 [1.20–1.41]"),
         (Median(1.32, 1.2, None, 9.0, 50), "1.32 [1.20–9.00+]"),
@@ -38,12 +38,12 @@ def test_all_but_one_is_not_told_as_all(part: float, told: str) -> None:
         (None, "–"),
     ],
 )
-def test_a_median_beyond_all_sizes_says_so(median: Median | None, told: str) -> None:
-    assert cells.size(median) == told
+def test_a_median_beyond_all_sizes_says_so(median: Median | None, message: str) -> None:
+    assert formatting.size(median) == message
 
 
 def test_a_share_of_nothing_is_no_zero() -> None:
-    assert cells.share(rate(0, 0)) == "–" and cells.share(rate(0, 20)).startswith("0 [0–")
+    assert formatting.share(rate(0, 0)) == "–" and formatting.share(rate(0, 20)).startswith("0 [0–")
 
 
 def test_one_classifier_needs_no_column() -> None:

@@ -1,4 +1,4 @@
-"""Nine tiny pictures that every search is tried on."""
+"""Nine tiny images that every search is tried on."""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from granu import Batch, Goal
-from granu.classify import ImageClassifier
+from granu import Batch, Criterion
+from granu.images.classifier import ImageClassifier
 from granu.search.options import SearchOptions
-from granu.search.searched import Searched
-from granu.spaces import PixelSpace, Space
+from granu.search.perturbation import SearchedPerturbation
+from granu.spaces.base import PixelSpace, Space
 from granu.streams import Streams
-from granu.types import Classifier, Perturbed
+from granu.types import Classifier, Proposal
 
 COUNT = 9
 
@@ -32,15 +32,15 @@ def limits(value: float) -> Tensor:
     return torch.full((COUNT,), float(value))
 
 
-def searched(classifier: Classifier, norm: str, **options: object) -> Searched:
+def searched(classifier: Classifier, norm: str, **options: object) -> SearchedPerturbation:
     class Pixels:
         unit = norm
 
         def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
             return PixelSpace(classifier, batch.images, norm)
 
-    return Searched(Pixels(), SearchOptions(**options))  # type: ignore[arg-type]
+    return SearchedPerturbation(Pixels(), SearchOptions(**options))  # type: ignore[arg-type]
 
 
-def perturb(perturbation: Searched, classifier: Classifier, batch: Batch) -> Perturbed:
-    return perturbation.perturb(classifier, batch, Goal(batch.labels), Streams(0, batch.ids, "perturb"))
+def perturb(perturbation: SearchedPerturbation, classifier: Classifier, batch: Batch) -> Proposal:
+    return perturbation.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids, "perturb"))

@@ -8,16 +8,16 @@ import torch
 from searching import COUNT, limits, nearest_boundary
 from torch import Tensor
 
-from granu import Batch, Goal
-from granu.classify import ImageClassifier
+from granu import Batch, Criterion
+from granu.images.classifier import ImageClassifier
 from granu.search.smallest import smallest
-from granu.spaces import PixelSpace
+from granu.spaces.base import PixelSpace
 from granu.testing import tiny
 
 
 def test_the_smallest_l2_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found, _ = smallest(PixelSpace(classifier, batch.images, "l2"), Goal(batch.labels), steps=100, limit=limits(9))
+    found, _ = smallest(PixelSpace(classifier, batch.images, "l2"), Criterion(batch.labels), steps=100, limit=limits(9))
     exact = nearest_boundary(classifier, batch, 2)
     inside = found.size / exact
     # the box can only make it larger
@@ -26,14 +26,18 @@ def test_the_smallest_l2_change_of_a_linear_classifier_is_the_closed_form(batch:
 
 def test_the_smallest_linf_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found, _ = smallest(PixelSpace(classifier, batch.images, "linf"), Goal(batch.labels), steps=100, limit=limits(1))
+    found, _ = smallest(
+        PixelSpace(classifier, batch.images, "linf"), Criterion(batch.labels), steps=100, limit=limits(1)
+    )
     inside = found.size / nearest_boundary(classifier, batch, 1)
     assert (inside > 0.98).all() and inside.median() < 1.02
 
 
 def test_the_smallest_l1_change_of_a_linear_classifier_is_near_the_best_filling(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found, _ = smallest(PixelSpace(classifier, batch.images, "l1"), Goal(batch.labels), steps=200, limit=limits(64))
+    found, _ = smallest(
+        PixelSpace(classifier, batch.images, "l1"), Criterion(batch.labels), steps=200, limit=limits(64)
+    )
     exact = torch.tensor([least_l1(classifier, batch.images[i], int(batch.labels[i])) for i in range(COUNT)])
     ratio = found.size / exact
     assert (ratio > 0.99).all() and ratio.median() < 1.1

@@ -7,20 +7,20 @@ import torch
 from searching import COUNT, limits, nearest_boundary, perturb, searched
 from torch import Tensor, nn
 
-from granu import Batch, Goal
-from granu.classify import ImageClassifier
-from granu.pictures import as_png
+from granu import Batch, Criterion
+from granu.images.classifier import ImageClassifier
+from granu.images.ops import quantize
 from granu.search.smallest import smallest
-from granu.sites import SitePerturbation, StatisticsCache
-from granu.spaces import PixelSpace
+from granu.spaces.base import PixelSpace
+from granu.spaces.sites import SitePerturbation, StatisticsCache
 from granu.streams import Streams
 from granu.testing import tiny
-from granu.testing.contracts import check_perturbation, check_searchable, check_space
+from granu.testing.contracts import check_perturbation, check_space, check_space_factory
 
 
 def test_what_a_search_keeps_holds_no_graph(batch: Batch) -> None:
     space = PixelSpace(tiny.tiny_bent_classifier(), batch.images, "l2")
-    found, _ = smallest(space, Goal(batch.labels), steps=10, limit=limits(9))
+    found, _ = smallest(space, Criterion(batch.labels), steps=10, limit=limits(9))
     assert not any(kept.requires_grad for kept in (found.change, found.size, found.tried))
 
 
@@ -29,7 +29,7 @@ def test_pixels_are_a_space_in_order(batch: Batch, norm: str) -> None:
     check_space(PixelSpace(tiny.tiny_bent_classifier(), batch.images, norm), COUNT)
 
 
-@pytest.mark.parametrize("search", ["smallest", "paper", "worst", "random"])
+@pytest.mark.parametrize("search", ["smallest", "dunn2020", "worst", "random"])
 def test_every_search_keeps_the_contract(batch: Batch, search: str) -> None:
     budget = {"budget": 1.0} if search in ("worst", "random") else {}
     check_perturbation(
@@ -40,7 +40,7 @@ def test_every_search_keeps_the_contract(batch: Batch, search: str) -> None:
 def test_smallest_finds_no_more_than_paper_needs(batch: Batch) -> None:
     classifier = tiny.tiny_bent_classifier()
     ours = perturb(searched(classifier, "l2", steps=100), classifier, batch)
-    theirs = perturb(searched(classifier, "l2", search="paper", margin=0.001), classifier, batch)
+    theirs = perturb(searched(classifier, "l2", search="dunn2020", margin=0.001), classifier, batch)
     assert ours.size.median() < theirs.size.median()
 
 
@@ -48,7 +48,7 @@ def test_random_changes_of_the_same_size_fool_far_less(batch: Batch) -> None:
     classifier = tiny.tiny_bent_classifier()
     result = perturb(searched(classifier, "l2"), classifier, batch)
     assert result.control is not None
-    by_chance = classifier(as_png(result.control)).argmax(dim=1) != batch.labels
+    by_chance = classifier(quantize(result.control)).argmax(dim=1) != batch.labels
     assert by_chance.sum() <= 2
 
 
@@ -57,10 +57,10 @@ def test_worst_spends_the_budget_and_no_more(batch: Batch) -> None:
     exact = nearest_boundary(classifier, batch, 2)
     little, enough = 0.5 * float(exact.min()), 1.1 * float(exact.max())
     held = perturb(searched(classifier, "l2", search="worst", budget=little), classifier, batch)
-    assert (classifier(as_png(held.pictures)).argmax(dim=1) == batch.labels).all()
+    assert (classifier(quantize(held.images)).argmax(dim=1) == batch.labels).all()
     assert (held.size <= little * 1.001).all() and (held.size > 0.5 * little).all()
     broken = perturb(searched(classifier, "l2", search="worst", budget=enough), classifier, batch)
-    assert (classifier(as_png(broken.pictures)).argmax(dim=1) != batch.labels).float().mean() > 0.7
+    assert (classifier(quantize(broken.images)).argmax(dim=1) != batch.labels).float().mean() > 0.7
 
 
 def test_not_found_is_censored_at_the_largest_size_tried(batch: Batch) -> None:
@@ -88,11 +88,11 @@ def test_a_search_in_bfloat16_finds_what_holds_in_float32(batch: Batch) -> None:
     rough_search.low_precision = True
     rough = perturb(rough_search, classifier, batch)
     assert not torch.equal(rough.size, exact.size), "bfloat16 was not used"
-    assert (classifier(as_png(rough.pictures)).argmax(dim=1) != batch.labels).all()
+    assert (classifier(quantize(rough.images)).argmax(dim=1) != batch.labels).all()
     assert (rough.size / exact.size - 1).abs().max() < 0.1
 
 
-def test_passes_are_counted_and_finished_pictures_leave_the_batch(batch: Batch) -> None:
+def test_passes_are_counted_and_finished_images_leave_the_batch(batch: Batch) -> None:
     classifier = tiny.tiny_bent_classifier()
     seen = 0
 
@@ -117,7 +117,7 @@ def test_a_site_is_searched_in_standard_deviations(batch: Batch, tmp_path: objec
     sites = generator.sites()[:3]
     statistics = StatisticsCache(generator, sites, 200, Path(str(tmp_path)), "cpu")
     for site in sites:
-        check_searchable(SitePerturbation(generator, [site], statistics), tiny.tiny_bent_classifier(), batch)
+        check_space_factory(SitePerturbation(generator, [site], statistics), tiny.tiny_bent_classifier(), batch)
     both = SitePerturbation(generator, sites[1:], statistics)
     space = both.open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids))
     check_space(space, COUNT)

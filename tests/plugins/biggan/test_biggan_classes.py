@@ -29,11 +29,11 @@ def test_names_and_numbers(asked: tuple[str, ...], numbers: tuple[int, ...]) -> 
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [("crane", r"could be any of 134 \(crane \(134\)\), 517"), ("tigr", "tiger")],
 )
-def test_what_is_no_class_or_could_be_two_is_refused(asked: str, told: str) -> None:
-    with pytest.raises(OptionError, match=told):
+def test_what_is_no_class_or_could_be_two_is_refused(asked: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
         choose_classes((asked,), imagenet_names(), "biggan")
 
 

@@ -13,12 +13,12 @@ from biggan_golden import TOLERANCE, Golden, difference
 from torch import Tensor
 
 from granu import OptionError, WeightsError
-from granu.catalog import Catalog
-from granu.checkpoints import Header, save
-from granu.options import read_options
+from granu.plugins.catalog import Catalog
+from granu.plugins.context import BuildContext
+from granu.plugins.options import read_options
 from granu.streams import Streams
-from granu.testing.contracts import check_generator, check_leaflet
-from granu.workshop import Workshop
+from granu.testing.contracts import check_generator, check_import_without_torch
+from granu.weights.checkpoints import Header, save
 from granu_biggan import BigGANOptions, check, make, sites
 from granu_biggan.formats import open_weights
 from granu_biggan.generator import BigGANGenerator, BigGANLatent
@@ -44,7 +44,7 @@ def pth(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def build(weights: Path, **options: object) -> BigGANGenerator:
-    return make(BigGANOptions(weights=str(weights), **options), Workshop(Catalog()))  # type: ignore[arg-type]
+    return make(BigGANOptions(weights=str(weights), **options), BuildContext(Catalog()))  # type: ignore[arg-type]
 
 
 def refused(weights: Path) -> str:
@@ -65,12 +65,12 @@ def render(generator: BigGANGenerator, latent: BigGANLatent) -> Tensor:
 
 def test_it_keeps_the_contract(hugging_face: Path) -> None:
     check_generator(build(hugging_face))
-    check_leaflet("granu_biggan")
+    check_import_without_torch("granu_biggan")
 
 
 def test_a_hugging_face_folder_opens(hugging_face: Path) -> None:
-    pictures = render(build(hugging_face, truncation=1.0), golden_latent("huggingface"))
-    assert difference(2 * pictures - 1, Golden("huggingface")["out.image_trunc1.0"]) < TOLERANCE
+    images = render(build(hugging_face, truncation=1.0), golden_latent("huggingface"))
+    assert difference(2 * images - 1, Golden("huggingface")["out.image_trunc1.0"]) < TOLERANCE
     assert build(hugging_face).truncation == 0.4
 
 
@@ -117,7 +117,7 @@ def test_networks_saved_on_several_gpus_with_standing_statistics(tmp_path: Path)
 
 def test_sites_go_coarse_to_fine(hugging_face: Path) -> None:
     options = BigGANOptions(weights=str(hugging_face))
-    listed = sites(options, Workshop(Catalog()))
+    listed = sites(options, BuildContext(Catalog()))
     assert [site.name for site in listed] == NAMES
     generator = build(hugging_face)
     assert list(generator.sites()) == list(listed)
@@ -127,8 +127,8 @@ def test_sites_go_coarse_to_fine(hugging_face: Path) -> None:
 
 def test_listing_sites_of_a_folder_needs_no_torch(hugging_face: Path) -> None:
     code = (
-        "import sys, granu_biggan as b; from granu.workshop import Workshop; from granu.catalog import Catalog;"
-        f"b.sites(b.BigGANOptions(weights={str(hugging_face)!r}), Workshop(Catalog())); "
+        "import sys, granu_biggan as b; from granu.plugins.context import BuildContext; from granu.plugins.catalog import Catalog;"
+        f"b.sites(b.BigGANOptions(weights={str(hugging_face)!r}), BuildContext(Catalog())); "
         "assert 'torch' not in sys.modules"
     )
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
@@ -156,7 +156,7 @@ def test_an_edit_of_z_reaches_every_block_and_one_of_a_layer_leaves_conditions_a
     everywhere = generator.tail(latent, ["z"])({"z": delta})
     assert torch.equal(everywhere, render(generator, moved))
 
-    # the same first canvas with the blocks still listening to the clean z gives another picture
+    # the same first canvas with the blocks still listening to the clean z gives another image
     first = generator.tail(moved, ["linear"]).clean["linear"] - generator.tail(latent, ["linear"]).clean["linear"]
     only_first = generator.tail(latent, ["linear"])({"linear": first})
     network = generator.network
@@ -173,14 +173,14 @@ def test_edits_at_two_sites_add_up_as_they_pass(hugging_face: Path) -> None:
     both = generator.tail(latent, ["layer2", "layer5"])
     at2 = torch.full_like(both.clean["layer2"], 0.2)
     at5 = torch.full_like(both.clean["layer5"], -0.2)
-    picture = both({"layer2": at2, "layer5": at5})
+    image = both({"layer2": at2, "layer5": at5})
     assert torch.equal(both({"layer2": at2}), generator.tail(latent, ["layer2"])({"layer2": at2}))
-    assert not torch.equal(picture, both({"layer2": at2}))
+    assert not torch.equal(image, both({"layer2": at2}))
     with pytest.raises(ValueError, match="not for layer3"):
         both({"layer3": at2})
 
 
-def test_a_tail_of_some_pictures_is_the_tail_of_those(hugging_face: Path) -> None:
+def test_a_tail_of_some_images_is_the_tail_of_those(hugging_face: Path) -> None:
     generator, latent = build(hugging_face), golden_latent("huggingface")
     index = torch.tensor([2, 0])
     for site in ("z", "layer3", "image"):
@@ -188,7 +188,7 @@ def test_a_tail_of_some_pictures_is_the_tail_of_those(hugging_face: Path) -> Non
         assert difference(chosen({}), render(generator, latent.select(index))) < 1e-5
 
 
-def test_a_picture_is_the_same_in_any_batch(hugging_face: Path) -> None:
+def test_a_image_is_the_same_in_any_batch(hugging_face: Path) -> None:
     generator = build(hugging_face)
     three = generator.draw(Streams(0, ["a", "b", "c"]))
     alone = generator.draw(Streams(0, ["b"]))
@@ -209,7 +209,7 @@ def test_depth_is_read_from_the_name_of_the_experiment(tmp_path: Path) -> None:
         file = tmp_path / folder / "G_ema.pth"
         file.parent.mkdir()
         torch.save(state, file)
-        assert sites(BigGANOptions(weights=str(file)), Workshop(Catalog()))[-1].shape == (3, canvas, canvas)
+        assert sites(BigGANOptions(weights=str(file)), BuildContext(Catalog()))[-1].shape == (3, canvas, canvas)
 
 
 def test_norms_that_shapes_do_not_tell_are_told_by_the_name(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_norms_that_shapes_do_not_tell_are_told_by_the_name(tmp_path: Path) -> N
 
 def test_classes_by_name_and_by_number(hugging_face: Path) -> None:
     given = read_options(BigGANOptions, {"weights": str(hugging_face), "classes": "3,1"}, "biggan")
-    generator = make(given, Workshop(Catalog()))
+    generator = make(given, BuildContext(Catalog()))
     assert generator.labels == (3, 1)
     drawn = generator.draw(Streams(0, [str(i) for i in range(20)])).labels
     assert set(drawn.tolist()) == {1, 3}
@@ -229,15 +229,15 @@ def test_classes_by_name_and_by_number(hugging_face: Path) -> None:
         build(hugging_face, classes=("tiger",))
     (hugging_face / "pytorch_model.bin").write_bytes(b"not read for this")
     with pytest.raises(OptionError, match="no class 'tiger'"):
-        check(replace(given, classes=("tiger",)), Workshop(Catalog()))
+        check(replace(given, classes=("tiger",)), BuildContext(Catalog()))
 
 
 def test_a_config_that_does_not_fit_lists_what_is_wrong(hugging_face: Path) -> None:
     config = Golden("huggingface").config
     config["layers"] = [*config["layers"][:-1], [True, 2, 2]]
     (hugging_face / "config.json").write_text(json.dumps(config))
-    told = refused(hugging_face)
-    assert "of another shape: layers.6.convs.3.bias (8,) instead of (16,)" in told
+    message = refused(hugging_face)
+    assert "of another shape: layers.6.convs.3.bias (8,) instead of (16,)" in message
     config["layers"] = config["layers"][:-1]
     (hugging_face / "config.json").write_text(json.dumps(config))
     assert "unexpected: layers.6.convs.0.bias" in refused(hugging_face)
@@ -247,16 +247,16 @@ def test_a_config_that_does_not_fit_lists_what_is_wrong(hugging_face: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{}", "channel_width is missing"),
         ("not json", "does not describe a BigGAN-deep"),
         ('{"channel_width": "wide", "layers": [[1, 2]]}', "does not describe a BigGAN-deep"),
     ],
 )
-def test_a_config_of_something_else_is_refused(hugging_face: Path, text: str, told: str) -> None:
+def test_a_config_of_something_else_is_refused(hugging_face: Path, text: str, message: str) -> None:
     (hugging_face / "config.json").write_text(text)
-    assert told in refused(hugging_face)
+    assert message in refused(hugging_face)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path, pth: Path) -> None:

@@ -14,7 +14,7 @@ from granu_biggan.statistics import at_truncation
 
 
 def walk(network: BigGAN, z: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Every layer's canvas, and the picture."""
+    """Every layer's canvas, and the image."""
     y = network.embed(labels)
     x, canvases = network.start(z, y), []
     for i, condition in enumerate(network.conditions(z, y)):
@@ -32,27 +32,27 @@ def hugging_face(golden: Golden, state: dict[str, Tensor], truncation: float) ->
 
 
 @pytest.mark.parametrize("name", ["bigganpytorch-wide", "bigganpytorch-deep"])
-def test_every_block_and_the_picture_of_biggan_pytorch(name: str) -> None:
+def test_every_block_and_the_image_of_biggan_pytorch(name: str) -> None:
     golden = Golden(name)
     config = bigganpytorch.config_from(golden.state, depth=None)
     network = BigGAN(config).eval().requires_grad_(False)
     tables = bigganpytorch.translate(fold_spectral_norm(golden.state))
     network.load_state_dict(at_truncation(tables, 1.0))
-    canvases, picture = walk(network, golden["in.z"], golden["in.y"])
+    canvases, image = walk(network, golden["in.z"], golden["in.y"])
     # the file holds the block of each stage, not the attention that may follow it there
     blocks = [x for x, plan in zip(canvases, config.layers, strict=True) if plan.kind != "attention"]
     for i, x in enumerate(blocks):
         assert difference(x, golden[f"act.blocks.{i}.0"]) < TOLERANCE, f"block {i}"
-    assert difference(picture, golden["out.image"]) < TOLERANCE
+    assert difference(image, golden["out.image"]) < TOLERANCE
 
 
-def test_every_layer_and_the_picture_of_hugging_face() -> None:
+def test_every_layer_and_the_image_of_hugging_face() -> None:
     golden = Golden("huggingface")
     network = hugging_face(golden, golden.state, 1.0)
-    canvases, picture = walk(network, golden["in.z"], golden["in.class"].argmax(1))
+    canvases, image = walk(network, golden["in.z"], golden["in.class"].argmax(1))
     for i, x in enumerate(canvases):
         assert difference(x, golden[f"act.trunc1.0.layers.{i}"]) < TOLERANCE, f"layer {i}"
-    assert difference(picture, golden["out.image_trunc1.0"]) < TOLERANCE
+    assert difference(image, golden["out.image_trunc1.0"]) < TOLERANCE
 
 
 def test_singular_vectors_that_never_converged_are_taken_as_they_are() -> None:
@@ -82,7 +82,7 @@ def test_statistics_lie_on_the_line_between_their_neighbours() -> None:
     assert at[0.6] == pytest.approx([1.4, 16])
 
 
-def test_a_batch_gives_what_its_pictures_give_alone() -> None:
+def test_a_batch_gives_what_its_images_give_alone() -> None:
     golden = Golden("huggingface")
     network = hugging_face(golden, golden.state, 1.0)
     z, labels = golden["in.z"], golden["in.class"].argmax(1)
@@ -90,7 +90,7 @@ def test_a_batch_gives_what_its_pictures_give_alone() -> None:
     assert difference(network(z, labels), alone) < 1e-5
 
 
-def test_half_precision_draws_nearly_the_same_picture() -> None:
+def test_half_precision_draws_nearly_the_same_image() -> None:
     golden = Golden("huggingface")
     network = hugging_face(golden, golden.state, 1.0)
     z, labels = golden["in.z"], golden["in.class"].argmax(1)

@@ -1,4 +1,4 @@
-"""Every kind of picture comes out right; every broken one is told and not fatal."""
+"""Every kind of image comes out right; every broken one is message and not fatal."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ COLOUR[:2] = (250, 130, 10)
 COLOUR[2:] = (20, 40, 220)
 
 
-def saved(picture: Image.Image, form: str = "PNG", **how: object) -> bytes:
+def saved(image: Image.Image, form: str = "PNG", **how: object) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, form, **how)
+    image.save(stream, form, **how)
     return stream.getvalue()
 
 
@@ -73,7 +73,7 @@ def test_a_turned_photograph_stands_upright() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no picture", saved(Image.fromarray(COLOUR))[:60], saved(Image.fromarray(COLOUR), "JPEG")[:300]]
+    "data", [b"", b"no image", saved(Image.fromarray(COLOUR))[:60], saved(Image.fromarray(COLOUR), "JPEG")[:300]]
 )
 def test_what_is_broken_is_told_by_name(data: bytes) -> None:
     with pytest.raises(DataError, match=r"val/cat/7\.png cannot be read"):

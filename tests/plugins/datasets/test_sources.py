@@ -1,4 +1,4 @@
-"""Folders, parquet files and hub data sets give the same pictures under the same ids every time."""
+"""Folders, parquet files and hub data sets give the same images under the same ids every time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 from granu import DataError, OptionError
-from granu.catalog import load_catalog
-from granu.plan import Request, make_plan
-from granu.sources import DatasetSource, Unreadable
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.plan import Request, make_plan
+from granu.runs.sources import DatasetSource, Unreadable
 from granu.testing import contracts
 from granu.types import Dataset
-from granu.workshop import Workshop
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
@@ -31,12 +31,12 @@ def png(value: int, height: int = 4, width: int = 6) -> bytes:
 
 
 def build(spec: str) -> Dataset:
-    return Workshop(load_catalog()).build("dataset", spec)
+    return BuildContext(load_catalog()).build("dataset", spec)
 
 
 def planned(data: str) -> None:
     catalog = load_catalog()
-    make_plan(catalog, Workshop(catalog), Request(("pixel:l2",), ("zoo:mnist-cnn",), judges=(), data=data))
+    make_plan(catalog, BuildContext(catalog), Request(("pixel:l2",), ("zoo:mnist-cnn",), judges=(), data=data))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
         (root / name / "deep").mkdir(parents=True)
         (root / name / "b.png").write_bytes(png(10 * label))
         (root / name / "deep" / "a.PNG").write_bytes(png(10 * label + 1, 7, 5))
-    (root / "n01" / "notes.txt").write_text("no picture")
+    (root / "n01" / "notes.txt").write_text("no image")
     (root / "n01" / ".hidden.png").write_bytes(b"")
     return root
 
@@ -66,7 +66,7 @@ def rows(count: int = 5) -> list[dict[str, Any]]:
 def test_a_folder_per_class(folder: Path) -> None:
     data = build(f"folder:{folder}")
     assert data.classes == ("n01", "n02", "n03")
-    assert [data.picture_id(i) for i in range(2)] == ["n01/b.png", "n01/deep/a.PNG"]
+    assert [data.image_id(i) for i in range(2)] == ["n01/b.png", "n01/deep/a.PNG"]
     assert len(data) == 6 and data.read(0)[1] == 0 and data.read(5)[1] == 2
     contracts.check_dataset(data, range(6))
 
@@ -80,17 +80,17 @@ def test_classes_by_the_names_that_a_table_gives(folder: Path) -> None:
     assert build(f"folder:{folder},names={table}").classes == ("tench", "goldfish", "great white shark")
 
 
-def test_pictures_of_one_size_and_colour(folder: Path) -> None:
+def test_images_of_one_size_and_colour(folder: Path) -> None:
     data = build(f"folder:{folder},size=3,colour=grey")
     assert {tuple(data.read(i)[0].shape) for i in range(6)} == {(1, 3, 3)}
 
 
-def test_a_broken_picture_is_counted_and_named_and_the_others_go_on(folder: Path) -> None:
+def test_a_broken_image_is_counted_and_named_and_the_others_go_on(folder: Path) -> None:
     (folder / "n02" / "b.png").write_bytes(b"broken")
     source = DatasetSource(build(f"folder:{folder},size=4"), seed=0, device="cpu")
     read = list(source.batches(range(6)))
     broken = [item for item in read if isinstance(item, Unreadable)]
-    assert [item.picture for item in broken] == ["n02/b.png"]
+    assert [item.image for item in broken] == ["n02/b.png"]
     assert sum(len(item.ids) for item in read if not isinstance(item, Unreadable)) == 5
 
 
@@ -98,7 +98,7 @@ def test_parquet_with_hugging_faces_class_names(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", rows(), ["cat", "dog", "eel"])
     data = build(f"parquet:{tmp_path / 'a.parquet'}")
     assert data.classes == ("cat", "dog", "eel") and len(data) == 5
-    assert data.picture_id(3) == "a.parquet#3"
+    assert data.image_id(3) == "a.parquet#3"
     for i in (4, 0, 3):
         image, label = data.read(i)
         assert label == i % 3
@@ -110,7 +110,7 @@ def test_a_folder_of_parquet_files_is_one_set(tmp_path: Path) -> None:
     for name in "ab":
         write_parquet(tmp_path / f"{name}.parquet", rows(3))
     data = build(f"parquet:{tmp_path}")
-    assert [data.picture_id(i) for i in (2, 3)] == ["a.parquet#2", "b.parquet#0"]
+    assert [data.image_id(i) for i in (2, 3)] == ["a.parquet#2", "b.parquet#0"]
     assert data.classes == ("0", "1", "2")
 
 
@@ -121,7 +121,7 @@ def test_other_columns_and_labels_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "error", "told"),
+    ("spec", "error", "message"),
     [
         ("folder", OptionError, "names no folder"),
         ("folder:nowhere", DataError, "there is no folder nowhere"),
@@ -133,39 +133,39 @@ def test_other_columns_and_labels_in_words(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_told_when_planning(
-    spec: str, error: type[Exception], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: str, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         planned(spec)
 
 
-def test_a_folder_without_pictures_says_how_it_should_look(tmp_path: Path) -> None:
+def test_a_folder_without_images_says_how_it_should_look(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     with pytest.raises(DataError, match=r"as in cat/1\.png"):
         build(f"folder:{tmp_path}")
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "told"),
+    ("options", "error", "message"),
     [
         ("image=imagee", OptionError, "did you mean 'image'"),
         ("label=class", OptionError, "there are: image, label"),
     ],
 )
 def test_a_wrong_column_is_told_with_those_there_are(
-    tmp_path: Path, options: str, error: type[Exception], told: str
+    tmp_path: Path, options: str, error: type[Exception], message: str
 ) -> None:
     write_parquet(tmp_path / "a.parquet", rows())
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         build(f"parquet:{tmp_path / 'a.parquet'},{options}")
 
 
-def test_rows_without_picture_or_label_are_told_by_name(tmp_path: Path) -> None:
+def test_rows_without_image_or_label_are_told_by_name(tmp_path: Path) -> None:
     bad = [*rows(2), {"image": {"bytes": None, "path": None}, "label": 0}, {"image": {"bytes": png(1)}, "label": None}]
     write_parquet(tmp_path / "a.parquet", bad)
     data = build(f"parquet:{tmp_path / 'a.parquet'}")
-    with pytest.raises(DataError, match=r"a\.parquet#2 holds no picture"):
+    with pytest.raises(DataError, match=r"a\.parquet#2 holds no image"):
         data.read(2)
     with pytest.raises(DataError, match=r"a\.parquet#3 has the label None"):
         data.read(3)
@@ -182,7 +182,7 @@ def test_a_hugging_face_data_set(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write_parquet(tmp_path / "data" / "test.parquet", rows(), ["cat", "dog", "eel"])
     data = build(f"datasets:{tmp_path / 'data'},split=test")
-    assert len(data) == 5 and data.picture_id(2) == "test#2"
+    assert len(data) == 5 and data.image_id(2) == "test#2"
     torch.testing.assert_close(data.read(2)[0], torch.full((3, 4, 6), 20 / 255))
     with pytest.raises(DataError, match="cannot be opened"):
         build(f"datasets:{tmp_path / 'data'},split=nothing")

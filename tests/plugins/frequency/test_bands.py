@@ -50,7 +50,7 @@ def test_a_window_holds_what_scipys_transform_says() -> None:
     )
 
 
-def test_low_and_high_together_are_the_whole_picture() -> None:
+def test_low_and_high_together_are_the_whole_image() -> None:
     x = torch.randn(1, 16, 16)
     low = make_band("low", (0, 0), (5, 5), (16, 16))
     high = make_band("high", (5, 5), (1, 1), (16, 16))

@@ -48,7 +48,7 @@ def test_batches_do_not_change_a_margin() -> None:
     torch.testing.assert_close(margins(classifier, batch.images, labels, bands, batch=1).distance, whole)
 
 
-def test_a_picture_named_wrong_has_no_margin() -> None:
+def test_a_image_named_wrong_has_no_margin() -> None:
     classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(4)
     wrong = (classifier(batch.images).argmax(1) + 1) % 3
     assert not margins(classifier, batch.images, wrong, all_bands((8, 8))).distance.any()
@@ -67,7 +67,7 @@ def test_a_boundary_that_no_frequency_of_the_band_reaches_is_infinitely_far() ->
     assert (found[:, 1] > 1e3).all()
 
 
-def test_with_a_box_the_classifier_only_sees_what_a_picture_can_be() -> None:
+def test_with_a_box_the_classifier_only_sees_what_a_image_can_be() -> None:
     inner, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(6)
     labels, bands = inner(batch.images).argmax(1), all_bands((8, 8))
     beyond: list[float] = []

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from granu import DataError, Goal, OptionError
-from granu.catalog import load_catalog
-from granu.plan import Request, make_plan
+from granu import Criterion, DataError, OptionError
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.plan import Request, make_plan
 from granu.search.options import SearchOptions
-from granu.search.searched import Searched
+from granu.search.perturbation import SearchedPerturbation
 from granu.streams import Streams
 from granu.testing import contracts, tiny
-from granu.workshop import Workshop
 from granu_frequency import FrequencyOptions
 from granu_frequency.space import Frequency
 
@@ -22,7 +22,7 @@ from granu_frequency.space import Frequency
 @pytest.mark.parametrize("shape", ["window", "ring", "low", "high"])
 def test_it_keeps_the_contract(shape: str) -> None:
     band = Frequency(FrequencyOptions(window=3, shape=shape))
-    contracts.check_searchable(band, tiny.tiny_bent_classifier(), tiny.tiny_batch(5))
+    contracts.check_space_factory(band, tiny.tiny_bent_classifier(), tiny.tiny_batch(5))
 
 
 def test_a_change_stays_within_its_band() -> None:
@@ -30,7 +30,7 @@ def test_a_change_stays_within_its_band() -> None:
     batch = replace(batch, images=torch.full_like(batch.images, 0.5))
     frequency = Frequency(FrequencyOptions(start=3, width=2))
     space = frequency.open(tiny.tiny_linear_classifier(), batch, Streams(0, batch.ids))
-    moved = space.pictures(space.draw(torch.full((3,), 0.2), Streams(0, batch.ids))) - 0.5
+    moved = space.images(space.draw(torch.full((3,), 0.2), Streams(0, batch.ids))) - 0.5
     torch.testing.assert_close(frequency.band((8, 8)).project(moved), moved, atol=1e-6, rtol=0)
     torch.testing.assert_close(moved.flatten(1).norm(dim=1), torch.full((3,), 0.2))
 
@@ -40,8 +40,8 @@ def test_the_smallest_change_on_a_linear_classifier_is_exact() -> None:
     batch = replace(batch, images=0.4 + 0.2 * batch.images)  # away from the range's ends
     labels = classifier(batch.images).argmax(1)
     frequency = Frequency(FrequencyOptions(start=0, width=6))
-    searched = Searched(frequency, SearchOptions())
-    size = searched.perturb(classifier, batch, Goal(labels), Streams(0, batch.ids)).size
+    searched = SearchedPerturbation(frequency, SearchOptions())
+    size = searched.perturb(classifier, batch, Criterion(labels), Streams(0, batch.ids)).size
     logits = classifier(batch.images)
     weight = classifier.network[1].weight  # type: ignore[index]
     difference = (weight[None] - weight[labels][:, None]).view(6, 3, 8, 8)
@@ -55,7 +55,7 @@ def test_the_smallest_change_on_a_linear_classifier_is_exact() -> None:
 def plan(text: str) -> list[str]:
     catalog = load_catalog()
     request = Request((text,), classifiers=("zoo:mnist-cnn",), judges=(), data="stylegan")
-    return [p.key for p in make_plan(catalog, Workshop(catalog), request).perturbations]
+    return [p.key for p in make_plan(catalog, BuildContext(catalog), request).perturbations]
 
 
 def test_all_sweeps_low_to_high() -> None:
@@ -72,6 +72,6 @@ def test_mistakes_are_told_before_anything_loads(text: str) -> None:
         plan(text)
 
 
-def test_a_band_beyond_the_pictures_frequencies_is_refused() -> None:
-    with pytest.raises(DataError, match="does not fit pictures of 8 pixels"):
+def test_a_band_beyond_the_images_frequencies_is_refused() -> None:
+    with pytest.raises(DataError, match="does not fit images of 8 pixels"):
         Frequency(FrequencyOptions(start=6, width=4)).band((8, 8))

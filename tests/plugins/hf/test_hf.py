@@ -1,4 +1,4 @@
-"""Networks of transformers answer as their processor and network do, and what cannot be had is told with the cure."""
+"""Networks of transformers answer as their processor and network do, and what cannot be had is message with the cure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from granu import ClassifierError, OptionError, WeightsError
-from granu.catalog import load_catalog
-from granu.classify import ImageClassifier
-from granu.cropping import Cropping
-from granu.plan import Request, make_plan
+from granu.images.classifier import ImageClassifier
+from granu.images.cropping import Cropping
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.plan import Request, make_plan
 from granu.testing import contracts
-from granu.workshop import Workshop
 from granu_hf.processing import read_cropping
 
 
@@ -59,7 +59,7 @@ def folder(transformers: ModuleType, tmp_path: Path) -> Path:
 
 
 def build(spec: str) -> ImageClassifier:
-    return Workshop(load_catalog()).build("classifier", spec)
+    return BuildContext(load_catalog()).build("classifier", spec)
 
 
 def test_logits_and_names_are_those_of_transformers(transformers: ModuleType, folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_without_a_name_or_without_transformers_the_plan_says_so(monkeypatch: py
     catalog = load_catalog()
 
     def plan(spec: str) -> None:
-        make_plan(catalog, Workshop(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
+        make_plan(catalog, BuildContext(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
 
     with pytest.raises(OptionError, match="names no model"):
         plan("hf")

@@ -12,12 +12,12 @@ import pytest
 import torch
 from nvidia_files import Golden, network_pickle
 
-from granu.runs import read_run
+from granu.runs.folder import read_run
 
 sys.path.append(str(Path(__file__).parents[1] / "biggan"))
 from biggan_golden import Golden as BigGANGolden
 
-# nearly always says class 0, but listens to the picture enough to be fooled
+# nearly always says class 0, but listens to the image enough to be fooled
 CLASSIFIER = """
 import granu, torch
 
@@ -52,7 +52,7 @@ def write(kind: str, folder: Path) -> str:
             return f"biggan:layer3,classes=0,weights={file}"
         case _:
             golden_network = Golden(kind)
-            if golden_network.arguments["c_dim"]:  # all drawn pictures shall be of class 0
+            if golden_network.arguments["c_dim"]:  # all drawn images shall be of class 0
                 golden_network.arguments["c_dim"] = 1
                 embedding = golden_network.state["mapping.embed.weight"]
                 golden_network.state["mapping.embed.weight"] = embedding[:, :1].contiguous()
@@ -61,8 +61,8 @@ def write(kind: str, folder: Path) -> str:
 
 
 @pytest.fixture(params=["hugging face", "pth wide", "pth deep", "stylegan2", "stylegan3-t", "stylegan3-r"])
-def spec(request: pytest.FixtureRequest, tmp_path: Path, guest: Callable[..., Path]) -> str:
-    guest("stubborn", CLASSIFIER)
+def spec(request: pytest.FixtureRequest, tmp_path: Path, fake_plugin: Callable[..., Path]) -> str:
+    fake_plugin("stubborn", CLASSIFIER)
     return write(request.param, tmp_path)
 
 
@@ -75,7 +75,7 @@ def evaluate(granu: Granu, spec: str, out: Path) -> list[Any]:
 def test_a_file_runs_through_eval_and_so_does_what_it_converts_to(granu: Granu, spec: str, tmp_path: Path) -> None:
     name, path = spec.split(":")[0], spec.split("weights=")[1]
     info = granu("info", f"{name}:weights={path}")
-    assert info.returncode == 0 and "the picture's pixels" in info.stdout
+    assert info.returncode == 0 and "the image's pixels" in info.stdout
     trials = evaluate(granu, spec, tmp_path / "run")
     assert len(trials) == 2 and all(trial.size is not None for trial in trials)
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from nvidia_files import GOLDEN, Golden, network_pickle
 
-from granu.catalog import Catalog
+from granu.plugins.catalog import Catalog
+from granu.plugins.context import BuildContext
 from granu.streams import Streams
 from granu.testing.contracts import check_generator
-from granu.workshop import Workshop
 from granu_stylegan import StyleGANOptions, make, sites
 from granu_stylegan.generator import StyleGANGenerator
 
@@ -26,7 +26,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def generator(file: Path) -> StyleGANGenerator:
-    return make(StyleGANOptions(weights=str(file)), Workshop(Catalog()))
+    return make(StyleGANOptions(weights=str(file)), BuildContext(Catalog()))
 
 
 def test_it_keeps_the_contract(generator: StyleGANGenerator) -> None:
@@ -34,31 +34,31 @@ def test_it_keeps_the_contract(generator: StyleGANGenerator) -> None:
 
 
 def test_its_sites_have_the_shapes_that_were_told(generator: StyleGANGenerator, file: Path) -> None:
-    told = sites(StyleGANOptions(weights=str(file)), Workshop(Catalog()))
-    assert list(generator.sites()) == list(told)
-    names = [site.name for site in told]
+    message = sites(StyleGANOptions(weights=str(file)), BuildContext(Catalog()))
+    assert list(generator.sites()) == list(message)
+    names = [site.name for site in message]
     labels = torch.tensor([1, 0]) if generator.classes else None
     clean = generator.tail(generator.draw(Streams(0, ["a", "b"]), labels), names).clean
-    assert {name: tuple(x.shape[1:]) for name, x in clean.items()} == {site.name: site.shape for site in told}
+    assert {name: tuple(x.shape[1:]) for name, x in clean.items()} == {site.name: site.shape for site in message}
 
 
 def test_listing_its_sites_needs_no_torch(file: Path) -> None:
     code = (
-        "import sys, granu_stylegan as s; from granu.workshop import Workshop; from granu.catalog import Catalog;"
-        f"s.sites(s.StyleGANOptions(weights={str(file)!r}), Workshop(Catalog())); assert 'torch' not in sys.modules"
+        "import sys, granu_stylegan as s; from granu.plugins.context import BuildContext; from granu.plugins.catalog import Catalog;"
+        f"s.sites(s.StyleGANOptions(weights={str(file)!r}), BuildContext(Catalog())); assert 'torch' not in sys.modules"
     )
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
 
 
 @pytest.mark.parametrize("variant", ["stylegan3-t", "stylegan3-r"])
-def test_layers_of_stylegan3_that_are_wider_than_the_picture_say_so(variant: str, tmp_path: Path) -> None:
+def test_layers_of_stylegan3_that_are_wider_than_the_image_say_so(variant: str, tmp_path: Path) -> None:
     path = tmp_path / "network.pkl"
     path.write_bytes(network_pickle(Golden(variant)))
-    by_name = {site.name: site for site in sites(StyleGANOptions(weights=str(path)), Workshop(Catalog()))}
+    by_name = {site.name: site for site in sites(StyleGANOptions(weights=str(path)), BuildContext(Catalog()))}
     assert list(by_name)[:3] == ["z", "w", "input"] and list(by_name)[-2:] == ["layer5", "image"]
     assert by_name["layer3"].shape == (32, 84, 84)
-    assert "10 samples wider than the picture" in by_name["layer3"].summary
+    assert "10 samples wider than the image" in by_name["layer3"].summary
     assert by_name["layer5"].shape == (16, 64, 64)
 
 
@@ -66,7 +66,7 @@ def test_an_edit_of_w_moves_the_waves_and_one_of_a_style_does_not(tmp_path: Path
     path = tmp_path / "network.pkl"
     golden = Golden("stylegan3-t")
     path.write_bytes(network_pickle(golden))
-    generator = make(StyleGANOptions(weights=str(path)), Workshop(Catalog()))
+    generator = make(StyleGANOptions(weights=str(path)), BuildContext(Catalog()))
     latent = generator.draw(Streams(0, ["a"]), None)
     assert latent.labels.tolist() == [-1]  # it has no classes
     tail = generator.tail(latent, ["w"])

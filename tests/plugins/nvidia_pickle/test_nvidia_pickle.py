@@ -20,7 +20,7 @@ from granu_stylegan.stylegan2 import StyleGAN2
 from granu_stylegan.stylegan3 import StyleGAN3
 from granu_stylegan.stylegan3_config import StyleGAN3Config
 
-TOLERANCE = 1e-4  # of the picture's range
+TOLERANCE = 1e-4  # of the image's range
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def test_a_network_opens_and_draws_what_the_original_draws(file: Path, name: str
         network = StyleGAN3(StyleGAN3Config(**opened.config))
     network.load_state_dict(opened.state(), strict=True)
     with torch.no_grad():
-        picture = network(golden.z, golden.c, 0.7)
+        image = network(golden.z, golden.c, 0.7)
     span = golden.image.max() - golden.image.min()
-    assert (picture - golden.image).abs().max() / span < TOLERANCE
+    assert (image - golden.image).abs().max() / span < TOLERANCE
     assert len(opened.classes) == golden.arguments["c_dim"]
 
 
@@ -129,8 +129,8 @@ def payloads(canary: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("payload", payloads(Path("canary")))
 def test_a_forged_file_runs_nothing(file: Path, tmp_path: Path, payload: str, place: str) -> None:
     canary = tmp_path / "canary"
-    told = refused(file, dump(PLACES[place](payloads(canary)[payload])))
-    assert "wants to run" in told
+    message = refused(file, dump(PLACES[place](payloads(canary)[payload])))
+    assert "wants to run" in message
     assert not canary.exists()
 
 
@@ -161,7 +161,7 @@ def from_stack(module: str, name: str) -> bytes:
     ],
 )
 def test_no_way_of_naming_leads_out(file: Path, tmp_path: Path, program: bytes) -> None:
-    assert "wants to run" in (told := refused(file, program)) or "outside itself" in told
+    assert "wants to run" in (message := refused(file, program)) or "outside itself" in message
     assert not (tmp_path / "canary").exists()
 
 
@@ -213,8 +213,8 @@ def test_modules_without_end_are_refused(file: Path) -> None:
 
 
 def test_tensorflow_pickles_are_refused_with_the_cure(file: Path) -> None:
-    told = refused(file, dump((Named("dnnlib.tflib.network", "Network"),) * 3))
-    assert "TensorFlow" in told and "legacy.py" in told and told.count(". ") == 0
+    message = refused(file, dump((Named("dnnlib.tflib.network", "Network"),) * 3))
+    assert "TensorFlow" in message and "legacy.py" in message and message.count(". ") == 0
 
 
 def test_a_damaged_file_is_refused(file: Path) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from granu import Goal
-from granu.pictures import as_png
+from granu import Criterion
+from granu.images.ops import quantize
 from granu.search.options import SearchOptions
-from granu.search.searched import Searched
-from granu.sites import SitePerturbation, StatisticsCache
-from granu.spaces import PixelSpace
+from granu.search.perturbation import SearchedPerturbation
+from granu.spaces.base import PixelSpace
+from granu.spaces.sites import SitePerturbation, StatisticsCache
 from granu.streams import Streams
 from granu.testing import contracts, tiny
 from granu.types import Batch
@@ -25,15 +25,15 @@ DUAL = {"l2": 2.0, "linf": 1.0, "l1": math.inf}
 
 
 def grey_batch() -> Batch:
-    """Pictures away from black and white, so that no bound is met on the way, labelled as they are named."""
+    """Images away from black and white, so that no bound is met on the way, labelled as they are named."""
     batch = tiny.tiny_batch(9)
-    images = as_png(0.4 + 0.2 * batch.images)
+    images = quantize(0.4 + 0.2 * batch.images)
     return replace(batch, images=images, labels=tiny.tiny_linear_classifier()(images).argmax(1))
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_it_keeps_the_contract(norm: str) -> None:
-    contracts.check_searchable(Pixel(norm), tiny.tiny_bent_classifier(), tiny.tiny_batch(4))
+    contracts.check_space_factory(Pixel(norm), tiny.tiny_bent_classifier(), tiny.tiny_batch(4))
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -45,8 +45,8 @@ def test_the_smallest_change_on_a_linear_classifier(norm: str) -> None:
     length = difference.norm(p=DUAL[norm], dim=2)
     gaps = logits.gather(1, batch.labels[:, None]) - logits
     exact = (gaps / length).masked_fill(length == 0, torch.inf).amin(1)
-    searched = Searched(Pixel(norm), SearchOptions(steps=300))
-    size = searched.perturb(classifier, batch, Goal(batch.labels), Streams(0, batch.ids)).size
+    searched = SearchedPerturbation(Pixel(norm), SearchOptions(steps=300))
+    size = searched.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids)).size
     slack = 1.5 if norm == "l1" else 1.1  # L1 needs single pixels beyond the range here; 8-bit steps count, too
     assert (size >= 0.9 * exact).all()
     assert (size <= slack * exact + 2 / 255).all()
@@ -54,9 +54,9 @@ def test_the_smallest_change_on_a_linear_classifier(norm: str) -> None:
 
 def test_worst_spends_its_budget_and_no_more() -> None:
     classifier, batch = tiny.tiny_linear_classifier(), grey_batch()
-    searched = Searched(Pixel("linf"), SearchOptions(search="worst", budget=0.05))
-    proposal = searched.perturb(classifier, batch, Goal(batch.labels), Streams(0, batch.ids))
-    assert (proposal.pictures - batch.images).abs().max() <= 0.05 + 1e-6
+    searched = SearchedPerturbation(Pixel("linf"), SearchOptions(search="worst", budget=0.05))
+    proposal = searched.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids))
+    assert (proposal.images - batch.images).abs().max() <= 0.05 + 1e-6
 
 
 def test_the_image_site_of_a_generator_is_this_very_space(tmp_path: Path) -> None:
@@ -69,6 +69,6 @@ def test_the_image_site_of_a_generator_is_this_very_space(tmp_path: Path) -> Non
     pixel = Pixel("l2").open(tiny.tiny_linear_classifier(), batch, Streams(0, batch.ids))
     assert type(image) is type(pixel) is PixelSpace
     change = pixel.draw(torch.ones(3), Streams(1, batch.ids))
-    torch.testing.assert_close(image.pictures(change), pixel.pictures(change))
+    torch.testing.assert_close(image.images(change), pixel.images(change))
     torch.testing.assert_close(image.size(change), pixel.size(change))
     assert image.unit == pixel.unit

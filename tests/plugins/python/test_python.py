@@ -1,4 +1,4 @@
-"""Anyone's network: what fits is used as it is, and every common mistake is told with its cure."""
+"""Anyone's network: what fits is used as it is, and every common mistake is message with its cure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from granu import ClassifierError, OptionError
-from granu.catalog import load_catalog
-from granu.classify import ImageClassifier
-from granu.plan import Request, make_plan
+from granu.images.classifier import ImageClassifier
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.plan import Request, make_plan
 from granu.testing import contracts
-from granu.workshop import Workshop
 
 MODEL = """
 import torch
@@ -77,7 +77,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def build(spec: str) -> ImageClassifier:
-    return Workshop(load_catalog()).build("classifier", spec)
+    return BuildContext(load_catalog()).build("classifier", spec)
 
 
 @pytest.mark.parametrize("name", ["ready,size=4", "build", "Named,size=4", "Wrapped,size=4", "normalises,size=4"])
@@ -114,13 +114,13 @@ def test_class_names(file: Path, spec: str, names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("probabilities,size=4", "gives probabilities"),
         ("Restless,size=4", "differently"),
         ("ready,size=4,classes=cat+dog", "5 outputs but 2 classes"),
         ("ready", "name the size it takes with size="),
-        ("ready,size=5", "fails on pictures of 3 x 5 x 5"),
+        ("ready,size=5", "fails on images of 3 x 5 x 5"),
         ("normalises,size=4,mean=0.5", "normalises already; leave mean= and std= out"),
         ("fails", "no weights today"),
         ("nothing", "not a torch.nn.Module"),
@@ -128,8 +128,8 @@ def test_class_names(file: Path, spec: str, names: tuple[str, ...]) -> None:
         ("bild", "did you mean 'build'"),
     ],
 )
-def test_mistakes_in_the_network_are_told_with_the_cure(file: Path, spec: str, told: str) -> None:
-    with pytest.raises(ClassifierError, match=told):
+def test_mistakes_in_the_network_are_told_with_the_cure(file: Path, spec: str, message: str) -> None:
+    with pytest.raises(ClassifierError, match=message):
         build(f"python:mymodel.py:{spec}")
 
 
@@ -140,7 +140,7 @@ def test_mistakes_in_options_are_told(file: Path, options: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("python", "names no callable"),
         ("python:mymodel.py", "names no callable"),
@@ -150,10 +150,10 @@ def test_mistakes_in_options_are_told(file: Path, options: str) -> None:
         ("export:none.pt2", "there is no file none.pt2"),
     ],
 )
-def test_mistakes_in_the_place_are_told_when_planning(file: Path, spec: str, told: str) -> None:
+def test_mistakes_in_the_place_are_told_when_planning(file: Path, spec: str, message: str) -> None:
     catalog = load_catalog()
-    with pytest.raises(ClassifierError, match=told):
-        make_plan(catalog, Workshop(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
+    with pytest.raises(ClassifierError, match=message):
+        make_plan(catalog, BuildContext(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
 
 
 def test_an_exported_program_answers_like_its_network(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from granu import WeightsError
 from granu_stylegan.formats import open_weights
 from granu_stylegan.stylegan2 import StyleGAN2
 
-# random weights, and the picture of rosinality/stylegan2-pytorch for them: stored noise, truncation 0.7
+# random weights, and the image of rosinality/stylegan2-pytorch for them: stored noise, truncation 0.7
 GOLDEN = load_file(Path(__file__).with_name("rosinality.safetensors"))
 STATE = {name.removeprefix("g_ema."): tensor for name, tensor in GOLDEN.items() if name.startswith("g_ema.")}
 
@@ -28,9 +28,9 @@ def network(file: Path, content: dict[str, Any], zipped: bool = True) -> StyleGA
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_converted_network_draws_what_the_original_draws(tmp_path: Path, zipped: bool) -> None:
     content = {"g_ema": STATE, "latent_avg": GOLDEN["latent_avg"]}
-    picture = network(tmp_path / "x.pt", content, zipped)(GOLDEN["in.z"], None, 0.7)
+    image = network(tmp_path / "x.pt", content, zipped)(GOLDEN["in.z"], None, 0.7)
     golden = GOLDEN["out.image_truncation0.7"]
-    assert (picture - golden).abs().max() / (golden.max() - golden.min()) < 1e-4
+    assert (image - golden).abs().max() / (golden.max() - golden.min()) < 1e-4
 
 
 def test_a_checkpoint_of_a_training_gets_a_mean_style(tmp_path: Path) -> None:

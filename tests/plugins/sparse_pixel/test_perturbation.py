@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from granu import DataError, Goal
-from granu.pictures import write_png
+from granu import Criterion, DataError
+from granu.images.ops import write_png
 from granu.streams import Streams
 from granu.testing import contracts, tiny
-from granu.types import Batch, Perturbed
+from granu.types import Batch, Proposal
 from granu_sparse_pixel import SparsePixelOptions
 from granu_sparse_pixel.perturbation import SparsePixel
 
@@ -22,10 +22,10 @@ def batch() -> Batch:
     return replace(made, labels=tiny.tiny_bent_classifier()(made.images).argmax(1))
 
 
-def perturb(**options: object) -> Perturbed:
+def perturb(**options: object) -> Proposal:
     here = batch()
     pixel = SparsePixel(SparsePixelOptions(**options))  # type: ignore[arg-type]
-    return pixel.perturb(tiny.tiny_bent_classifier(), here, Goal(here.labels), Streams(0, here.ids))
+    return pixel.perturb(tiny.tiny_bent_classifier(), here, Criterion(here.labels), Streams(0, here.ids))
 
 
 @pytest.mark.parametrize("solver", ["pixel", "l0", "l1"])
@@ -36,7 +36,7 @@ def test_it_keeps_the_contract(solver: str) -> None:
 
 def test_the_size_is_the_number_of_pixels_that_differ() -> None:
     proposal = perturb()
-    differ = (proposal.pictures != batch().images).any(1).flatten(1).sum(1)
+    differ = (proposal.images != batch().images).any(1).flatten(1).sum(1)
     assert torch.equal(proposal.size, differ.float())
 
 
@@ -48,7 +48,7 @@ def test_the_control_changes_as_many_pixels() -> None:
 
 
 def test_delta_bounds_every_value() -> None:
-    moved = (perturb(delta=64 / 255).pictures - batch().images).abs()
+    moved = (perturb(delta=64 / 255).images - batch().images).abs()
     assert 0 < moved.max() <= 64 / 255 + 1e-6
 
 
@@ -56,17 +56,17 @@ def test_only_what_the_mask_lets_may_change(tmp_path: Path) -> None:
     region = torch.zeros(1, 8, 8)
     region[:, 2:7, 1:8] = 1
     write_png(region, tmp_path / "mask.png")
-    changed = perturb(mask=tmp_path / "mask.png").pictures != batch().images
+    changed = perturb(mask=tmp_path / "mask.png").images != batch().images
     assert changed.any() and not changed[:, (region == 0)].any()
 
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
     write_png(torch.ones(1, 5, 6), tmp_path / "mask.png")
-    with pytest.raises(DataError, match="5 x 6 but the pictures are 8 x 8"):
+    with pytest.raises(DataError, match="5 x 6 but the images are 8 x 8"):
         perturb(mask=tmp_path / "mask.png")
 
 
-def test_an_unfound_picture_says_why_and_has_no_size() -> None:
+def test_an_unfound_image_says_why_and_has_no_size() -> None:
     proposal = perturb(delta=1 / 255)
     failed = proposal.size.isnan()
     assert failed.any()

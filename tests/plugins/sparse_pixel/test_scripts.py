@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from granu.catalog import load_catalog
-from granu.pictures import write_png
-from granu.sources import GeneratorSource
+from granu.images.ops import write_png
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.sources import GeneratorSource
 from granu.types import Batch
-from granu.workshop import Workshop
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
-    source = GeneratorSource(Workshop(load_catalog()).build("generator", "stylegan"), "stylegan", 0, "cpu")
+    source = GeneratorSource(BuildContext(load_catalog()).build("generator", "stylegan"), "stylegan", 0, "cpu")
     (batch,) = source.batches(range(10))
     assert isinstance(batch, Batch)
     for position, (image, label) in enumerate(zip(batch.images, batch.labels.tolist(), strict=True)):
@@ -36,17 +36,17 @@ def run(script: str, *words: str) -> str:
 
 
 def test_sparse_pixels_are_benchmarked(digits: Path) -> None:
-    told = run(
+    message = run(
         "sparse_pixel_benchmark.py",
         *("--data", f"folder:{digits}", "--count", "4"),
         *("--method", "sparse-pixel", "--method", "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"),
     )
-    assert told.startswith("4 pictures of 1x") and told.count("100.0%") == 2
+    assert message.startswith("4 images of 1x") and message.count("100.0%") == 2
 
 
 def test_margins_are_printed_low_to_high(digits: Path) -> None:
-    told = run(
+    message = run(
         "frequency_margins.py",
         *("--classifier", "zoo:mnist-cnn", "--data", f"folder:{digits}", "--count", "3", "--rivals", "2"),
     )
-    assert "Spearman" in told and "0 to " in told.splitlines()[2]
+    assert "Spearman" in message and "0 to " in message.splitlines()[2]

@@ -12,13 +12,13 @@ from granu_sparse_pixel.solver import Solver, cross_plane
 
 
 def problem(count: int, *shape: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures, unit normals, and needs of up to what there is room for."""
+    """Images, unit normals, and needs of up to what there is bounds for."""
     noise = torch.Generator().manual_seed(seed)
     x = torch.rand(count, *shape, generator=noise, dtype=torch.float64)
     w = torch.randn(count, *shape, generator=noise, dtype=torch.float64)
     w = w / w.flatten(1).norm(dim=1)[:, None, None, None]
-    room = torch.where(w > 0, 1 - x, x)
-    need = (w.abs() * room).flatten(1).sum(1) * torch.rand(count, generator=noise, dtype=torch.float64) * 0.9
+    bounds = torch.where(w > 0, 1 - x, x)
+    need = (w.abs() * bounds).flatten(1).sum(1) * torch.rand(count, generator=noise, dtype=torch.float64) * 0.9
     return x, w, need
 
 

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from granu import Goal
-from granu.pictures import as_png
+from granu import Criterion
+from granu.images.ops import quantize
 from granu.testing import tiny
 from granu_sparse_pixel.boundary import nearest_boundary
+from granu_sparse_pixel.bounds import bounds_around
+from granu_sparse_pixel.failure import FailureReason
 from granu_sparse_pixel.passes import Passes
 from granu_sparse_pixel.prune import prune
 from granu_sparse_pixel.refine import refine
-from granu_sparse_pixel.room import room_around
 from granu_sparse_pixel.solver import Solver
 from granu_sparse_pixel.sparsefool import Found, sparsefool
-from granu_sparse_pixel.trouble import Trouble
 
 
 class Scores(nn.Module):
@@ -36,33 +36,33 @@ def linear(shape: tuple[int, ...], classes: int = 3, seed: int = 0) -> Scores:
     return Scores(torch.randn(classes, size, generator=noise), torch.randn(classes, generator=noise))
 
 
-def pictures(count: int, *shape: int, seed: int = 1) -> Tensor:
-    return as_png(torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed)))
+def images(count: int, *shape: int, seed: int = 1) -> Tensor:
+    return quantize(torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed)))
 
 
 def search(classifier: nn.Module, x: Tensor, labels: Tensor | None = None, **changes: object) -> tuple[Found, Passes]:
-    goal = Goal(classifier(x).argmax(1) if labels is None else labels)
+    criterion = Criterion(classifier(x).argmax(1) if labels is None else labels)
     passes = Passes(classifier, len(x), x.device)
     chosen = {"solver": Solver.PIXEL, "lambda_": 1.0, "rivals": 9, **changes}
-    return sparsefool(passes, x, goal, room_around(x), **chosen), passes  # type: ignore[arg-type]
+    return sparsefool(passes, x, criterion, bounds_around(x), **chosen), passes  # type: ignore[arg-type]
 
 
 def test_the_boundary_of_a_linear_classifier_is_where_algebra_says() -> None:
-    classifier, x = linear((1, 4, 4)), pictures(20, 1, 4, 4)
+    classifier, x = linear((1, 4, 4)), images(20, 1, 4, 4)
     logits = classifier(x)
     labels = logits.argmax(1)
     found = nearest_boundary(
-        Passes(classifier, 20, x.device), x, Goal(labels), torch.arange(20), mask=torch.ones_like(x), rivals=2
+        Passes(classifier, 20, x.device), x, Criterion(labels), torch.arange(20), mask=torch.ones_like(x), rivals=2
     )
     gaps = logits - logits.gather(1, labels[:, None])
     w = classifier.weight[None] - classifier.weight[labels][:, None]  # (20, 3, 16)
     distance = (gaps.abs() / w.norm(dim=2)).masked_fill(gaps == 0, torch.inf).amin(1)
     torch.testing.assert_close(found.step.flatten(1).norm(dim=1), distance, rtol=1e-3, atol=2e-4)
-    assert not found.trouble.any()
+    assert not found.failure.any()
 
 
 def test_on_two_linear_classes_no_choice_of_features_is_sparser() -> None:
-    classifier, x = linear((1, 8, 8), classes=2), pictures(50, 1, 8, 8)
+    classifier, x = linear((1, 8, 8), classes=2), images(50, 1, 8, 8)
     found, _ = search(classifier, x, solver=Solver.L0)
     logits = classifier(x)
     labels = logits.argmax(1)
@@ -70,7 +70,7 @@ def test_on_two_linear_classes_no_choice_of_features_is_sparser() -> None:
     gain = (w.abs() * torch.where(w > 0, 1 - x.flatten(1), x.flatten(1))).sort(dim=1, descending=True).values
     lead = logits.amax(1) - logits.amin(1)
     fewest = (gain.cumsum(1) < lead[:, None]).sum(1) + 1
-    counted = (found.pictures != x).flatten(1).sum(1)
+    counted = (found.images != x).flatten(1).sum(1)
     assert (counted >= fewest).all()
     assert (counted == fewest).float().mean() > 0.9  # the rest needs one more for the overshoot
 
@@ -80,25 +80,25 @@ def test_what_it_finds_fools_as_a_png_within_bounds(solver: Solver) -> None:
     classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(12)
     labels = classifier(batch.images).argmax(1)
     found, passes = search(classifier, batch.images, solver=solver, lambda_=3.0)
-    assert not found.trouble.any()
-    assert torch.equal(found.pictures, as_png(found.pictures))
-    assert (classifier(found.pictures).argmax(1) != labels).all()
+    assert not found.failure.any()
+    assert torch.equal(found.images, quantize(found.images))
+    assert (classifier(found.images).argmax(1) != labels).all()
     assert (passes.forward > 0).all() and (passes.backward > 0).all()
 
 
-def test_a_picture_is_found_alike_in_any_batch() -> None:
+def test_a_image_is_found_alike_in_any_batch() -> None:
     classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(6)
     together, passes = search(classifier, batch.images)
     for i in range(6):
         alone, own = search(classifier, batch.images[i : i + 1])
-        assert torch.equal(alone.pictures[0], together.pictures[i])
+        assert torch.equal(alone.images[0], together.images[i])
         assert own.forward[0] == passes.forward[i] and own.backward[0] == passes.backward[i]
 
 
-def test_a_picture_wrong_to_begin_with_needs_no_pixel() -> None:
-    classifier, x = linear((1, 4, 4)), pictures(5, 1, 4, 4)
+def test_a_image_wrong_to_begin_with_needs_no_pixel() -> None:
+    classifier, x = linear((1, 4, 4)), images(5, 1, 4, 4)
     found, _ = search(classifier, x, labels=(classifier(x).argmax(1) + 1) % 3)
-    assert torch.equal(found.pictures, x) and not found.trouble.any()
+    assert torch.equal(found.images, x) and not found.failure.any()
 
 
 class Masked(nn.Module):
@@ -128,27 +128,27 @@ class Behind(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("network", "trouble"),
+    ("network", "failure"),
     [
-        (Masked(linear((1, 4, 4))), {Trouble.ZERO_GRADIENT}),
-        (Broken(linear((1, 4, 4))), {Trouble.NOT_FINITE}),
-        (Behind(), {Trouble.NOT_REACHED, Trouble.ZERO_GRADIENT}),
+        (Masked(linear((1, 4, 4))), {FailureReason.ZERO_GRADIENT}),
+        (Broken(linear((1, 4, 4))), {FailureReason.NOT_FINITE}),
+        (Behind(), {FailureReason.NOT_REACHED, FailureReason.ZERO_GRADIENT}),
     ],
 )
-def test_where_nothing_can_be_found_the_picture_stays_and_the_reason_is_told(
-    network: nn.Module, trouble: set[Trouble]
+def test_where_nothing_can_be_found_the_image_stays_and_the_reason_is_told(
+    network: nn.Module, failure: set[FailureReason]
 ) -> None:
-    x = pictures(6, 1, 4, 4)
+    x = images(6, 1, 4, 4)
     found, _ = search(network, x)
-    assert torch.equal(found.pictures, x)
-    assert {Trouble(t) for t in found.trouble.tolist()} <= trouble
-    assert all(Trouble(t).sentence for t in found.trouble.tolist())
+    assert torch.equal(found.images, x)
+    assert {FailureReason(t) for t in found.failure.tolist()} <= failure
+    assert all(FailureReason(t).sentence for t in found.failure.tolist())
 
 
-def test_a_boundary_outside_the_range_of_pictures_is_told() -> None:
+def test_a_boundary_outside_the_range_of_images_is_told() -> None:
     far = Scores(torch.stack([torch.zeros(16), torch.ones(16)]), torch.tensor([100.0, 0.0]))
-    found, _ = search(far, pictures(3, 1, 4, 4))
-    assert found.trouble.tolist() == [Trouble.NO_ROOM] * 3
+    found, _ = search(far, images(3, 1, 4, 4))
+    assert found.failure.tolist() == [FailureReason.NO_ROOM] * 3
 
 
 class Waves(nn.Module):
@@ -162,24 +162,24 @@ class Waves(nn.Module):
 def test_where_far_steps_mislead_shorter_ones_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.full((1, 1, 4, 4), 128 / 255)
     found, _ = search(Waves(), x, lambda_=3.0)
-    assert found.trouble.tolist() == [Trouble.NONE] and Waves()(found.pictures).argmax(1).item() == 1
+    assert found.failure.tolist() == [FailureReason.NONE] and Waves()(found.images).argmax(1).item() == 1
     monkeypatch.setattr("granu_sparse_pixel.sparsefool.NARROWER", (1.0,))
     found, _ = search(Waves(), x, lambda_=3.0)
-    assert found.trouble.tolist() == [Trouble.NO_ROOM] and torch.equal(found.pictures, x)
+    assert found.failure.tolist() == [FailureReason.NO_ROOM] and torch.equal(found.images, x)
 
 
 def test_a_narrower_room_lies_within_the_wider_and_on_the_8_bit_grid() -> None:
-    x = pictures(5, 3, 4, 4)
-    wide = room_around(x, 40 / 255)
+    x = images(5, 3, 4, 4)
+    wide = bounds_around(x, 40 / 255)
     narrow = wide.narrower(x, 1 / 8)
     assert (narrow.lower >= wide.lower).all() and (narrow.upper <= wide.upper).all()
     assert (narrow.upper - x).max() <= 5 / 255 + 1e-6
     for bound in (narrow.lower, narrow.upper):
-        torch.testing.assert_close(bound, as_png(bound), rtol=0, atol=1e-6)
+        torch.testing.assert_close(bound, quantize(bound), rtol=0, atol=1e-6)
     assert wide.narrower(x, 1.0) is wide
 
 
-def test_one_troubled_picture_does_not_touch_its_neighbours() -> None:
+def test_one_troubled_image_does_not_touch_its_neighbours() -> None:
     inner = linear((1, 4, 4))
 
     class Half(nn.Module):
@@ -187,22 +187,22 @@ def test_one_troubled_picture_does_not_touch_its_neighbours() -> None:
             hidden = images[:, 0, 0, :1] < 0.5
             return torch.where(hidden, inner(images.detach()) + 0 * inner(images), inner(images))
 
-    x = pictures(8, 1, 4, 4)
+    x = images(8, 1, 4, 4)
     x[:4, 0, 0, 0], x[4:, 0, 0, 0] = 0, 1
     found, _ = search(Half(), x)
     plain, _ = search(inner, x[4:])
-    assert (found.trouble[:4] == Trouble.ZERO_GRADIENT).all()
-    assert torch.equal(found.pictures[4:], plain.pictures)
+    assert (found.failure[:4] == FailureReason.ZERO_GRADIENT).all()
+    assert torch.equal(found.images[4:], plain.images)
 
 
 def test_pruning_and_refining_never_add_and_still_fool() -> None:
     classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(12)
     x, rows = batch.images, torch.arange(12)
-    goal = Goal(classifier(x).argmax(1))
+    criterion = Criterion(classifier(x).argmax(1))
     found, passes = search(classifier, x, solver=Solver.L1, lambda_=3.0)
-    pruned = prune(passes, x, found.pictures, goal, rows, normal=found.normal, pixels=True, looks=16)
-    refined = refine(passes, x, pruned, goal, rows, room_around(x), pixels=True, rounds=5, looks=16)
-    counts = [(changed != x).flatten(1).sum(1) for changed in (found.pictures, pruned, refined)]
+    pruned = prune(passes, x, found.images, criterion, rows, normal=found.normal, pixels=True, looks=16)
+    refined = refine(passes, x, pruned, criterion, rows, bounds_around(x), pixels=True, rounds=5, looks=16)
+    counts = [(changed != x).flatten(1).sum(1) for changed in (found.images, pruned, refined)]
     assert (counts[1] <= counts[0]).all() and (counts[2] <= counts[1]).all()
     assert counts[2].sum() < counts[0].sum()
-    assert goal.reached(classifier(refined)).all()
+    assert criterion.reached(classifier(refined)).all()

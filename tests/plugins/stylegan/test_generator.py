@@ -1,4 +1,4 @@
-"""The generator's promises: sites coarse to fine, exact tails, pictures that keep to themselves."""
+"""The generator's promises: sites coarse to fine, exact tails, images that keep to themselves."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from granu import WeightsError
-from granu.catalog import Catalog
-from granu.checkpoints import Header, save
+from granu.plugins.catalog import Catalog
+from granu.plugins.context import BuildContext
 from granu.streams import Streams
-from granu.testing.contracts import check_generator, check_leaflet
-from granu.workshop import Workshop
+from granu.testing.contracts import check_generator, check_import_without_torch
+from granu.weights.checkpoints import Header, save
 from granu_stylegan import StyleGANOptions
 from granu_stylegan.generator import StyleGANGenerator
 from granu_stylegan.layout import list_sites
@@ -54,8 +54,8 @@ def test_the_generator_keeps_the_contract(generator: StyleGANGenerator) -> None:
     check_generator(generator)
 
 
-def test_the_leaflet_waits_with_torch() -> None:
-    check_leaflet("granu_stylegan")
+def test_the_plugin_module_waits_with_torch() -> None:
+    check_import_without_torch("granu_stylegan")
 
 
 def test_sites_run_from_coarse_to_fine() -> None:
@@ -81,7 +81,7 @@ def test_zero_edit_changes_nothing(generator: StyleGANGenerator, name: str) -> N
 
 
 @pytest.mark.parametrize("name", SITES)
-def test_every_edit_reaches_the_picture(generator: StyleGANGenerator, name: str) -> None:
+def test_every_edit_reaches_the_image(generator: StyleGANGenerator, name: str) -> None:
     tail = generator.tail(generator.draw(streams(), LABELS), [name])
     edit = torch.zeros_like(tail.clean[name]).requires_grad_()
     (slope,) = torch.autograd.grad(tail({name: edit}).square().sum(), edit)
@@ -110,7 +110,7 @@ def test_a_tail_refuses_sites_that_it_was_not_opened_for(generator: StyleGANGene
         tail({"layer0": torch.zeros(())})
 
 
-def test_a_picture_does_not_depend_on_its_neighbours(generator: StyleGANGenerator) -> None:
+def test_a_image_does_not_depend_on_its_neighbours(generator: StyleGANGenerator) -> None:
     together = generator.tail(generator.draw(streams(4), LABELS), ["w"])
     alone = generator.tail(generator.draw(streams(1), LABELS[:1]), ["w"])
     torch.testing.assert_close(together({})[:1], alone({}))
@@ -147,9 +147,9 @@ def write(path: Path, state: dict[str, torch.Tensor] | None = None, **changes: o
 
 
 def test_a_weights_file_opens_as_a_generator(tmp_path: Path, generator: StyleGANGenerator) -> None:
-    options, workshop = write(tmp_path / "tiny.safetensors"), Workshop(Catalog())
-    opened = make_generator(options, workshop)
-    assert list(opened.sites()) == list(sites_of_weights(options, workshop)) == list(generator.sites())
+    options, context = write(tmp_path / "tiny.safetensors"), BuildContext(Catalog())
+    opened = make_generator(options, context)
+    assert list(opened.sites()) == list(sites_of_weights(options, context)) == list(generator.sites())
     assert opened.classes == CLASSES and opened.fingerprint.endswith("truncation 1.0")
     latent = generator.draw(streams(), LABELS)
     ours = StyleGANGenerator(generator.network, generator.layout, CLASSES, truncation=1.0, fingerprint="")
@@ -157,7 +157,7 @@ def test_a_weights_file_opens_as_a_generator(tmp_path: Path, generator: StyleGAN
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"w_dim": 9}, "of another shape"),
         ({"mapping_layers": 3}, "missing: mapping.fc2"),
@@ -166,14 +166,14 @@ def test_a_weights_file_opens_as_a_generator(tmp_path: Path, generator: StyleGAN
         ({"c_dim": 4}, "0 classes for a network of 4"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     options = write(tmp_path / "odd.safetensors", **changes)
-    with pytest.raises(WeightsError, match=told):
-        make_generator(options, Workshop(Catalog()))
+    with pytest.raises(WeightsError, match=message):
+        make_generator(options, BuildContext(Catalog()))
 
 
 def test_a_header_that_leaves_something_out_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
     save(path, {}, Header("stylegan2", {"c_dim": 3, "img_resolution": 16}, CLASSES))
     with pytest.raises(WeightsError, match="does not say 'channel_base'"):
-        sites_of_weights(StyleGANOptions(weights=str(path)), Workshop(Catalog()))
+        sites_of_weights(StyleGANOptions(weights=str(path)), BuildContext(Catalog()))

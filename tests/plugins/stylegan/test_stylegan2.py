@@ -22,7 +22,7 @@ def agree(ours: Tensor, theirs: Tensor) -> bool:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    """Of two pictures; activations hold every seventh number of the first picture from the third on."""
+    """Of two images; activations hold every seventh number of the first image from the third on."""
     return load_file(HERE / "stylegan2-conditional.safetensors")
 
 
@@ -55,7 +55,7 @@ def test_mapping_with_truncation_agrees(golden: dict[str, Tensor], network: Styl
     assert agree(w[:, None], golden["out.ws_psi0.7"])
 
 
-def test_picture_agrees(golden: dict[str, Tensor], network: StyleGAN2) -> None:
+def test_image_agrees(golden: dict[str, Tensor], network: StyleGAN2) -> None:
     assert agree(network(golden["in.z"], golden["in.c"], 0.7), golden["out.image"])
 
 
@@ -84,7 +84,7 @@ def test_a_size_that_cannot_be_built_is_refused(resolution: int) -> None:
         StyleGAN2(img_resolution=resolution)
 
 
-def test_picture_does_not_depend_on_its_neighbours(golden: dict[str, Tensor], network: StyleGAN2) -> None:
+def test_image_does_not_depend_on_its_neighbours(golden: dict[str, Tensor], network: StyleGAN2) -> None:
     both = network(golden["in.z"], golden["in.c"])
     alone = network(golden["in.z"][1:], golden["in.c"][1:])
     torch.testing.assert_close(both[1:], alone)

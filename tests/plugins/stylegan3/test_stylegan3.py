@@ -49,7 +49,7 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
     return ((ours - theirs).abs().max() / (theirs.max() - theirs.min())).item()
 
 
-def test_every_layer_and_the_picture_agree_with_the_original(golden: Golden) -> None:
+def test_every_layer_and_the_image_agree_with_the_original(golden: Golden) -> None:
     network = golden.network()
     w = network.mapping(golden["in.z"], None, 0.7)
     assert difference(w, golden["out.w_psi0.7"]) < TOLERANCE
@@ -68,7 +68,7 @@ def test_filters_designed_here_are_those_in_the_file(golden: Golden) -> None:
         assert torch.allclose(designed[name], golden.state[name], atol=1e-7), name
 
 
-def test_a_batch_gives_what_its_pictures_give_alone(golden: Golden) -> None:
+def test_a_batch_gives_what_its_images_give_alone(golden: Golden) -> None:
     network, z = golden.network(), golden["in.z"]
     alone = torch.cat([network(z[:1]), network(z[1:])])
     assert difference(network(z), alone) < 1e-5
@@ -83,15 +83,15 @@ def test_half_precision_leaves_the_waves_alone(golden: Golden) -> None:
     assert difference(rough, network.synthesize(w)) < 0.05
 
 
-def test_a_shift_of_the_input_shifts_the_picture() -> None:
-    """The promise of an alias-free network: inside the picture, translation passes through every layer."""
+def test_a_shift_of_the_input_shifts_the_image() -> None:
+    """The promise of an alias-free network: inside the image, translation passes through every layer."""
     golden = Golden("t")
     network, z = golden.network(), golden["in.z"][:1]
     still = network(z)
-    shift = 8 / 64  # of the picture, so exactly eight pixels
+    shift = 8 / 64  # of the image, so exactly eight pixels
     network.get_buffer("synthesis.input.transform")[0, 2] = shift
     moved = network(z)
-    # content moves left: sample x of the moved picture lay at x + 8; both borders are left out
+    # content moves left: sample x of the moved image lay at x + 8; both borders are left out
     assert difference(moved[..., 16:-24], still[..., 24:-16]) < 0.03
     assert difference(moved[..., 16:-24], still[..., 16:-24]) > 0.1
 

@@ -1,4 +1,4 @@
-"""timm's networks answer as timm does, and what cannot be had is told with the cure."""
+"""timm's networks answer as timm does, and what cannot be had is message with the cure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import safetensors.torch
 import torch
 
 from granu import ClassifierError, OptionError, UnknownName, WeightsError
-from granu.catalog import load_catalog
-from granu.classify import ImageClassifier
-from granu.plan import Request, make_plan
+from granu.images.classifier import ImageClassifier
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.plan import Request, make_plan
 from granu.testing import contracts
-from granu.workshop import Workshop
 
 
 def build(spec: str) -> ImageClassifier:
-    return Workshop(load_catalog()).build("classifier", spec)
+    return BuildContext(load_catalog()).build("classifier", spec)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_without_a_name_or_without_timm_the_plan_says_so(monkeypatch: pytest.Mon
     catalog = load_catalog()
 
     def plan(spec: str) -> None:
-        make_plan(catalog, Workshop(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
+        make_plan(catalog, BuildContext(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
 
     with pytest.raises(OptionError, match="names no model"):
         plan("timm")

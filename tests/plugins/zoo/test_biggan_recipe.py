@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from granu.catalog import Catalog
+from granu.plugins.catalog import Catalog
+from granu.plugins.context import BuildContext
 from granu.streams import Streams
-from granu.workshop import Workshop
 from granu_biggan import BigGANOptions, make
 from granu_biggan.network import BigGAN
 from granu_zoo.train import biggan
@@ -22,12 +22,12 @@ SETTINGS = Settings(images=64, batch=16, report_every=32)
 
 @pytest.fixture
 def digits(monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
-    """Forty pictures of noise, four a class, in place of MNIST."""
+    """Forty images of noise, four a class, in place of MNIST."""
     torch.manual_seed(0)
-    pictures = torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8), torch.arange(40) % 10
-    monkeypatch.setattr(biggan, "read_pictures", lambda folder, data, part: pictures)
+    images = torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8), torch.arange(40) % 10
+    monkeypatch.setattr(biggan, "read_images", lambda folder, data, part: images)
     monkeypatch.setattr(biggan, "STANDING", 2)
-    return pictures
+    return images
 
 
 def test_a_run_that_was_interrupted_ends_as_an_unbroken_one(digits: tuple[Tensor, Tensor]) -> None:
@@ -51,14 +51,14 @@ def test_settling_gives_norms_the_statistics_of_the_network_as_it_is() -> None:
     assert torch.equal(norms(network)[0].mean, before) and not torch.equal(norms(calm)[0].mean, before)
     z, labels = torch.randn(100, CONFIG.z_dim), torch.arange(100) % 10
     with torch.no_grad():
-        calm_picture, live_picture = calm(z, labels), network.train()(z, labels)
-    assert (calm_picture - live_picture).abs().mean() < 0.1
+        calm_image, live_image = calm(z, labels), network.train()(z, labels)
+    assert (calm_image - live_image).abs().mean() < 0.1
 
 
 def test_what_it_stores_opens_as_a_generator(digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     path = biggan.train_biggan(tmp_path, tmp_path / "out", 1, SETTINGS)
     assert len((tmp_path / "out" / "log.txt").read_text().splitlines()) == 2
-    generator = make(BigGANOptions(weights=str(path)), Workshop(Catalog()))
+    generator = make(BigGANOptions(weights=str(path)), BuildContext(Catalog()))
     assert generator.classes == tuple("0123456789") and generator.truncation == 1.0
     latent = generator.draw(Streams(0, ["a", "b"]), torch.tensor([3, 4]))
     assert generator.tail(latent, ["layer2"])({}).shape == (2, 1, 32, 32)

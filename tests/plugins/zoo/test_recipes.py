@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from granu import WeightsError
-from granu.checkpoints import read_header
+from granu.weights.checkpoints import read_header
 from granu_zoo.loading import load_classifier
 from granu_zoo.networks import NETWORKS
 from granu_zoo.train.augment import AUGMENTATIONS, flip_and_shift
@@ -29,7 +29,7 @@ def seeded() -> None:
 
 @pytest.fixture
 def digits() -> tuple[Tensor, Tensor]:
-    """Forty pictures of noise, four a class."""
+    """Forty images of noise, four a class."""
     return torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8), torch.arange(40) % 10
 
 
@@ -40,8 +40,8 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(10, 1024))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return pictures.flatten(1) @ self.weight.T
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ self.weight.T
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)
@@ -50,9 +50,9 @@ def test_stored_weights_open_as_a_classifier(architecture: str, tmp_path: Path) 
     data = trained_on(architecture)
     path = tmp_path / f"{data.name}-tiny.safetensors"
     store(network, path, architecture, {}, "a recipe", 3, {"clean accuracy": 0.5})
-    pictures = torch.rand(4, data.channels, 32, 32)
-    logits = load_classifier(path, "tiny")(pictures)
-    torch.testing.assert_close(logits, network.half().float()(pictures), rtol=1e-3, atol=1e-4)
+    images = torch.rand(4, data.channels, 32, 32)
+    logits = load_classifier(path, "tiny")(images)
+    torch.testing.assert_close(logits, network.half().float()(images), rtol=1e-3, atol=1e-4)
     about = read_header(path, (architecture,)).about
     assert about["licence"] == data.licence and about["seed"] == 3 and about["log"] == {"clean accuracy": 0.5}
 
@@ -78,34 +78,34 @@ def test_every_recipe_names_a_known_architecture() -> None:
 
 @pytest.mark.parametrize(("norm", "order"), [("l2", 2.0), ("linf", float("inf"))])
 def test_pgd_stays_in_its_budget_and_raises_the_loss(norm: str, order: float) -> None:
-    classifier, pictures, labels = Linear(), torch.rand(8, 1, 32, 32), torch.arange(8)
-    attacked = pgd(classifier, pictures, labels, norm, 0.3, 10)
-    assert (attacked - pictures).flatten(1).norm(p=order, dim=1).max() <= 0.3 + 1e-5
+    classifier, images, labels = Linear(), torch.rand(8, 1, 32, 32), torch.arange(8)
+    attacked = pgd(classifier, images, labels, norm, 0.3, 10)
+    assert (attacked - images).flatten(1).norm(p=order, dim=1).max() <= 0.3 + 1e-5
     assert attacked.min() >= 0 and attacked.max() <= 1
     loss = nn.functional.cross_entropy
-    assert loss(classifier(attacked), labels) > loss(classifier(pictures), labels)
+    assert loss(classifier(attacked), labels) > loss(classifier(images), labels)
 
 
 def test_a_larger_budget_leaves_less_right() -> None:
-    classifier, pictures = Linear(), torch.rand(50, 1, 32, 32)
-    labels = classifier(pictures).argmax(dim=1)
-    rates = [robust_accuracy(classifier, pictures, labels, "l2", budget, steps=5) for budget in (1e-3, 0.1, 5.0)]
+    classifier, images = Linear(), torch.rand(50, 1, 32, 32)
+    labels = classifier(images).argmax(dim=1)
+    rates = [robust_accuracy(classifier, images, labels, "l2", budget, steps=5) for budget in (1e-3, 0.1, 5.0)]
     assert rates[0] > rates[1] > rates[2]
 
 
 @pytest.mark.parametrize("data", [MNIST, CIFAR10])
-def test_augmented_pictures_keep_shape_and_range(data: TrainedOn) -> None:
-    pictures = torch.rand(6, data.channels, 32, 32)
-    moved = AUGMENTATIONS[data.name](pictures)
-    assert moved.shape == pictures.shape and moved.min() >= 0 and moved.max() <= 1
-    assert not torch.equal(moved, pictures)
+def test_augmented_images_keep_shape_and_range(data: TrainedOn) -> None:
+    images = torch.rand(6, data.channels, 32, 32)
+    moved = AUGMENTATIONS[data.name](images)
+    assert moved.shape == images.shape and moved.min() >= 0 and moved.max() <= 1
+    assert not torch.equal(moved, images)
 
 
 def test_shifted_colours_stay_together() -> None:
-    pictures = torch.rand(20, 1, 32, 32).expand(20, 3, 32, 32)
-    moved = flip_and_shift(pictures)
+    images = torch.rand(20, 1, 32, 32).expand(20, 3, 32, 32)
+    moved = flip_and_shift(images)
     assert torch.equal(moved[:, 0], moved[:, 2])
-    unmoved = ((moved == pictures) | (moved == pictures.flip(-1))).flatten(1).all(1)
+    unmoved = ((moved == images) | (moved == images.flip(-1))).flatten(1).all(1)
     assert not unmoved.all()
 
 
@@ -116,9 +116,9 @@ def test_the_critic_sees_how_much_a_group_differs() -> None:
 
 
 def test_the_critic_asks_for_the_class() -> None:
-    critic, pictures = Discriminator(), torch.rand(4, 1, 32, 32)
+    critic, images = Discriminator(), torch.rand(4, 1, 32, 32)
     with torch.no_grad():
-        assert not torch.allclose(critic(pictures, torch.zeros(4).long()), critic(pictures, torch.ones(4).long()))
+        assert not torch.allclose(critic(images, torch.zeros(4).long()), critic(images, torch.ones(4).long()))
 
 
 def test_a_resumed_training_is_the_unbroken_one(digits: tuple[Tensor, Tensor]) -> None:
@@ -145,22 +145,21 @@ def test_the_average_follows_the_generator(digits: tuple[Tensor, Tensor]) -> Non
 
 
 @pytest.mark.parametrize(("data", "side"), [(MNIST, 28), (CIFAR10, 32)])
-def test_pictures_are_read_and_digits_padded(data: TrainedOn, side: int, tmp_path: Path) -> None:
+def test_images_are_read_and_digits_padded(data: TrainedOn, side: int, tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    from granu_zoo.train.data import read_pictures
+    from granu_zoo.train.data import read_images
 
     png = io.BytesIO()
-    picture = Image.new("RGB", (side, side), (255, 255, 255))
-    picture.putpixel((3, 5), (255, 0, 0))
-    picture.convert("L" if data is MNIST else "RGB").save(png, "PNG")
+    image = Image.new("RGB", (side, side), (255, 255, 255))
+    image.putpixel((3, 5), (255, 0, 0))
+    image.convert("L" if data is MNIST else "RGB").save(png, "PNG")
     table = pyarrow.table({"image": [{"bytes": png.getvalue(), "path": "0.png"}] * 3, "label": [4, 0, 9]})
     parquet.write_table(table, tmp_path / f"{data.name}-test.parquet")
-    pictures, labels = read_pictures(tmp_path, data, "test")
-    assert labels.tolist() == [4, 0, 9] and pictures.shape == (3, data.channels, 32, 32)
+    images, labels = read_images(tmp_path, data, "test")
+    assert labels.tolist() == [4, 0, 9] and images.shape == (3, data.channels, 32, 32)
     edge = (32 - side) // 2
-    assert pictures[0, -1, 5 + edge, 3 + edge] < 255 == pictures[0, 0, 6 + edge, 3 + edge]
+    assert images[0, -1, 5 + edge, 3 + edge] < 255 == images[0, 0, 6 + edge, 3 + edge]
     assert (
-        pictures[:, :, :edge].sum() == 0
-        and (pictures[:, :, edge : 32 - edge, edge : 32 - edge] > 0).float().mean() > 0.99
+        images[:, :, :edge].sum() == 0 and (images[:, :, edge : 32 - edge, edge : 32 - edge] > 0).float().mean() > 0.99
     )

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from granu import WeightsError
-from granu.catalog import Catalog, Entry
-from granu.checkpoints import read_header, read_metadata, sha256
-from granu.workshop import Workshop
+from granu.plugins.catalog import Catalog, Entry
+from granu.plugins.context import BuildContext
+from granu.weights.checkpoints import read_header, read_metadata, sha256
 from granu_zoo import ARCHITECTURES, CLASSIFIERS, FOLDER, ZooOptions, check, granu_classifiers, granu_weights
 from granu_zoo.loading import make_classifier
 from granu_zoo.networks import NETWORKS
@@ -19,12 +19,12 @@ FIFTEEN_MEGABYTES = 15_000_000
 
 
 @pytest.fixture
-def workshop() -> Workshop:
+def context() -> BuildContext:
     shipped = {weights.name: Entry(weights.name, weights, "zoo", "granu", "") for weights in granu_weights()}
-    return Workshop(Catalog({"weights": shipped}))
+    return BuildContext(Catalog({"weights": shipped}))
 
 
-def test_the_leaflet_knows_every_file_and_every_network() -> None:
+def test_the_plugin_module_knows_every_file_and_every_network() -> None:
     assert {weights.file for weights in granu_weights()} == set(FOLDER.glob("*.safetensors"))
     assert set(ARCHITECTURES) == set(NETWORKS)
 
@@ -34,7 +34,7 @@ def test_together_they_are_small() -> None:
 
 
 @pytest.mark.parametrize("weights", granu_weights(), ids=lambda weights: weights.name)
-def test_shipped_weights_are_what_the_leaflet_says(weights) -> None:
+def test_shipped_weights_are_what_the_plugin_module_says(weights) -> None:
     assert sha256(weights.file) == weights.sha256
     about = json.loads(read_metadata(weights.file)["granu"])
     assert about["licence"] == weights.licence
@@ -43,9 +43,9 @@ def test_shipped_weights_are_what_the_leaflet_says(weights) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_every_classifier_opens(name: str, workshop: Workshop) -> None:
-    check(ZooOptions(name), workshop)
-    classifier = make_classifier(name, workshop)
+def test_every_classifier_opens(name: str, context: BuildContext) -> None:
+    check(ZooOptions(name), context)
+    classifier = make_classifier(name, context)
     data = trained_on(name)
     assert classifier.classes == data.classes
     assert classifier(torch.rand(2, data.channels, 32, 32)).shape == (2, 10)
@@ -61,16 +61,16 @@ def test_judges_are_of_other_architectures_than_those_they_judge() -> None:
     assert len(judges) == 3 and judged.isdisjoint(judges)
 
 
-def test_the_generator_is_not_taken_for_a_classifier(workshop: Workshop) -> None:
+def test_the_generator_is_not_taken_for_a_classifier(context: BuildContext) -> None:
     with pytest.raises(WeightsError, match="holds the architecture 'stylegan2', not mnist-cnn or"):
-        check(ZooOptions("stylegan-mnist"), workshop)
+        check(ZooOptions("stylegan-mnist"), context)
 
 
-def test_a_damaged_file_is_refused(tmp_path: Path, workshop: Workshop) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, context: BuildContext) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes((FOLDER / "mnist-cnn.safetensors").read_bytes()[:-100])
     with pytest.raises(WeightsError, match="truncated"):
-        check(ZooOptions(str(broken)), workshop)
+        check(ZooOptions(str(broken)), context)
 
 
 def test_one_offer_names_all_classifiers() -> None:

@@ -1,0 +1,69 @@
+"""A classifier as granu sees it: images in [0, 1] go in, logits come out; the rest is its own business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from granu.errors import ClassifierError
+from granu.images.ops import fit_channels, pad_to, resize
+
+
+class ImageClassifier(nn.Module):
+    """A network with its input size, channels and normalisation inside.
+
+    `size` is (height, width), or None where the network takes any. `fit` says how other sizes are brought to
+    it: "resize" (antialiased bicubic) or "pad" (zeros around, for digits). `mean` and `std` are per channel, in
+    [0, 1] image units. `named` is False where `classes` are mere numbers because nobody gave names; images of as
+    many classes then name them, in order. Parameters are frozen: a gradient for an image must not pay for weight
+    gradients. They lie channels last in memory, which makes convolutions faster, on a CPU too.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        classes: Sequence[str],
+        *,
+        channels: int = 3,
+        size: tuple[int, int] | None = None,
+        fit: str = "resize",
+        mean: Sequence[float] = (0.0,),
+        std: Sequence[float] = (1.0,),
+        name: str = "classifier",
+        named: bool = True,
+    ) -> None:
+        super().__init__()
+        network = network.eval().requires_grad_(False)
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classes = tuple(classes)
+        self.channels, self.size, self.fit, self.name, self.named = channels, size, fit, name, named
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, K) float32. ClassifierError if the answer cannot be one."""
+        logits = self.network((self._fitted(images) - self.mean) / self.std)
+        logits = getattr(logits, "logits", logits)  # Hugging Face wraps them
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] != len(self.classes):
+            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ClassifierError(
+                f"'{self.name}' gave {shape} for {len(images)} images, not ({len(images)}, {len(self.classes)}); "
+                "name as many classes as it has outputs"
+            )
+        return logits.float()
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Every named module inside the network."""
+        return {name: module for name, module in self.network.named_modules() if name}
+
+    def _fitted(self, images: Tensor) -> Tensor:
+        images = fit_channels(images, self.channels)
+        if self.size is None or images.shape[-2:] == self.size:
+            return images
+        smaller = images.shape[-2] <= self.size[0] and images.shape[-1] <= self.size[1]
+        return pad_to(images, *self.size) if self.fit == "pad" and smaller else resize(images, *self.size)

@@ -1,0 +1,112 @@
+"""Images: what an 8-bit PNG would hold, how far two are apart, reading, writing, and fitting to a size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def quantize(images: Tensor) -> Tensor:
+    """The images as an 8-bit PNG would hold them: clamped to [0, 1] and rounded to 1/255."""
+    return (images.clamp(0, 1) * 255).round() / 255
+
+
+class _ClampForDescent(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, images: Tensor) -> Tensor:  # type: ignore[no-untyped-def, override]
+        ctx.save_for_backward(images)
+        return images.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[no-untyped-def, override]
+        (images,) = ctx.saved_tensors
+        leaves = ((images < 0) & (gradient > 0)) | ((images > 1) & (gradient < 0))
+        return gradient.masked_fill(leaves, 0)
+
+
+def clamp_for_descent(images: Tensor) -> Tensor:
+    """Clamp to [0, 1] with a gradient for searches that descend.
+
+    A pixel outside the range lets the gradient through where a descent step brings it back. The plain clamp's
+    gradient is zero there, so a search would never see that a black background can be lit.
+    """
+    return _ClampForDescent.apply(images)
+
+
+def fit_channels(images: Tensor, channels: int) -> Tensor:
+    """Grey to colour by repeating, colour to grey by the mean; (B, C, H, W) to (B, channels, H, W)."""
+    if images.shape[1] == channels:
+        return images
+    if images.shape[1] == 1:
+        return images.expand(-1, channels, -1, -1)
+    return images.mean(dim=1, keepdim=True)
+
+
+def pad_to(images: Tensor, height: int, width: int) -> Tensor:
+    """Zero-pad to the middle of a larger canvas, as 28 x 28 digits are brought to 32 x 32."""
+    top, left = (height - images.shape[-2]) // 2, (width - images.shape[-1]) // 2
+    bottom, right = height - images.shape[-2] - top, width - images.shape[-1] - left
+    return F.pad(images, (left, right, top, bottom))
+
+
+def resize(images: Tensor, height: int, width: int, mode: str = "bicubic") -> Tensor:
+    """Resize with antialiasing, differentiably; the result may leave [0, 1] a little under bicubic."""
+    return F.interpolate(images, (height, width), mode=mode, align_corners=False, antialias=True)
+
+
+def distances(clean: Tensor, changed: Tensor) -> dict[str, Tensor]:
+    """What a person sees of a change, (B,) each: `l2` and `linf` in [0, 1] image units, `ssim` at most 1.
+
+    `pixels` counts the places where any channel differs, `features` the values that do: L0 has both meanings.
+    """
+    difference, differs = (changed - clean).flatten(1), changed != clean
+    return {
+        "l2": difference.norm(dim=1),
+        "linf": difference.abs().amax(dim=1),
+        "ssim": ssim(clean, changed),
+        "pixels": differs.any(dim=1).flatten(1).sum(dim=1),
+        "features": differs.flatten(1).sum(dim=1),
+    }
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity, (B,); Gaussian window of 11 pixels, sigma 1.5 (Wang et al. 2004, section III.C)."""
+    channels = a.shape[1]
+    window = min(11, a.shape[-1], a.shape[-2])
+    position = torch.arange(window, dtype=a.dtype, device=a.device) - (window - 1) / 2
+    weights = torch.exp(-(position**2) / (2 * 1.5**2))
+    weights = weights / weights.sum()
+
+    def blur(x: Tensor) -> Tensor:
+        across = weights.expand(channels, 1, 1, window)
+        x = F.conv2d(x, across, groups=channels)
+        return F.conv2d(x, across.transpose(2, 3), groups=channels)
+
+    mean_a, mean_b = blur(a), blur(b)
+    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    covariance = blur(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    likeness = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    return (likeness / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))).mean(dim=(1, 2, 3))
+
+
+def write_png(image: Tensor, file: Path) -> None:
+    """Write one image (C, H, W) in [0, 1]."""
+    from PIL import Image
+
+    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy()
+    Image.fromarray(array).save(file)
+
+
+def read_png(file: Path) -> Tensor:
+    """Read back what `write_png` wrote: (C, H, W) in [0, 1]."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(file) as image:
+        array = torch.from_numpy(np.array(image))
+    return (array[None] if array.ndim == 2 else array.permute(2, 0, 1)).float() / 255

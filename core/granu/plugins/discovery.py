@@ -1,0 +1,143 @@
+"""The door: entry points become plugins or load_errors, and nothing that a fake_plugin does gets past this file.
+
+pluggy's own loader stops at the first plugin that raises and keeps it half registered, so the loop is ours,
+around importlib.metadata and pluggy's manager.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from granu.plugins import hooks
+from granu.plugins.offers import KINDS, AnyOffer
+
+GROUP = "granu"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that came through the door."""
+
+    name: str
+    distribution: str
+    version: str
+    offers: tuple[AnyOffer, ...]
+
+
+@dataclass(frozen=True)
+class LoadError:
+    """A plugin that did not: who, from where, at which stage, and why in one line."""
+
+    plugin: str
+    distribution: str
+    stage: str
+    reason: str
+    details: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin '{self.plugin}' ({self.distribution}) {self.stage}: {self.reason}"
+
+
+@dataclass
+class DiscoveredPlugins:
+    """All that stood at the door."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    load_errors: list[LoadError] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+
+
+def discover() -> DiscoveredPlugins:
+    """Load every entry point of the group `granu` that GRANU_DISABLE (names, comma separated) does not block."""
+    disabled = {name.strip() for name in os.environ.get("GRANU_DISABLE", "").split(",")}
+    discovered = DiscoveredPlugins()
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hooks)
+    for entry in sorted(entry_points(group=GROUP), key=_house_first):
+        if entry.name in disabled:
+            discovered.blocked.append(entry.name)
+            continue
+        try:
+            discovered.plugins.append(_admit(manager, entry))
+        except _Refusal as refusal:
+            discovered.load_errors.append(refusal.load_error)
+    return discovered
+
+
+class _Refusal(Exception):
+    def __init__(self, load_error: LoadError) -> None:
+        super().__init__(str(load_error))
+        self.load_error = load_error
+
+
+def _house_first(entry: EntryPoint) -> tuple[bool, str, str]:
+    """granu's own plugins come first, so that they keep their names; the others by name."""
+    return (_distribution(entry)[0] != "granu", entry.name, entry.value)
+
+
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown distribution", "")
+
+
+def _admit(manager: pluggy.PluginManager, entry: EntryPoint) -> Plugin:
+    module = _guard(entry, "cannot be imported", entry.load)
+    _guard(entry, "has hooks that do not fit", lambda: _register(manager, module, entry.name))
+    offers = tuple(_guard(entry, "fails when asked for its offers", lambda: list(_collect(manager, module))))
+    return Plugin(entry.name, *_distribution(entry), offers)
+
+
+def _guard(entry: EntryPoint, stage: str, act: Any) -> Any:
+    try:
+        return act()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # a plugin may call sys.exit while it is imported
+        reason = f"{type(problem).__name__}: {problem}".strip(": ").splitlines()[0]
+        name, version = _distribution(entry)
+        details = "".join(traceback.format_exception(problem))
+        raise _Refusal(LoadError(entry.name, f"{name} {version}".strip(), stage, reason, details)) from None
+
+
+def _register(manager: pluggy.PluginManager, module: Any, name: str) -> None:
+    try:
+        manager.register(module, name)
+        _refuse_unknown_hooks(manager, module)
+    except BaseException:
+        # pluggy stores the name before it verifies the hooks
+        if manager.is_registered(module):
+            manager.unregister(module)
+        raise
+    if not manager.get_hookcallers(module):
+        raise TypeError(f"it implements no hook; mark one of {', '.join(hooks.HOOKS)} with @granu.hookimpl")
+
+
+def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: Any) -> None:
+    for caller in manager.get_hookcallers(module) or []:
+        if not caller.has_spec():
+            raise TypeError(f"there is no hook '{caller.name}'; the hooks are {', '.join(hooks.HOOKS)}")
+
+
+def _collect(manager: pluggy.PluginManager, module: Any) -> Iterator[AnyOffer]:
+    for hook, kind in hooks.HOOKS.items():
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            if implementation.plugin is not module:
+                continue
+            offers = implementation.function()
+            if not isinstance(offers, list | tuple):
+                raise TypeError(f"{hook} returned {_what(offers)}, not a list of {KINDS[kind].__name__}")
+            for offer in offers:
+                if not isinstance(offer, KINDS[kind]):
+                    raise TypeError(f"{hook} returned {_what(offer)} among its offers, not {KINDS[kind].__name__}")
+                assert isinstance(offer, AnyOffer)  # one of KINDS is
+                yield offer
+
+
+def _what(thing: Any) -> str:
+    return "nothing (None)" if thing is None else f"a {type(thing).__name__}"

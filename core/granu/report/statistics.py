@@ -1,0 +1,252 @@
+"""Intervals, survival curves and paired comparisons: pure arithmetic, without torch. All intervals are 95 %."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its Wilson interval; all three lie in [0, 1]."""
+
+    hits: int
+    total: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """hits / total; NaN of nothing."""
+        return self.hits / self.total if self.total else math.nan
+
+
+def rate(hits: int, total: int) -> Rate:
+    """A share and its interval (Wilson 1927); from 0 to 1 where nothing was counted."""
+    if total == 0:
+        return Rate(0, 0, 0.0, 1.0)
+    from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+    interval = binomtest(hits, total).proportion_ci(LEVEL, method="wilson")
+    return Rate(hits, total, float(interval.low), float(interval.high))
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known of one image's smallest size: it is `size`, or, if not `exact`, beyond `size`."""
+
+    size: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Survival:
+    """Robust accuracy against size: the share of images that no change up to a size was found to fool.
+
+    A step function: from `sizes[i]` on it is `share[i]`, in the band `low[i]` to `high[i]`; before the first size
+    it is 1. `at_risk[i]` images were looked at up to `sizes[i]` and not found before.
+    """
+
+    sizes: tuple[float, ...]
+    share: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    at_risk: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Median:
+    """A median size with its interval, in the unit of the sizes. None means: beyond `largest`, how far is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    largest: float  # the largest size that was looked at
+    images: int
+
+
+def survival(seen: Sequence[Observation]) -> Survival:
+    """Kaplan and Meier (1958), with the log-log band of Kalbfleisch and Prentice (2002, section 1.4).
+
+    That band is not defined before the first find and where nobody is left; exact binomial bounds stand there.
+    """
+    if not seen:
+        return Survival((), (), (), (), ())
+    import numpy as np
+    from scipy.stats import CensoredData, ecdf
+
+    exact = np.array([s.size for s in seen if s.exact])
+    beyond = np.array([s.size for s in seen if not s.exact])
+    curve = ecdf(CensoredData(uncensored=exact, right=beyond)).sf
+    with warnings.catch_warnings():  # it warns of the undefined ends that are filled in below
+        warnings.simplefilter("ignore", RuntimeWarning)
+        with np.errstate(all="ignore"):
+            band = curve.confidence_interval(confidence_level=LEVEL, method="log-log")
+    sizes, share = curve.quantiles, curve.probabilities
+    at_risk = np.array([sum(s.size >= size for s in seen) for size in sizes])
+    low, high = _with_ends(share, band.low.probabilities, band.high.probabilities, at_risk)
+    return Survival(
+        tuple(sizes.tolist()), tuple(share.tolist()), tuple(low.tolist()), tuple(high.tolist()), tuple(at_risk.tolist())
+    )
+
+
+def _with_ends(
+    share: np.ndarray, low: np.ndarray, high: np.ndarray, at_risk: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The band with its undefined ends filled in: none or all of n images found, with 97.5 % on the open side."""
+    import numpy as np
+
+    bound = ((1 - LEVEL) / 2) ** (1 / at_risk)  # a share of survivors at which n of n survive once in forty times
+    before = np.concatenate([[1.0], np.nan_to_num(high, nan=1.0)[:-1]])
+    low = np.where(share >= 1, bound, np.where(share <= 0, 0.0, low))
+    high = np.where(share >= 1, 1.0, np.where(share <= 0, before * (1 - bound), high))
+    return low, high
+
+
+def median_size(seen: Sequence[Observation]) -> Median | None:
+    """The size at which half of the images are found; interval after Brookmeyer and Crowley (1982).
+
+    A median beyond all that was looked at is None, never dropped and never zero. None of no images at all.
+    """
+    if not seen:
+        return None
+    curve = survival(seen)
+    return Median(
+        value=_first_below(curve.sizes, curve.share),
+        low=_first_below(curve.sizes, curve.low),
+        high=_first_below(curve.sizes, curve.high),
+        largest=max(s.size for s in seen),
+        images=len(seen),
+    )
+
+
+def _first_below(sizes: Sequence[float], shares: Sequence[float]) -> float | None:
+    half = 0.5 + 1e-12  # a product of fractions may miss one half by a rounding error
+    return next((size for size, share in zip(sizes, shares, strict=True) if share <= half), None)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How the smallest sizes of two classifiers compare on shared images: second / first, 1 where they agree.
+
+    `value`, `low` and `high` are None without pairs; infinite or 0 where most pairs have one side not found.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    pairs: int  # that the ratio rests on
+    above: int  # pairs in which the second holds longer
+    below: int
+    undecided: int  # left out: not known which side holds longer
+    p: float  # exact sign test of: as many above as below
+
+
+def paired_ratio(pairs: Sequence[tuple[Observation, Observation]], draws: int = 4000, seed: int = 0) -> Ratio:
+    """exp(median of log(second / first)), with a percentile bootstrap over the images.
+
+    A pair of which one side was not found, though looked at beyond the other's size, lies above (or below) every
+    ratio. Pairs of which neither was found, or whose search ended too early to tell, are left out and counted.
+    """
+    logs = [log for first, second in pairs if (log := _log_ratio(first, second)) is not None]
+    undecided = len(pairs) - len(logs)
+    if not logs:
+        return Ratio(None, None, None, 0, 0, 0, undecided, 1.0)
+    import numpy as np
+
+    x = np.array(logs)
+    chosen = np.random.default_rng(seed).integers(len(x), size=(draws, len(x)))
+    medians = np.median(x[chosen], axis=1)
+    low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    above, below = int((x > 0).sum()), int((x < 0).sum())
+    return Ratio(
+        value=_ratio(float(np.median(x))),
+        low=_ratio(float(low)),
+        high=_ratio(float(high)),
+        pairs=len(x),
+        above=above,
+        below=below,
+        undecided=undecided,
+        p=_sign_test(below, above),
+    )
+
+
+BEYOND = 1e3  # stands for an infinite logarithm, since the mean of two infinite ones would be none
+
+
+def _log_ratio(first: Observation, second: Observation) -> float | None:
+    if first.exact and second.exact:
+        return math.log(max(second.size, 1e-12) / max(first.size, 1e-12))
+    if first.exact and second.size >= first.size:
+        return BEYOND
+    if second.exact and first.size >= second.size:
+        return -BEYOND
+    return None
+
+
+def _ratio(log: float) -> float:
+    if abs(log) > BEYOND / 4:
+        return math.inf if log > 0 else 0.0
+    return math.exp(log)
+
+
+def _sign_test(one: int, other: int) -> float:
+    if one + other == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(one, one + other, 0.5).pvalue)
+
+
+@dataclass(frozen=True)
+class RateChange:
+    """How the found rates of two classifiers differ on shared images: second minus first, from -1 to 1."""
+
+    pairs: int
+    only_first: int  # images on which only the first was fooled
+    only_second: int
+    value: float
+    low: float
+    high: float
+    p: float  # McNemar's exact test of: no difference
+
+
+def paired_rates(first: Sequence[bool], second: Sequence[bool]) -> RateChange:
+    """McNemar's exact test; the interval adds half an image to each cell (Agresti and Min 2005)."""
+    n = len(first)
+    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    if n == 0:
+        return RateChange(0, 0, 0, 0.0, -1.0, 1.0, 1.0)
+    from scipy.stats import norm
+
+    b, c, total = only_first + 0.5, only_second + 0.5, n + 2
+    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(b + c - (c - b) ** 2 / total) / total
+    middle = (c - b) / total
+    return RateChange(
+        pairs=n,
+        only_first=only_first,
+        only_second=only_second,
+        value=(only_second - only_first) / n,
+        low=max(-1.0, middle - half),
+        high=min(1.0, middle + half),
+        p=_sign_test(only_first, only_second),
+    )
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """The p-values adjusted for being several (Holm 1979), in the order given."""
+    adjusted = [1.0] * len(p)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        largest = max(largest, min(1.0, p[index] * (len(p) - rank)))
+        adjusted[index] = largest
+    return adjusted

@@ -1,0 +1,125 @@
+"""How figures look: one colour and one marker per classifier, quiet axes, and the same bytes for the same figure."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from granu.errors import OptionError, RunFolderError, SpecError
+from granu.plugins.spec import parse_spec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008): eight colours that colour-blind people tell apart; yellow is left out, since it pales on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+INK, QUIET, FAINT = "#1f2328", "#6e7781", "#d8dee4"
+FORMATS = (".svg", ".png", ".pdf")
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "svg.hashsalt": "granu",
+}
+
+
+@dataclass(frozen=True)
+class SeriesStyle:
+    """The colour and marker of one classifier."""
+
+    colour: str
+    marker: str
+
+
+def series_styles(classifiers: Sequence[str]) -> dict[str, SeriesStyle]:
+    """A look for each, by its place in the run; they repeat only after seven."""
+    names = dict.fromkeys(classifiers)
+    return {name: SeriesStyle(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+
+
+def short_names(perturbations: Sequence[str]) -> dict[str, str]:
+    """What tells perturbations apart: without the plugin's name and the options that all of them share."""
+    try:
+        specs = {key: parse_spec(key) for key in perturbations}
+    except SpecError:
+        return {key: key for key in perturbations}
+    shared = set.intersection(*(set(spec.options) for spec in specs.values())) if specs else set()
+    one_plugin = len({spec.name for spec in specs.values()}) == 1 and all(spec.target for spec in specs.values())
+    names = {}
+    for key, spec in specs.items():
+        name = "" if one_plugin else spec.name
+        # of a path only the file's name
+        own = [f"{option}={Path(value).name}" for option, value in spec.options if (option, value) not in shared]
+        names[key] = ":".join(filter(None, [name, ",".join([*filter(None, [spec.target]), *own])]))
+    return names
+
+
+def quiet_grid(axes: Axes) -> None:
+    """Thin horizontal lines to read values by."""
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes.tick_params(length=0)
+
+
+def paler(colour: str) -> str:
+    """A colour mixed with a third of white."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (255 - part) / 3):02x}" for part in parts)
+
+
+def plain_log_ticks(axes: Axes) -> None:
+    """Ticks of a log scale at 1, 2, 5 of each decade, or finer if the range is short, written as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axes.get_ylim()
+    span = math.log10(high / low)
+    parts = (
+        (1, 2, 5)
+        if span > 1
+        else (1, 1.5, 2, 3, 5, 7)
+        if span > 0.4
+        else (1, 1.2, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    )
+    axes.yaxis.set_major_locator(LogLocator(10, subs=parts))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure as SVG, PNG or PDF, as the file's name ends."""
+    if file.suffix.lower() not in FORMATS:
+        raise OptionError(f"{file} is no figure's name; end it with {', '.join(FORMATS)}")
+    data = rendered(figure, file.suffix.lower()[1:])
+    try:
+        file.write_bytes(data)
+    except OSError as problem:
+        raise RunFolderError(f"cannot write {file}: {problem.strerror}; name another file") from None
+
+
+def rendered(figure: Figure, form: str, dpi: int = 160) -> bytes:
+    """A figure as the bytes of a file; the same figure gives the same bytes."""
+    import matplotlib
+
+    stream = io.BytesIO()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(stream, format=form, dpi=dpi, metadata=undated, facecolor="white")
+    return stream.getvalue()

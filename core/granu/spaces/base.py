@@ -1,0 +1,153 @@
+"""What may change in a batch, and how large a change is: the base class, and the space of plain pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from granu.images.ops import clamp_for_descent, quantize
+from granu.streams import Streams
+from granu.types import Classifier
+
+
+class Space:
+    """A space of changes for a batch; a change is (B, D), zero changes nothing, and sizes scale with it.
+
+    A plugin gives `images` and the attributes; the defaults measure the root mean square of the change, which
+    makes sizes of sites with different numbers of neurons comparable. `largest` is the size beyond which a
+    change is no longer small; searches stop there unless message otherwise.
+    """
+
+    unit = "RMS"
+    largest = 4.0
+    low_precision = False  # whether `logits`, and so its gradient, is computed in bfloat16
+
+    def __init__(self, classifier: Classifier, clean: Tensor, dimension: int) -> None:
+        self.classifier = classifier
+        self.clean = clean  # (B, C, H, W)
+        self.dimension = dimension  # D
+
+    def start(self) -> Tensor:
+        """The change that changes nothing, (B, D)."""
+        return torch.zeros(len(self.clean), self.dimension, device=self.clean.device)
+
+    def images(self, change: Tensor) -> Tensor:
+        """The changed images, (B, C, H, W) in [0, 1], differentiable."""
+        raise TypeError(f"{type(self).__name__} must say what its changes do to images")
+
+    def logits(self, change: Tensor) -> Tensor:
+        """The classifier's logits for a change, (B, K), as the gradient passes of a search see them."""
+        with torch.autocast(change.device.type, torch.bfloat16, enabled=self.low_precision):
+            return self.classifier(self.images(change)).float()
+
+    def judged_logits(self, change: Tensor) -> Tensor:
+        """The logits in float32 for the changed images as an 8-bit PNG holds them, which is what the core judges."""
+        return self.classifier(quantize(self.images(change)))
+
+    def rounded(self, change: Tensor) -> Tensor:
+        """What an 8-bit PNG of its images holds of a change; the change itself where that is not in the space."""
+        return change
+
+    def size(self, change: Tensor) -> Tensor:
+        """(B,) in the unit."""
+        return change.norm(dim=1) / math.sqrt(self.dimension)
+
+    def within(self, change: Tensor, budget: Tensor) -> Tensor:
+        """The nearest change whose size is at most `budget` (B,)."""
+        size = self.size(change)
+        return change * (budget / size.clamp_min(1e-12)).clamp_max(1)[:, None]
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """The change of size 1 that follows a gradient (B, D) most steeply uphill."""
+        return gradient / self.size(gradient).clamp_min(1e-30)[:, None]
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        """(B,) how fast the objective rises per unit of size along `direction`: the dual norm."""
+        return gradient.norm(dim=1) * math.sqrt(self.dimension)
+
+    def draw(self, budget: Tensor, noise: Streams) -> Tensor:
+        """A random change of size `budget` (B,), (B, D)."""
+        change = noise.normal(self.dimension)
+        return change * (budget / self.size(change))[:, None]
+
+    def limit(self) -> Tensor:
+        """(B,) the largest size worth trying."""
+        return torch.full((len(self.clean),), self.largest, device=self.clean.device)
+
+    def select(self, index: Tensor) -> Self:
+        """The space of some of the images. Whoever holds more per image narrows it too."""
+        chosen = object.__new__(type(self))
+        chosen.__dict__.update(self.__dict__)
+        chosen.clean = self.clean[index]
+        return chosen
+
+
+class PixelSpace(Space):
+    """Changes to pixels, measured by L2, L-infinity or L1 in [0, 1] image units, kept inside the range.
+
+    A generator's last site, `image`, and the perturbation `pixel` are both this space and nothing else.
+    """
+
+    def __init__(self, classifier: Classifier, clean: Tensor, norm: str) -> None:
+        super().__init__(classifier, clean, clean[0].numel())
+        self.norm = norm
+        self.unit = f"pixel {NORM_NAMES[norm]}"
+
+    def images(self, change: Tensor) -> Tensor:
+        return clamp_for_descent(self.clean + change.view_as(self.clean))
+
+    def rounded(self, change: Tensor) -> Tensor:
+        return (quantize(self.images(change)) - self.clean).flatten(1)
+
+    def size(self, change: Tensor) -> Tensor:
+        return change.norm(p=ORDERS[self.norm], dim=1)
+
+    def within(self, change: Tensor, budget: Tensor) -> Tensor:
+        """Into the ball, then into the range of images; the second never makes a change larger."""
+        flat = self.clean.flatten(1)
+        return (flat + BALLS[self.norm](change, budget)).clamp(0, 1) - flat
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Steepest for L2 and L-infinity. For L1 the L2 direction: one pixel at a time would never move on."""
+        if self.norm == "linf":
+            return gradient.sign()
+        step = gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        return step if self.norm == "l2" else step * math.sqrt(self.dimension)
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        return gradient.norm(p=DUALS[self.norm], dim=1)
+
+    def limit(self) -> Tensor:
+        """The whole range: every pixel moved from black to white."""
+        return torch.ones_like(self.clean).flatten(1).norm(p=ORDERS[self.norm], dim=1)
+
+
+ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
+DUALS = {"l1": math.inf, "l2": 2.0, "linf": 1.0}
+NORM_NAMES = {"l1": "L1", "l2": "L2", "linf": "L-infinity"}
+
+
+def _l2_ball(change: Tensor, budget: Tensor) -> Tensor:
+    return change * (budget / change.norm(dim=1).clamp_min(1e-30)).clamp_max(1)[:, None]
+
+
+def _linf_ball(change: Tensor, budget: Tensor) -> Tensor:
+    return change.clamp(-budget[:, None], budget[:, None])
+
+
+def _l1_ball(change: Tensor, budget: Tensor) -> Tensor:
+    """Project onto the L1 ball by soft-thresholding (Duchi et al. 2008, figure 1)."""
+    mass = change.abs()
+    ordered = mass.sort(dim=1, descending=True).values
+    excess = ordered.cumsum(dim=1) - budget[:, None]
+    rank = torch.arange(1, change.shape[1] + 1, device=change.device)
+    kept = (ordered * rank > excess).sum(dim=1).clamp_min(1)
+    threshold = (excess.gather(1, (kept - 1)[:, None]) / kept[:, None]).clamp_min(0)
+    return change.sign() * (mass - threshold).clamp_min(0)
+
+
+BALLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": _l1_ball, "l2": _l2_ball, "linf": _linf_ball}

@@ -1,0 +1,186 @@
+"""Sites of a generator: how much each neuron varies, and the space of edits there (Dunn et al. 2020, section 3).
+
+Every generator becomes a family of perturbations here, one per site or several sites joined by a plus.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from granu.files import write_whole
+from granu.images.ops import clamp_for_descent
+from granu.spaces.base import PixelSpace, Space
+from granu.streams import Streams
+from granu.types import Batch, Classifier, Generator, Latent, Site, Tail
+
+FLOOR = 0.01  # of the site's root mean square deviation: a neuron that never moves is not moved for free
+CHUNK = 100  # clean samples at a time ...
+NUMBERS = 20_000_000  # ... or as many as hold this many numbers at the widest site
+UNCONDITIONAL = -1
+
+
+@dataclass(frozen=True)
+class SiteStatistics:
+    """Each neuron's standard deviation over clean samples of one class, and how many were raised to the floor."""
+
+    deviation: dict[str, Tensor]  # site -> site.shape
+    floored: dict[str, int]
+
+
+class StatisticsCache:
+    """Class-conditional deviations of a generator's sites, kept on disk under a hash of what they depend on.
+
+    All sites that a run needs are named at the start, so that one pass over the clean samples serves them all.
+    """
+
+    def __init__(self, generator: Generator, sites: Sequence[Site], samples: int, folder: Path, device: str) -> None:
+        self.generator, self.samples, self.device = generator, samples, device
+        self.sites = tuple(site for site in sites if site.scale == "sigma")
+        self.folder = folder / "statistics"
+        self._memory: dict[int, SiteStatistics] = {}
+
+    def of_class(self, label: int) -> SiteStatistics:
+        """Of one class (of all samples, where the generator has no classes): remembered, read, or measured now."""
+        label = label if self.generator.classes else UNCONDITIONAL
+        if label not in self._memory:
+            known = {site.name: self._read(site, label) for site in self.sites}
+            missing = [site for site in self.sites if known[site.name] is None]
+            if missing:
+                measured = measure_deviation(self.generator, missing, label, self.samples, self.device)
+                known.update(measured)
+                for name, sigma in measured.items():
+                    self._write(name, label, sigma)
+            self._memory[label] = _floored({name: s for name, s in known.items() if s is not None})
+        return self._memory[label]
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Per site, of the classes used so far: samples per class, neurons, and the most that were floored in one."""
+        used = list(self._memory.values())
+        return {
+            site.name: {
+                "samples": self.samples,
+                "neurons": math.prod(site.shape),
+                "floored": max(statistics.floored[site.name] for statistics in used),
+            }
+            for site in self.sites
+            if used
+        }
+
+    def _file(self, site: str, label: int) -> Path:
+        text = f"1|{self.generator.fingerprint}|{label}|{self.samples}|{site}"
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+
+    def _read(self, site: Site, label: int) -> Tensor | None:
+        import safetensors
+        import safetensors.torch
+
+        try:
+            return safetensors.torch.load_file(self._file(site.name, label), device=self.device)["deviation"]
+        except (OSError, safetensors.SafetensorError):  # absent, or cut off by a crash: measure again
+            return None
+
+    def _write(self, site: str, label: int, sigma: Tensor) -> None:
+        import safetensors.torch
+
+        file = self._file(site, label)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, safetensors.torch.save({"deviation": sigma.cpu().contiguous()}))
+        except OSError:
+            return  # a cache that cannot be written only costs time
+
+
+def measure_deviation(
+    generator: Generator, sites: Sequence[Site], label: int, samples: int, device: str
+) -> dict[str, Tensor]:
+    """Each neuron's standard deviation over `samples` clean images of one class, by Welford's running sums.
+
+    The samples' streams are fixed, so that the unit of size is the same in every run.
+    """
+    count = 0
+    mean = {site.name: torch.zeros(site.shape, device=device) for site in sites}
+    spread = {site.name: torch.zeros(site.shape, device=device) for site in sites}
+    chunk = max(1, min(CHUNK, NUMBERS // max(math.prod(site.shape) for site in sites)))
+    for start in range(0, samples, chunk):
+        ids = [f"clean-{label}-{i}" for i in range(start, min(start + chunk, samples))]
+        labels = None if label == UNCONDITIONAL else torch.full((len(ids),), label, device=device)
+        with torch.no_grad():
+            latent = generator.draw(Streams(0, ids, "statistics", device), labels)
+            clean = generator.tail(latent, [site.name for site in sites]).clean
+        total = count + len(ids)
+        for site in sites:
+            x = clean[site.name]
+            delta = x.mean(dim=0) - mean[site.name]
+            spread[site.name] += x.var(dim=0, unbiased=False) * len(ids) + delta**2 * (count * len(ids) / total)
+            mean[site.name] += delta * (len(ids) / total)
+        count = total
+    return {name: (total / max(count - 1, 1)).sqrt() for name, total in spread.items()}
+
+
+def _floored(deviation: dict[str, Tensor]) -> SiteStatistics:
+    raised, floored = {}, {}
+    for name, sigma in deviation.items():
+        floor = FLOOR * sigma.square().mean().sqrt().clamp_min(1e-12)
+        raised[name], floored[name] = sigma.maximum(floor), int((sigma < floor).sum())
+    return SiteStatistics(raised, floored)
+
+
+class SiteSpace(Space):
+    """Edits at one or more sites, in standard deviations of each neuron; size is the root mean square over all."""
+
+    def __init__(
+        self, classifier: Classifier, clean: Tensor, tail: Tail, sites: Sequence[Site], deviation: dict[str, Tensor]
+    ) -> None:
+        sizes = [deviation[site.name][0].numel() for site in sites]
+        super().__init__(classifier, clean, sum(sizes))
+        self.tail, self.sites, self.sizes = tail, tuple(sites), sizes
+        self.deviation = deviation  # site -> (B, *site.shape)
+        self.unit = site_unit(sites)
+
+    def images(self, change: Tensor) -> Tensor:
+        parts = change.split(self.sizes, dim=1)
+        edits = {
+            site.name: part.reshape(len(change), *site.shape) * self.deviation[site.name]
+            for site, part in zip(self.sites, parts, strict=True)
+        }
+        return clamp_for_descent(self.tail(edits))
+
+    def select(self, index: Tensor) -> Self:
+        chosen = super().select(index)
+        chosen.tail = self.tail.select(index)
+        chosen.deviation = {name: sigma[index] for name, sigma in self.deviation.items()}
+        return chosen
+
+
+class SitePerturbation:
+    """The perturbation that the core derives from a generator and some of its sites."""
+
+    def __init__(self, generator: Generator, sites: Sequence[Site], statistics: StatisticsCache) -> None:
+        self.generator, self.sites, self.statistics = generator, tuple(sites), statistics
+        self.unit = site_unit(sites)
+
+    def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
+        """The space of edits; what lies before the first site is computed once, here."""
+        if self.sites[0].scale == "pixel":
+            return PixelSpace(classifier, batch.images, "l2")
+        assert batch.latent is not None, "a generator's sites need images that it drew"
+        with torch.no_grad():
+            tail = self.generator.tail(batch.latent, [site.name for site in self.sites])
+        return SiteSpace(classifier, batch.images, tail, self.sites, self._deviation(batch.latent))
+
+    def _deviation(self, latent: Latent) -> dict[str, Tensor]:
+        per_image = [self.statistics.of_class(label).deviation for label in latent.labels.tolist()]
+        return {site.name: torch.stack([d[site.name] for d in per_image]) for site in self.sites}
+
+
+def site_unit(sites: Sequence[Site]) -> str:
+    """The unit of sizes at these sites, as reports print it."""
+    return "pixel L2" if sites[0].scale == "pixel" else "sigma (RMS)"

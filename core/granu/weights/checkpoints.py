@@ -1,0 +1,168 @@
+"""Weights: where they lie, whether they are what they should be, and what their header says. Never runs code from one.
+
+A granu weights file is a safetensors file whose metadata holds one key, `granu`: JSON with `format`,
+`architecture`, `config` (the network's arguments), `classes`, and whatever else the recipe wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from granu.errors import WeightsError, suggest
+from granu.plugins.offers import Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT = 1
+LONGEST_HEADER = 100_000_000  # bytes; the limit that safetensors itself sets
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a granu weights file says of itself."""
+
+    architecture: str
+    config: Mapping[str, Any]
+    classes: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def locate(name: str, shipped: Mapping[str, Weights]) -> Path:
+    """The file that `name` means: shipped weights by name, otherwise a path. WeightsError if there is none."""
+    if name in shipped:
+        file = shipped[name].file
+        if not file.is_file():
+            raise WeightsError(f"the shipped weights '{name}' are missing from {file}; install granu again")
+        return file
+    file = Path(name).expanduser()
+    if not file.exists():
+        raise WeightsError(f"there are no weights '{name}': neither a file nor shipped; {suggest(name, shipped)}")
+    return file
+
+
+def verify(name: str, file: Path, shipped: Mapping[str, Weights]) -> str:
+    """The file's sha256; WeightsError if shipped weights are not what they should be."""
+    digest = sha256(file)
+    if name in shipped and shipped[name].sha256 != digest:
+        raise WeightsError(f"the shipped weights '{name}' are damaged ({file}); install granu again")
+    return digest
+
+
+def sha256(file: Path) -> str:
+    """Of a file, or of a folder's files in order of their names."""
+    digest = hashlib.sha256()
+    for part in sorted(p for p in file.rglob("*") if p.is_file()) if file.is_dir() else [file]:
+        with part.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def is_safetensors(file: Path) -> bool:
+    """Whether the file begins as safetensors do; a pickle or a zip does not."""
+    with file.open("rb") as stream:
+        start = stream.read(9)
+    return len(start) == 9 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """A safetensors file's metadata, read without torch. WeightsError for anything else, with the cure."""
+    if file.is_dir():
+        raise WeightsError(f"{file} is a folder; name the weights file inside it")
+    try:
+        if not is_safetensors(file):
+            raise WeightsError(f"{file} is no safetensors file ({_looks_like(file)}); convert it to safetensors first")
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length))
+    except OSError as problem:
+        raise WeightsError(f"cannot read {file}: {problem.strerror}") from None
+    except ValueError:
+        raise WeightsError(f"{file} is truncated or damaged: its header does not parse") from None
+    end = max((e["data_offsets"][1] for k, e in header.items() if k != "__metadata__"), default=0)
+    if file.stat().st_size < 8 + length + end:
+        raise WeightsError(f"{file} is truncated: {8 + length + end - file.stat().st_size} bytes are missing")
+    return dict(header.get("__metadata__", {}))
+
+
+def read_header(file: Path, architectures: tuple[str, ...]) -> Header:
+    """What a granu weights file says of itself, if it holds one of `architectures`."""
+    text = read_metadata(file).get("granu")
+    if text is None:
+        raise WeightsError(f"{file} has no granu header, so its architecture is unknown; `granu convert` writes one")
+    try:
+        about = json.loads(text)
+        header = Header(about.pop("architecture"), about.pop("config"), tuple(about.pop("classes", ())), about)
+        version = about.pop("format")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise WeightsError(f"the granu header of {file} does not parse; write the file again") from None
+    if version != FORMAT:
+        raise WeightsError(f"{file} has format {version}, this granu reads {FORMAT}; install the granu that wrote it")
+    if header.architecture not in architectures:
+        wanted = " or ".join(architectures)
+        raise WeightsError(f"{file} holds the architecture '{header.architecture}', not {wanted}")
+    return header
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, floats as float32. WeightsError if it is damaged."""
+    import safetensors.torch
+    import torch
+
+    try:
+        tensors = safetensors.torch.load_file(file)
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise WeightsError(f"{file} is truncated or damaged: {problem}") from None
+    return {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> None:
+    """Fill a network with exactly its tensors. WeightsError lists what is missing, unexpected or mis-shaped."""
+    own = network.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unexpected = sorted(state.keys() - own.keys())
+    misshaped = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in sorted(own.keys() & state.keys())
+        if own[name].shape != state[name].shape
+    ]
+    problems = [("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped)]
+    if any(names for _, names in problems):
+        message = "; ".join(f"{what}: {_few(names)}" for what, names in problems if names)
+        raise WeightsError(f"the tensors in {file} do not fit its architecture ({message})")
+    network.load_state_dict(dict(state))
+
+
+def save(file: Path, state: Mapping[str, Tensor], header: Header) -> None:
+    """Write a granu weights file."""
+    import safetensors.torch
+
+    about = {
+        "format": FORMAT,
+        "architecture": header.architecture,
+        "config": dict(header.config),
+        "classes": list(header.classes),
+        **header.about,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    safetensors.torch.save_file(tensors, file, metadata={"granu": json.dumps(about)})
+
+
+def _looks_like(file: Path) -> str:
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if start[:2] == b"PK":
+        return "it looks like a zip, as torch.save writes"
+    if start[:1] == b"\x80":
+        return "it looks like a pickle"
+    return "it looks like no format that granu knows" if start else "it is empty"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,83 @@
+"""Where images come from: the same ones for the same seed, whatever is asked for together."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from granu import Batch, ClassifierError, DataError
+from granu.images.classifier import ImageClassifier
+from granu.runs.build import image_prefix
+from granu.runs.sources import DatasetSource, GeneratorSource, Unreadable, match_classes, names_of
+from granu.testing.tiny import TinyGenerator
+
+
+def test_a_generators_image_depends_on_its_number_alone() -> None:
+    source = GeneratorSource(TinyGenerator(), "tiny", 0, "cpu")
+    (many,) = source.batches(range(6))
+    (few,) = source.batches([4])
+    assert isinstance(many, Batch) and isinstance(few, Batch)
+    assert many.ids[4] == few.ids[0] == "tiny#4"
+    assert torch.equal(many.images[4:5], few.images) and many.labels.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_the_path_of_weights_does_not_name_the_images() -> None:
+    generator = TinyGenerator()
+    here, there = (image_prefix(f"tiny:weights={path}", generator) for path in ("/here/w.pkl", "/there/w.pkl"))
+    assert here == there != image_prefix("tiny", generator) == "tiny"
+
+
+class Numbers:
+    """Images of two sizes, the number 3 broken."""
+
+    classes = ("even", "odd")
+
+    def __len__(self) -> int:
+        return 10
+
+    def image_id(self, index: int) -> str:
+        return f"row-{index}"
+
+    def read(self, index: int) -> tuple[torch.Tensor, int]:
+        if index == 3:
+            raise DataError("row-3 is broken")
+        return torch.full((1, 4 + index % 2, 4), index / 10), index % 2
+
+
+def test_a_larger_sample_keeps_the_smaller_one() -> None:
+    small, large = (DatasetSource(Numbers(), 7, "cpu") for _ in range(2))
+    assert [small.image_id(p) for p in range(4)] == [large.image_id(p) for p in range(10)][:4]
+    assert [DatasetSource(Numbers(), 8, "cpu").image_id(p) for p in range(10)] != [large.image_id(p) for p in range(10)]
+
+
+def test_batches_are_of_one_shape_and_broken_images_are_named() -> None:
+    parts = list(DatasetSource(Numbers(), 0, "cpu").batches(range(10)))
+    broken = [part for part in parts if isinstance(part, Unreadable)]
+    assert [(b.image, b.reason) for b in broken] == [("row-3", "row-3 is broken")]
+    batches = [part for part in parts if isinstance(part, Batch)]
+    assert {tuple(b.images.shape[2:]) for b in batches} == {(4, 4), (5, 4)}
+    assert sorted(id_ for b in batches for id_ in b.ids) == sorted(f"row-{i}" for i in range(10) if i != 3)
+
+
+def test_classes_are_matched_by_name_and_not_by_number() -> None:
+    numbers = match_classes(["Cat", "dog"], ["dog", "bird", "cat"], "data", "net")
+    assert numbers is not None and numbers.tolist() == [2, 0]
+    with pytest.raises(ClassifierError, match="take a classifier of the same classes"):
+        match_classes(["cat", "cow"], ["cat", "dog"], "data", "net")
+
+
+@pytest.mark.parametrize(
+    ("named", "count", "ours", "names"),
+    [
+        (False, 2, ["cat", "dog"], ["cat", "dog"]),
+        (False, 3, ["cat", "dog"], ["0", "1", "2"]),
+        (False, 3, ["0", "2", "1"], ["0", "1", "2"]),
+        (False, 2, [], ["0", "1"]),
+        (True, 2, ["cat", "dog"], ["0", "1"]),
+    ],
+)
+def test_images_name_the_outputs_that_nobody_named(named: bool, count: int, ours: list[str], names: list[str]) -> None:
+    network = nn.Linear(1, count)
+    classifier = ImageClassifier(network, tuple(map(str, range(count))), named=named)
+    assert list(names_of(classifier, ours)) == names
