@@ -5,7 +5,7 @@ Letters in shapes: B images, C channels (1 grey, 3 colour), H x W pixels, K clas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -135,23 +135,43 @@ class Space(Protocol):
     def select(self, index: Tensor) -> Space: ...
 
 
-@dataclass
-class Proposal:
-    """What a perturbation proposes for a batch; the core judges it.
+@dataclass(frozen=True)
+class ImageEvidence:
+    """Changed images, judged after quantization to 8 bits."""
 
-    `size` is the proposal's size in the perturbation's unit, `tried` the largest size that was looked at (what a
-    failure is censored at), `control` a random change of the same size, if the space can draw one. `notes` says,
-    image by image, what went wrong; None where nothing did.
+    images: Tensor  # (B, C, H, W) in [0, 1]
+
+
+@dataclass(frozen=True)
+class ClassifierEvidence:
+    """A change inside the classifier, for which no image exists: judged by the logits alone, in float32.
+
+    `logits_at` computes (B, K) anew whenever the core asks.
     """
 
-    images: Tensor  # (B, C, H, W)
+    logits_at: Callable[[], Tensor]
+
+
+Evidence = ImageEvidence | ClassifierEvidence
+
+
+@dataclass
+class Proposal:
+    """What a perturbation proposes for a batch; the core judges its evidence.
+
+    `size` is the proposal's size in the perturbation's unit, `tried` the largest size tried (where a failure is
+    censored), `control` a random change of the same size, if the space can draw one. `notes` says, image by image,
+    what went wrong; None where nothing did.
+    """
+
+    evidence: Evidence
     size: Tensor  # (B,)
     tried: Tensor  # (B,)
     forward: Tensor  # (B,) int64: passes through the classifier
     backward: Tensor  # (B,) int64: gradient passes
     notes: tuple[str | None, ...]
-    control: Tensor | None = None  # (B, C, H, W)
-    extra: Mapping[str, Tensor] | None = None  # further counts per image, (B,) each, written to the trial
+    control: Evidence | None = None
+    extra: Mapping[str, Tensor] | None = None  # further numbers per image, (B,) each, written to the trial
 
 
 class Perturbation(Protocol):
