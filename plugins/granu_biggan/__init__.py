@@ -12,8 +12,7 @@ from granu import GeneratorOffer, Site, hookimpl, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.plugins.context import BuildContext
-    from granu.weights.checkpoints import Header
+    from granu import BuildContext, WeightsHeader
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def check(options: BigGANOptions, context: BuildContext) -> None:
     check(options, context)
 
 
-def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
+def read(path: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     from granu_biggan.loading import read_weights
 
     return read_weights(path)

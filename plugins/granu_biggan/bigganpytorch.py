@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import WeightsError
+from granu import WeightsError
 from granu_biggan.config import BigGANConfig, Hierarchy, LayerPlan
 
 if TYPE_CHECKING:

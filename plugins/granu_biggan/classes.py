@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from granu.errors import OptionError, suggest
+from granu import OptionError, suggest
 
 IMAGENET = 1000
 

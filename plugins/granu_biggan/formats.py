@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import WeightsError
-from granu.weights.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
-from granu.weights.torchfile import read_torch_file, state_dict
+from granu import (
+    WeightsError,
+    as_state_dict,
+    is_granu_weights,
+    is_safetensors,
+    read_tensors,
+    read_torch_file,
+    read_weights_header,
+)
 from granu_biggan import bigganpytorch, huggingface
 from granu_biggan.config import BigGANConfig
 
@@ -30,13 +36,13 @@ class Opened:
 def own_classes(path: Path) -> tuple[str, ...]:
     """What the classes are called, where the file tells."""
     file = find_file(path)
-    return read_header(file, (ARCHITECTURE,)).classes if _is_ours(file) else ()
+    return read_weights_header(file, (ARCHITECTURE,)).classes if is_granu_weights(file) else ()
 
 
 def read_config(path: Path, depth: int | None = None) -> BigGANConfig:
     """The shapes alone; of our own form and of Hugging Face's without torch."""
     file = find_file(path)
-    if _is_ours(file):
+    if is_granu_weights(file):
         return _own_config(file)
     if huggingface.is_folder_of_this_form(file.parent):
         return huggingface.read_config(file.parent)
@@ -48,7 +54,7 @@ def open_weights(path: Path, depth: int | None = None) -> Opened:
     from granu_biggan.fold import fold_spectral_norm
 
     file = find_file(path)
-    if _is_ours(file):
+    if is_granu_weights(file):
         return Opened(_own_config(file), read_tensors(file), own_classes(file))
     state = _read(file)
     if huggingface.is_folder_of_this_form(file.parent):
@@ -67,12 +73,8 @@ def find_file(path: Path) -> Path:
     return bigganpytorch.prefer_average(path)
 
 
-def _is_ours(file: Path) -> bool:
-    return is_safetensors(file) and "granu" in read_metadata(file)
-
-
 def _own_config(file: Path) -> BigGANConfig:
-    header = read_header(file, (ARCHITECTURE,))
+    header = read_weights_header(file, (ARCHITECTURE,))
     try:
         return BigGANConfig.from_json(header.config)
     except (TypeError, ValueError, KeyError) as problem:
@@ -85,4 +87,4 @@ def _biggan_pytorch_config(file: Path, state: dict[str, Tensor], depth: int | No
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    return read_tensors(file) if is_safetensors(file) else state_dict(read_torch_file(file), file)
+    return read_tensors(file) if is_safetensors(file) else as_state_dict(read_torch_file(file), file)

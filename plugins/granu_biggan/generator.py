@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
-from granu.streams import Streams
-from granu.types import Site
+from granu import Site, Step, Streams, Tail, open_tail
 from granu_biggan.layout import list_sites
 from granu_biggan.network import BigGAN
-from granu_biggan.tail import BigGANTail, open_tail
 
 CUT = 2.0  # latents beyond two standard deviations are never drawn, as in the published samples
 
@@ -51,6 +50,25 @@ class BigGANGenerator:
         z = torch.special.ndtri(below + uniform * (1 - 2 * below)).float()
         return BigGANLatent(labels, self.truncation * z)
 
-    def tail(self, latent: BigGANLatent, sites: Sequence[str]) -> BigGANTail:
+    def tail(self, latent: BigGANLatent, sites: Sequence[str]) -> Tail:
         with torch.no_grad():
-            return open_tail(self.network, latent.z, self.network.embed(latent.labels), sites)
+            inputs = {"z": latent.z, "embedding": self.network.embed(latent.labels)}
+        return open_tail(self.steps, inputs, sites)
+
+    @cached_property
+    def steps(self) -> Sequence[Step]:
+        return list(biggan_steps(self.network))
+
+
+def biggan_steps(network: BigGAN) -> Iterator[Step]:
+    """The whole computation: from z and the class embedding over canvases and conditions to an image about [0, 1].
+
+    Every condition is computed from z and the embedding, so an edit of a canvas leaves the conditions as they are.
+    """
+    yield Step("linear", ("z", "embedding"), network.start)
+    before = "linear"
+    for i in range(len(network.layers)):
+        yield Step(f"condition{i}", ("z", "embedding"), partial(network.condition, i))
+        yield Step(f"layer{i}", (before, f"condition{i}"), partial(network.layer, i))
+        before = f"layer{i}"
+    yield Step("image", (before,), lambda canvas: (network.finish(canvas) + 1) / 2)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu.errors import WeightsError
+from granu import WeightsError
 from granu_biggan.config import BigGANConfig, LayerPlan
 
 if TYPE_CHECKING:

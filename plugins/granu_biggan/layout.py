@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from granu.types import Site
+from granu import Site
 from granu_biggan.config import BigGANConfig, LayerPlan
 
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import WeightsError
-from granu.types import Site
-from granu.weights.checkpoints import Header, load_strictly
+from granu import Site, WeightsError, WeightsHeader, load_strictly
 from granu_biggan.classes import choose_classes, class_names
 from granu_biggan.formats import ARCHITECTURE, find_file, open_weights, own_classes, read_config
 from granu_biggan.layout import list_sites
@@ -16,7 +14,7 @@ from granu_biggan.layout import list_sites
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext
     from granu_biggan import BigGANOptions
     from granu_biggan.generator import BigGANGenerator
 
@@ -62,7 +60,7 @@ def chosen(options: BigGANOptions, names: Sequence[str]) -> Sequence[int]:
     return choose_classes(options.classes, names, f"biggan:classes={','.join(options.classes)}")
 
 
-def read_weights(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
+def read_weights(path: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     """What a granu weights file of a BigGAN would hold, with norm statistics for every truncation."""
     from granu_biggan.network import BigGAN
     from granu_biggan.statistics import at_truncation
@@ -71,7 +69,7 @@ def read_weights(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
     names = class_names(opened.config.classes, opened.classes)
     # a file that does not fit is refused now, not when somebody opens what was made of it
     load_strictly(BigGAN(opened.config), at_truncation(opened.tables, 1.0), find_file(path))
-    return Header(ARCHITECTURE, opened.config.to_json(), names), opened.tables
+    return WeightsHeader(ARCHITECTURE, opened.config.to_json(), names), opened.tables
 
 
 def usual_truncation(tables: dict[str, Tensor]) -> float:

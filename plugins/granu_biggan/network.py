@@ -42,14 +42,18 @@ class BigGAN(nn.Module):
         """Class numbers (B,) -> class vectors y (B, y_dim)."""
         return self.embedding(labels)
 
+    def condition(self, i: int, z: Tensor, y: Tensor) -> Tensor:
+        """The input of the norms of layer i, (B, condition_dim); self-attention has no norms and ignores it."""
+        if self.config.hierarchy == "none":
+            return y
+        if self.config.hierarchy == "whole":
+            return torch.cat([y, z], dim=1)
+        blocks = [plan.kind != "attention" for plan in self.config.layers[: i + 1]]
+        return torch.cat([y, z.split(self.config.chunk, dim=1)[sum(blocks)]], dim=1) if blocks[i] else y
+
     def conditions(self, z: Tensor, y: Tensor) -> list[Tensor]:
-        """What each layer's norms listen to, (B, condition_dim) each; attention listens to nothing."""
-        blocks = [plan.kind != "attention" for plan in self.config.layers]
-        if self.config.hierarchy == "chunks":
-            pieces = iter(z.split(self.config.chunk, dim=1)[1:])
-            return [torch.cat([y, next(pieces)], dim=1) if block else y for block in blocks]
-        whole = torch.cat([y, z], dim=1) if self.config.hierarchy == "whole" else y
-        return [whole] * len(blocks)
+        """The condition of every layer."""
+        return [self.condition(i, z, y) for i in range(len(self.layers))]
 
     def start(self, z: Tensor, y: Tensor) -> Tensor:
         """The first canvas, (B, C, bottom, bottom)."""

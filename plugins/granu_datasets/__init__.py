@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from granu import DataError, DatasetOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
-    from granu.types import Dataset
+    from granu import BuildContext, Dataset
 
 
 @dataclass(frozen=True)

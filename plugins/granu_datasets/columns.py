@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from granu import DataError, OptionError
-from granu.errors import suggest
+from granu import DataError, OptionError, suggest
 
 IMAGES = ("image", "img")
 LABELS = ("label", "labels", "fine_label")

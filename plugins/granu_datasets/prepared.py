@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from granu import DataError
-from granu.images.ops import fit_channels, resize
+from granu import DataError, fit_channels, resize
 from granu_datasets import ImageOptions
 
 

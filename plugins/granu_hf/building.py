@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from granu import ClassifierError, WeightsError
-from granu.images.classifier import ImageClassifier
-from granu.images.cropping import Cropped
+from granu import ClassifierError, Cropped, ImageClassifier, WeightsError
 from granu_hf import HfOptions
 from granu_hf.processing import read_cropping
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from granu import ClassifierError
-from granu.images.cropping import Cropping
+from granu import ClassifierError, Cropping
 
 
 def read_cropping(processor: Mapping[str, Any], name: str) -> Cropping:

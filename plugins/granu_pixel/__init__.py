@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from granu import PerturbationOffer, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
-    from granu.types import SpaceFactory
+    from granu import BuildContext, SpaceFactory
 
 NORMS = ("l2", "linf", "l1")
 

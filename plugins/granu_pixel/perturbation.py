@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from granu.spaces.base import NORM_NAMES, PixelSpace
-from granu.streams import Streams
-from granu.types import Batch, Classifier
+from granu import NORM_NAMES, Batch, Classifier, PixelSpace, Streams
 
 
 class Pixel:

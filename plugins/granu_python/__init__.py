@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from granu import ClassifierError, ClassifierOffer, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.images.classifier import ImageClassifier
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext, ImageClassifier
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from granu import ClassifierError, OptionError
-from granu.images.classifier import ImageClassifier
+from granu import ClassifierError, ImageClassifier, OptionError
 from granu_python import NetworkOptions
 
 USUAL = (224, 224)  # what is tried where no size is named

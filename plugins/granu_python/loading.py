@@ -10,8 +10,7 @@ from types import ModuleType
 
 from torch import nn
 
-from granu import ClassifierError
-from granu.errors import suggest
+from granu import ClassifierError, suggest
 
 
 def load_callable(source: str) -> nn.Module:

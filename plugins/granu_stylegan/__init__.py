@@ -12,8 +12,7 @@ from granu import GeneratorOffer, Site, hookimpl, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.plugins.context import BuildContext
-    from granu.weights.checkpoints import Header
+    from granu import BuildContext, WeightsHeader
 
 
 NOISES = ("own", "stored", "none")
@@ -44,7 +43,7 @@ def sites(options: StyleGANOptions, context: BuildContext) -> Sequence[Site]:
     return sites_of_weights(options, context)
 
 
-def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
+def read(path: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     from granu_stylegan.loading import read_weights
 
     return read_weights(path)

@@ -8,9 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu import WeightsError
-from granu.weights.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
-from granu.weights.torchfile import read_torch_file, state_dict
+from granu import (
+    WeightsError,
+    as_state_dict,
+    is_granu_weights,
+    is_safetensors,
+    read_tensors,
+    read_torch_file,
+    read_weights_header,
+)
 from granu_stylegan import nvidia_pickle, rosinality
 from granu_stylegan.arguments import stylegan2_config, stylegan2_config_from_shapes, stylegan3_config
 
@@ -37,17 +43,17 @@ def open_weights(file: Path) -> Opened:
     if file.is_dir():
         raise WeightsError(f"{file} is a folder; name the weights file inside it")
     if is_safetensors(file):
-        return _own(file) if "granu" in read_metadata(file) else _state_dict(file, read_tensors(file))
+        return _own(file) if is_granu_weights(file) else _state_dict(file, read_tensors(file))
     if nvidia_pickle.is_of_this_form(file):
         return _nvidia(file)
     content = read_torch_file(file)
     if rosinality.is_of_this_form(content):
         return _state_dict(file, rosinality.translate(content))
-    return _state_dict(file, state_dict(content, file))
+    return _state_dict(file, as_state_dict(content, file))
 
 
 def _own(file: Path) -> Opened:
-    header = read_header(file, (STYLEGAN2, STYLEGAN3))
+    header = read_weights_header(file, (STYLEGAN2, STYLEGAN3))
     classes = header.config.get("c_dim", 0)
     if len(header.classes) != classes:
         raise WeightsError(f"the header of {file} names {len(header.classes)} classes for a network of {classes}")

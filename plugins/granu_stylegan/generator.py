@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from granu import Site
-from granu.streams import Streams
-from granu_stylegan.steps import Step, StepTail, open_tail
+from granu import Site, Step, Streams, Tail, open_tail
 from granu_stylegan.stylegan2 import StyleGAN2
 from granu_stylegan.stylegan3 import StyleGAN3
 
@@ -67,7 +65,7 @@ class StyleGANGenerator:
             else:
                 yield torch.zeros(len(noise), *site.shape, device=noise.device)
 
-    def tail(self, latent: StyleGANLatent, sites: Sequence[str]) -> StepTail:
+    def tail(self, latent: StyleGANLatent, sites: Sequence[str]) -> Tail:
         inputs = {"z": latent.z} | {f"noise{i}": noise for i, noise in enumerate(latent.noises)}
         if self.network.c_dim:
             inputs["label"] = F.one_hot(latent.labels, self.network.c_dim).to(latent.z.dtype)

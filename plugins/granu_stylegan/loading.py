@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu import Site, WeightsError
-from granu.weights.checkpoints import Header, load_strictly
+from granu import Site, WeightsError, WeightsHeader, load_strictly
 from granu_stylegan.formats import STYLEGAN3, Opened, open_weights
 from granu_stylegan.layout import list_sites, list_stylegan3_sites
 from granu_stylegan.stylegan3_config import StyleGAN3Config
@@ -15,7 +14,7 @@ from granu_stylegan.stylegan3_config import StyleGAN3Config
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext
     from granu_stylegan import StyleGANOptions
     from granu_stylegan.generator import StyleGANGenerator
     from granu_stylegan.stylegan2 import StyleGAN2
@@ -54,13 +53,13 @@ def sites_of_weights(options: StyleGANOptions, context: BuildContext) -> Sequenc
     return sites_of(open_weights(file), file)
 
 
-def read_weights(file: Path) -> tuple[Header, Mapping[str, Tensor]]:
+def read_weights(file: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     """What a granu weights file of a StyleGAN would hold."""
     opened = open_weights(file)
     state = opened.state()
     # a file that does not fit is refused now, not when somebody opens what was made of it
     load_strictly(build_network(opened, file), state, file)
-    return Header(opened.architecture, opened.config, opened.classes), state
+    return WeightsHeader(opened.architecture, opened.config, opened.classes), state
 
 
 def sites_of(opened: Opened, file: Path) -> Sequence[Site]:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu import WeightsError
-from granu.weights.torchfile import is_torch_file
+from granu import WeightsError, is_torch_file
 from granu_stylegan.inert_pickle import ModuleRecord, Refused, TensorRecord, load_inert
 
 if TYPE_CHECKING:

@@ -10,11 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from granu import ClassifierError, UnknownName, WeightsError
-from granu.images.classifier import ImageClassifier
-from granu.images.cropping import Cropped, Cropping
-from granu.plugins.context import BuildContext
-from granu.weights.checkpoints import is_safetensors, load_strictly, read_tensors
+from granu import (
+    BuildContext,
+    ClassifierError,
+    Cropped,
+    Cropping,
+    ImageClassifier,
+    UnknownName,
+    WeightsError,
+    is_safetensors,
+    load_strictly,
+    read_tensors,
+)
 from granu_timm import TimmOptions
 
 

@@ -11,7 +11,7 @@ from granu import ClassifierOffer, Weights, hookimpl, option
 from granu_zoo.trained_on import CIFAR10, MNIST, trained_on
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -53,9 +53,9 @@ class ZooOptions:
 
 def check(options: ZooOptions, context: BuildContext) -> None:
     """Whether the file is there and says that it holds one of the zoo's architectures."""
-    from granu.weights.checkpoints import read_header
+    from granu import read_weights_header
 
-    read_header(context.locate(options.model), ARCHITECTURES)
+    read_weights_header(context.locate(options.model), ARCHITECTURES)
 
 
 def make(options: ZooOptions, context: BuildContext) -> Any:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu import WeightsError
-from granu.images.classifier import ImageClassifier
-from granu.weights.checkpoints import load_strictly, read_header, read_tensors
+from granu import ImageClassifier, WeightsError, load_strictly, read_tensors, read_weights_header
 from granu_zoo import ARCHITECTURES
 from granu_zoo.networks import NETWORKS
 from granu_zoo.trained_on import trained_on
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext
 
 
 def make_classifier(model: str, context: BuildContext) -> ImageClassifier:
@@ -23,7 +21,7 @@ def make_classifier(model: str, context: BuildContext) -> ImageClassifier:
 
 def load_classifier(file: Path, name: str) -> ImageClassifier:
     """Build the network that the header describes and fill it with exactly these weights."""
-    header = read_header(file, ARCHITECTURES)
+    header = read_weights_header(file, ARCHITECTURES)
     try:
         network = NETWORKS[header.architecture](**header.config)
     except TypeError as problem:

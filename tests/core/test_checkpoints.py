@@ -11,17 +11,27 @@ import torch
 from torch import nn
 
 from granu import Weights, WeightsError
-from granu.weights.checkpoints import Header, load_strictly, locate, read_header, read_tensors, save, verify
+from granu.weights.checkpoints import (
+    WeightsHeader,
+    load_strictly,
+    locate,
+    read_tensors,
+    read_weights_header,
+    save_weights,
+    verify,
+)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    save(tmp_path / "w.safetensors", {"weight": torch.ones(2, 3).half()}, Header("net", {"width": 3}, ("a", "b")))
+    save_weights(
+        tmp_path / "w.safetensors", {"weight": torch.ones(2, 3).half()}, WeightsHeader("net", {"width": 3}, ("a", "b"))
+    )
     return tmp_path / "w.safetensors"
 
 
 def test_a_header_is_read_back(file: Path) -> None:
-    header = read_header(file, ("net",))
+    header = read_weights_header(file, ("net",))
     assert (header.architecture, header.config, header.classes) == ("net", {"width": 3}, ("a", "b"))
 
 
@@ -64,13 +74,13 @@ def spoil(file: Path, kind: str) -> None:
 def test_what_is_no_weights_file_is_told_and_not_run(file: Path, kind: str, message: str) -> None:
     spoil(file, kind)
     with pytest.raises(WeightsError, match=message):
-        read_header(file, ("net",))
+        read_weights_header(file, ("net",))
     assert not Path("ran").exists()
 
 
 def test_another_architecture_is_told(file: Path) -> None:
     with pytest.raises(WeightsError, match="holds the architecture 'net', not stylegan2"):
-        read_header(file, ("stylegan2",))
+        read_weights_header(file, ("stylegan2",))
 
 
 def test_a_file_without_our_header_is_told(tmp_path: Path) -> None:
@@ -78,7 +88,7 @@ def test_a_file_without_our_header_is_told(tmp_path: Path) -> None:
 
     safetensors.torch.save_file({"x": torch.ones(1)}, tmp_path / "x.safetensors")
     with pytest.raises(WeightsError, match="no granu header"):
-        read_header(tmp_path / "x.safetensors", ("net",))
+        read_weights_header(tmp_path / "x.safetensors", ("net",))
 
 
 def test_every_tensor_must_fit(file: Path) -> None:

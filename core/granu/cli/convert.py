@@ -12,7 +12,7 @@ from granu.cli import show
 from granu.errors import WeightsError
 from granu.plugins.catalog import Catalog, load_catalog
 from granu.plugins.offers import GeneratorOffer
-from granu.weights.checkpoints import save, sha256
+from granu.weights.checkpoints import save_weights, sha256
 
 
 def convert(
@@ -30,7 +30,7 @@ def convert(
     header = dataclasses.replace(header, about={**header.about, "converted": source.name, "sha256": sha256(source)})
     if classes:
         header = dataclasses.replace(header, classes=_names(classes, len(header.classes)))
-    save(target, tensors, header)
+    save_weights(target, tensors, header)
     show.say(f"{target}: {header.architecture}, {len(header.classes) or 'no'} classes, {len(tensors)} tensors")
     show.say(f"try: granu info {name}:weights={target}")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from granu.plugins.context import BuildContext
     from granu.types import Site
-    from granu.weights.checkpoints import Header
+    from granu.weights.checkpoints import WeightsHeader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class GeneratorOffer(Offer):
     kind: ClassVar[str] = "generator"
     sites: Callable[[Any, BuildContext], Sequence[Site]]
     weights: Callable[[Any], str]
-    read: Callable[[Path], tuple[Header, Mapping[str, Tensor]]] | None = None
+    read: Callable[[Path], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

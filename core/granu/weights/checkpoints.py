@@ -24,7 +24,7 @@ LONGEST_HEADER = 100_000_000  # bytes; the limit that safetensors itself sets
 
 
 @dataclass(frozen=True)
-class Header:
+class WeightsHeader:
     """What a granu weights file says of itself."""
 
     architecture: str
@@ -71,6 +71,11 @@ def is_safetensors(file: Path) -> bool:
     return len(start) == 9 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER
 
 
+def is_granu_weights(file: Path) -> bool:
+    """Whether the file is safetensors with a granu header. WeightsError if it is truncated or damaged."""
+    return is_safetensors(file) and "granu" in read_metadata(file)
+
+
 def read_metadata(file: Path) -> dict[str, str]:
     """A safetensors file's metadata, read without torch. WeightsError for anything else, with the cure."""
     if file.is_dir():
@@ -91,14 +96,14 @@ def read_metadata(file: Path) -> dict[str, str]:
     return dict(header.get("__metadata__", {}))
 
 
-def read_header(file: Path, architectures: tuple[str, ...]) -> Header:
+def read_weights_header(file: Path, architectures: tuple[str, ...]) -> WeightsHeader:
     """What a granu weights file says of itself, if it holds one of `architectures`."""
     text = read_metadata(file).get("granu")
     if text is None:
         raise WeightsError(f"{file} has no granu header, so its architecture is unknown; `granu convert` writes one")
     try:
         about = json.loads(text)
-        header = Header(about.pop("architecture"), about.pop("config"), tuple(about.pop("classes", ())), about)
+        header = WeightsHeader(about.pop("architecture"), about.pop("config"), tuple(about.pop("classes", ())), about)
         version = about.pop("format")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WeightsError(f"the granu header of {file} does not parse; write the file again") from None
@@ -139,7 +144,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -
     network.load_state_dict(dict(state))
 
 
-def save(file: Path, state: Mapping[str, Tensor], header: Header) -> None:
+def save_weights(file: Path, state: Mapping[str, Tensor], header: WeightsHeader) -> None:
     """Write a granu weights file."""
     import safetensors.torch
 

@@ -42,7 +42,7 @@ def read_torch_file(file: Path) -> Any:
         raise WeightsError(f"{file} is truncated or damaged: {first}") from None
 
 
-def state_dict(content: Any, file: Path) -> dict[str, Tensor]:
+def as_state_dict(content: Any, file: Path) -> dict[str, Tensor]:
     """The tensors by name, floats as float32. WeightsError where a file's content is no state dict."""
     import torch
 

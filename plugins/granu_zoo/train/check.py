@@ -7,9 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
-from granu.streams import Streams
+from granu import BuildContext, Streams, load_catalog
 from granu_zoo import CLASSIFIERS
 from granu_zoo.train.classifiers import accuracy
 from granu_zoo.train.data import read_images

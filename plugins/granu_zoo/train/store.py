@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from granu.weights.checkpoints import Header, save, sha256
+from granu import WeightsHeader, save_weights
 from granu_zoo.trained_on import trained_on
 
 __all__ = ["store"]
@@ -33,5 +34,5 @@ def store(
         "log": dict(log),
     }
     state = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
-    save(path, state, Header(architecture, config, data.classes, about))
-    return sha256(path)
+    save_weights(path, state, WeightsHeader(architecture, config, data.classes, about))
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -18,7 +18,7 @@ from granu.plugins.context import BuildContext
 from granu.plugins.options import read_options
 from granu.streams import Streams
 from granu.testing.contracts import check_generator, check_import_without_torch
-from granu.weights.checkpoints import Header, save
+from granu.weights.checkpoints import WeightsHeader, save_weights
 from granu_biggan import BigGANOptions, check, make, sites
 from granu_biggan.formats import open_weights
 from granu_biggan.generator import BigGANGenerator, BigGANLatent
@@ -90,7 +90,7 @@ def test_a_folder_of_checkpoints_means_the_average(tmp_path: Path) -> None:
 def test_our_own_form_opens_and_keeps_all_truncations(hugging_face: Path) -> None:
     opened = open_weights(hugging_face)
     own = hugging_face / "own.safetensors"
-    save(own, opened.tables, Header("biggan", opened.config.to_json(), tuple("abcdefg")))
+    save_weights(own, opened.tables, WeightsHeader("biggan", opened.config.to_json(), tuple("abcdefg")))
     latent = golden_latent("huggingface")
     for truncation in (0.43, 1.0):
         theirs = render(build(hugging_face, truncation=truncation), latent)

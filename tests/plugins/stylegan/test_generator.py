@@ -10,7 +10,7 @@ from granu.plugins.catalog import Catalog
 from granu.plugins.context import BuildContext
 from granu.streams import Streams
 from granu.testing.contracts import check_generator, check_import_without_torch
-from granu.weights.checkpoints import Header, save
+from granu.weights.checkpoints import WeightsHeader, save_weights
 from granu_stylegan import StyleGANOptions
 from granu_stylegan.generator import StyleGANGenerator
 from granu_stylegan.layout import list_sites
@@ -142,7 +142,11 @@ def test_noise_maps_are_own_stored_or_none() -> None:
 
 def write(path: Path, state: dict[str, torch.Tensor] | None = None, **changes: object) -> StyleGANOptions:
     classes = CLASSES if changes.get("c_dim", 3) == 3 else ()
-    save(path, make_network().state_dict() if state is None else state, Header("stylegan2", CONFIG | changes, classes))
+    save_weights(
+        path,
+        make_network().state_dict() if state is None else state,
+        WeightsHeader("stylegan2", CONFIG | changes, classes),
+    )
     return StyleGANOptions(weights=str(path))
 
 
@@ -174,6 +178,6 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, 
 
 def test_a_header_that_leaves_something_out_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
-    save(path, {}, Header("stylegan2", {"c_dim": 3, "img_resolution": 16}, CLASSES))
+    save_weights(path, {}, WeightsHeader("stylegan2", {"c_dim": 3, "img_resolution": 16}, CLASSES))
     with pytest.raises(WeightsError, match="does not say 'channel_base'"):
         sites_of_weights(StyleGANOptions(weights=str(path)), BuildContext(Catalog()))

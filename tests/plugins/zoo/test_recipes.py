@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from granu import WeightsError
-from granu.weights.checkpoints import read_header
+from granu.weights.checkpoints import read_weights_header
 from granu_zoo.loading import load_classifier
 from granu_zoo.networks import NETWORKS
 from granu_zoo.train.augment import AUGMENTATIONS, flip_and_shift
@@ -53,7 +53,7 @@ def test_stored_weights_open_as_a_classifier(architecture: str, tmp_path: Path) 
     images = torch.rand(4, data.channels, 32, 32)
     logits = load_classifier(path, "tiny")(images)
     torch.testing.assert_close(logits, network.half().float()(images), rtol=1e-3, atol=1e-4)
-    about = read_header(path, (architecture,)).about
+    about = read_weights_header(path, (architecture,)).about
     assert about["licence"] == data.licence and about["seed"] == 3 and about["log"] == {"clean accuracy": 0.5}
 
 

@@ -9,7 +9,7 @@ import torch
 from granu import WeightsError
 from granu.plugins.catalog import Catalog, Entry
 from granu.plugins.context import BuildContext
-from granu.weights.checkpoints import read_header, read_metadata, sha256
+from granu.weights.checkpoints import read_metadata, read_weights_header, sha256
 from granu_zoo import ARCHITECTURES, CLASSIFIERS, FOLDER, ZooOptions, check, granu_classifiers, granu_weights
 from granu_zoo.loading import make_classifier
 from granu_zoo.networks import NETWORKS
@@ -49,13 +49,16 @@ def test_every_classifier_opens(name: str, context: BuildContext) -> None:
     data = trained_on(name)
     assert classifier.classes == data.classes
     assert classifier(torch.rand(2, data.channels, 32, 32)).shape == (2, 10)
-    assert read_header(FOLDER / f"{name}.safetensors", ARCHITECTURES).about["log"]["clean accuracy"] > 0.8
+    assert read_weights_header(FOLDER / f"{name}.safetensors", ARCHITECTURES).about["log"]["clean accuracy"] > 0.8
 
 
 def test_judges_are_of_other_architectures_than_those_they_judge() -> None:
     generator = next(weights for weights in granu_weights() if weights.classifiers)
     judged, judges = (
-        {read_header(FOLDER / f"{spec.removeprefix('zoo:')}.safetensors", ARCHITECTURES).architecture for spec in specs}
+        {
+            read_weights_header(FOLDER / f"{spec.removeprefix('zoo:')}.safetensors", ARCHITECTURES).architecture
+            for spec in specs
+        }
         for specs in (generator.classifiers, generator.judges)
     )
     assert len(judges) == 3 and judged.isdisjoint(judges)
