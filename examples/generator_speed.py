@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from granu.streams import Streams
+from granu import Streams
 from granu_biggan.config import BigGANConfig, LayerPlan
 from granu_biggan.generator import BigGANGenerator
 from granu_biggan.network import BigGAN, ConditionalNorm, Residual, twice
