@@ -1,7 +1,7 @@
-"""A small world from a seed: three classes of 8 x 8 images, a generator that draws them, classifiers that know them.
+"""A small world for tests: a generator of 8 x 8 images of three classes, and classifiers for them.
 
-Everything is made, nothing is trained, and it takes milliseconds. The linear classifier's smallest L2 change is
-known in closed form, which is what tests hold searches to.
+Everything is computed from a seed in milliseconds, nothing is trained. The smallest L2 change of the linear classifier
+is known in closed form, so that tests can compare searches with it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class TinyGenerator:
 
 
 def tiny_batch(count: int = 6, seed: int = 0, generator: TinyGenerator | None = None) -> Batch:
-    """`count` images, the classes in turn."""
+    """Draw `count` images, the classes in turn."""
     generator = generator or TinyGenerator()
     ids = tuple(f"tiny#{i}" for i in range(count))
     latent = generator.draw(Streams(seed, ids, "draw"), torch.arange(count) % len(CLASSES))
@@ -87,7 +87,7 @@ def tiny_linear_classifier(seed: int = 0) -> ImageClassifier:
 
 
 def tiny_bent_classifier(seed: int = 0) -> ImageClassifier:
-    """The distances to the class means through a bend, so that nothing is linear."""
+    """Distances to the class means through a saturating function, so that the classifier is not linear."""
     return ImageClassifier(_Bent(_class_means(seed)), CLASSES, channels=1, size=(SIDE, SIDE), name="tiny-bent")
 
 
