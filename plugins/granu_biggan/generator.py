@@ -1,4 +1,4 @@
-"""A trained BigGAN as granu sees it: it draws, and computes anew only what lies behind an edited site."""
+"""A trained BigGAN as a generator, written as steps so that it can be resumed behind any site."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from granu import Site, Step, Streams, Tail, open_tail
 from granu_biggan.layout import list_sites
 from granu_biggan.network import BigGAN
 
-CUT = 2.0  # latents beyond two standard deviations are never drawn, as in the published samples
+CUT = 2.0  # standard deviations; latents beyond are not drawn, as in the published samples
 
 
 @dataclass(frozen=True)
 class BigGANLatent:
-    """All that fixes the images of a batch."""
+    """The inputs that determine the images of a batch."""
 
     labels: Tensor  # (B,)
     z: Tensor  # (B, z_dim)
@@ -29,7 +29,7 @@ class BigGANLatent:
 
 @dataclass(frozen=True)
 class BigGANGenerator:
-    """Keeps the protocol granu.types.Generator. `labels` are the classes to draw from."""
+    """A granu.Generator; `labels` are the classes to draw from."""
 
     network: BigGAN
     classes: Sequence[str]
@@ -41,7 +41,7 @@ class BigGANGenerator:
         return list_sites(self.network.config)
 
     def draw(self, noise: Streams, labels: Tensor | None = None) -> BigGANLatent:
-        """Latents from the normal distribution cut at ±2, times the truncation (section 3.1 of the paper)."""
+        """Draw latents from a normal distribution truncated at ±2, times the truncation (section 3.1 of the paper)."""
         if labels is None:
             choices = torch.tensor(self.labels, device=noise.device)
             labels = choices[noise.scope("label").integers(len(choices))]
@@ -61,9 +61,9 @@ class BigGANGenerator:
 
 
 def biggan_steps(network: BigGAN) -> Iterator[Step]:
-    """The whole computation: from z and the class embedding over canvases and conditions to an image about [0, 1].
+    """Steps from z and the class embedding over feature maps and conditions to an image about [0, 1].
 
-    Every condition is computed from z and the embedding, so an edit of a canvas leaves the conditions as they are.
+    Conditions are computed from z and the embedding, so an edit of a feature map does not change them.
     """
     yield Step("linear", ("z", "embedding"), network.start)
     before = "linear"
@@ -71,4 +71,4 @@ def biggan_steps(network: BigGAN) -> Iterator[Step]:
         yield Step(f"condition{i}", ("z", "embedding"), partial(network.condition, i))
         yield Step(f"layer{i}", (before, f"condition{i}"), partial(network.layer, i))
         before = f"layer{i}"
-    yield Step("image", (before,), lambda canvas: (network.finish(canvas) + 1) / 2)
+    yield Step("image", (before,), lambda x: (network.finish(x) + 1) / 2)

@@ -1,4 +1,4 @@
-"""Plugin module of granu_stylegan: StyleGAN2 and StyleGAN3 as generators whose inside can be edited at every layer."""
+"""Plugin module of granu_stylegan: StyleGAN2 and StyleGAN3 as generators with a site at every layer."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ NOISES = ("own", "stored", "none")
 
 @dataclass(frozen=True)
 class StyleGANOptions:
-    """What a person may say after `stylegan:`."""
+    """Options of `stylegan:`."""
 
     weights: str = option(
         "stylegan-mnist",
-        "shipped weights by name, a .pkl of NVIDIA's StyleGAN2-ADA or StyleGAN3, a state dict of a StyleGAN2, "
-        "or what `granu convert` wrote",
+        "name of shipped weights, a .pkl of NVIDIA's StyleGAN2-ADA or StyleGAN3, a state dict of a StyleGAN2, "
+        "or a file written by `granu convert`",
     )
-    truncation: float = option(1.0, "pull w towards its mean, towards typical images", low=0, high=1)
-    noise: str = option("own", "noise maps of StyleGAN2: each image's own, the stored ones, or none", choices=NOISES)
+    truncation: float = option(1.0, "scale w towards its mean: lower values give more typical images", low=0, high=1)
+    noise: str = option("own", "noise maps of StyleGAN2: drawn for each image, those stored in the weights, or none", choices=NOISES)
 
 
 def make(options: StyleGANOptions, context: BuildContext) -> Any:
@@ -54,7 +54,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
     return [
         GeneratorOffer(
             name="stylegan",
-            summary="StyleGAN2 and StyleGAN3, with classes or without: latents, styles, noise maps and layers",
+            summary="StyleGAN2 and StyleGAN3, with classes or without: sites at latents, styles, noise maps and layers",
             options=StyleGANOptions,
             make=make,
             sites=sites,

@@ -73,7 +73,7 @@ def describe_options(cls: type) -> list[tuple[str, str, str]]:
     for field in dataclasses.fields(cls):
         rule = field.metadata.get("rule", Rule(""))
         default = "" if field.default in (None, dataclasses.MISSING) else _show(field.default)
-        rows.append((typed_name(field.name), default, " ".join(filter(None, [rule.help, _range(rule)]))))
+        rows.append((typed_name(field.name), default, "; ".join(filter(None, [rule.help, _range(rule)]))))
     return rows
 
 
