@@ -25,7 +25,10 @@ class BigGANOptions:
         "or a file written by `granu convert`",
     )
     truncation: float | None = option(
-        None, "scale of the truncated normal latents; by default 0.4 if the weights hold norm statistics for it, else 1", low=0, high=1
+        None,
+        "scale of the truncated normal latents; by default 0.4 if the weights hold norm statistics for it, else 1",
+        low=0,
+        high=1,
     )
     classes: tuple[str, ...] = option((), "classes to draw, by name or number; by default all")
     depth: int | None = option(

@@ -19,8 +19,12 @@ class ImageOptions:
     """Options of all sources; by default images are left unchanged."""
 
     size: int | None = option(None, "resize the shorter side to this, then crop the central square", low=1)
-    colour: str = option("keep", "convert all images to colour or to grey; keep: leave them as they are", choices=("keep", "rgb", "grey"))
-    names: Path | None = option(None, "a table that renames classes, one per line: name in the dataset, tab, name for the classifier")
+    colour: str = option(
+        "keep", "convert all images to colour or to grey; keep: leave them as they are", choices=("keep", "rgb", "grey")
+    )
+    names: Path | None = option(
+        None, "a table that renames classes, one per line: name in the dataset, tab, name for the classifier"
+    )
 
 
 @dataclass(frozen=True)
@@ -141,5 +145,5 @@ def _check_installed(package: str, name: str) -> None:
 def _check_names(options: ImageOptions) -> None:
     if options.names is not None and not options.names.expanduser().is_file():
         raise DataError(
-            f"there is no table {options.names}; write one line per class: name in the dataset, tab, name for the classifier"
+            f"there is no table {options.names}; it needs one line per class: name here, tab, name for the classifier"
         )

@@ -37,7 +37,9 @@ def renamed(classes: Sequence[str], options: ImageOptions) -> tuple[str, ...]:
     for number, line in enumerate(options.names.expanduser().read_text().splitlines(), 1):
         ours, tab, theirs = line.partition("\t")
         if line.strip() and not tab:
-            raise DataError(f"line {number} of {options.names} has no tab; write name in the dataset, tab, name for the classifier")
+            raise DataError(
+                f"line {number} of {options.names} has no tab; write: name here, tab, name for the classifier"
+            )
         table[ours.strip()] = theirs.strip()
     missing = [name for name in classes if name not in table]
     if missing:

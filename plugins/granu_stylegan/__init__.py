@@ -28,7 +28,9 @@ class StyleGANOptions:
         "or a file written by `granu convert`",
     )
     truncation: float = option(1.0, "scale w towards its mean: lower values give more typical images", low=0, high=1)
-    noise: str = option("own", "noise maps of StyleGAN2: drawn for each image, those stored in the weights, or none", choices=NOISES)
+    noise: str = option(
+        "own", "noise maps of StyleGAN2: drawn for each image, those stored in the weights, or none", choices=NOISES
+    )
 
 
 def make(options: StyleGANOptions, context: BuildContext) -> Any:

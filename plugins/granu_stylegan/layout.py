@@ -37,7 +37,11 @@ def list_stylegan3_sites(config: StyleGAN3Config) -> Sequence[Site]:
     return [
         Site("z", (config.z_dim,), "the latent"),
         Site("w", (config.w_dim,), "the intermediate latent, after truncation"),
-        Site("input", (inner[0].channels, inner[0].size, inner[0].size), "the Fourier features that synthesis starts from"),
+        Site(
+            "input",
+            (inner[0].channels, inner[0].size, inner[0].size),
+            "the Fourier features that synthesis starts from",
+        ),
         *(Site(f"style{i}", (plan.channels,), f"the style of layer {i}") for i, plan in enumerate(inputs)),
         *(
             Site(

@@ -61,9 +61,7 @@ def to_tensor(record: TensorRecord) -> Tensor:
     try:
         tensor = (torch.empty(0) if flat is None else flat).as_strided(record.shape, record.strides, record.offset)
     except (RuntimeError, TypeError, ValueError, OverflowError):
-        raise WeightsError(
-            f"a tensor of shape {record.shape} exceeds its storage: the file is damaged"
-        ) from None
+        raise WeightsError(f"a tensor of shape {record.shape} exceeds its storage: the file is damaged") from None
     return tensor.float() if tensor.is_floating_point() else tensor
 
 

@@ -91,7 +91,7 @@ class FourierInput(nn.Module):
         self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
 
     def forward(self, w: Tensor) -> Tensor:
-        """Features (B, C, size, size) for styles w (B, w_dim); in full precision, because phases are sensitive to rounding."""
+        """Features (B, C, size, size) for styles w (B, w_dim); in float32, as phases are sensitive to rounding."""
         with torch.autocast(w.device.type, enabled=False):
             return self._waves(w.float())
 

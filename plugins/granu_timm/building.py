@@ -83,7 +83,8 @@ def _import_timm(model: str) -> Any:
         import timm.data  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except (ImportError, RuntimeError, AttributeError) as problem:  # a torchvision built for another torch
         raise ClassifierError(
-            f"`timm:{model}` cannot be used: importing timm fails ({problem}); install the torchvision that matches your torch"
+            f"`timm:{model}` cannot be used: importing timm fails ({problem}); "
+            "install the torchvision that matches your torch"
         ) from problem
     return timm
 

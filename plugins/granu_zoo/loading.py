@@ -1,4 +1,4 @@
-"""From the weights of a classifier to the classifier."""
+"""Classifiers from weights files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def make_classifier(model: str, context: BuildContext) -> ImageClassifier:
-    """One of the zoo's classifiers by name, or anyone's weights for one of its architectures by path."""
+    """Load a classifier of the zoo by name, or other weights of its architectures by path."""
     return load_classifier(context.weights(model), model).to(context.device)
 
 
 def load_classifier(file: Path, name: str) -> ImageClassifier:
-    """Build the network that the header describes and fill it with exactly these weights."""
+    """Build the network that the header describes, and load the weights strictly."""
     header = read_weights_header(file, ARCHITECTURES)
     try:
         network = NETWORKS[header.architecture](**header.config)
     except TypeError as problem:
-        raise WeightsError(f"the header of {file} describes no {header.architecture}: {problem}") from None
+        raise WeightsError(f"the header of {file} does not describe a {header.architecture}: {problem}") from None
     load_strictly(network, read_tensors(file), file)
     channels = trained_on(header.architecture).channels
     fit = "pad" if channels == 1 else "resize"

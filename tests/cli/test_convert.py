@@ -46,7 +46,7 @@ def test_it_writes_what_opens_again_and_says_where_it_came_from(granu: Granu, st
         (("network.pt", "out", "--classes", "cat"), "names 1 classes; the network has 2"),
         (("network.pt", "out", "--as", "biggan"), "not a BigGAN"),
         (("network.pt", "out", "--as", "bigan"), "did you mean 'biggan'?"),
-        (("forged.pkl", "out"), "wants to run"),
+        (("forged.pkl", "out"), "asks to run"),
     ],
 )
 def test_mistakes_are_told(

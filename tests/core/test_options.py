@@ -13,9 +13,9 @@ from granu.plugins.options import describe_options, option_values, read_options
 
 @dataclass(frozen=True)
 class Options:
-    steps: int = option(100, "gradient steps;", low=1, high=1000)
-    lambda_: float = option(3.0, "how far;", low=1)
-    norm: str = option("l2", "which;", choices=("l1", "l2"))
+    steps: int = option(100, "gradient steps", low=1, high=1000)
+    lambda_: float = option(3.0, "how far", low=1)
+    norm: str = option("l2", "which", choices=("l1", "l2"))
     prune: bool = option(True, "or not")
     budget: float | None = option(None, "size")
     classes: tuple[str, ...] = option((), "which ones")

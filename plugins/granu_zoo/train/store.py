@@ -1,4 +1,4 @@
-"""Writing weights that ship: half precision, with everything that is needed to open them in the file's header."""
+"""Writing of the weights to ship, in half precision and with a complete header."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def store(
     seed: int,
     log: Mapping[str, float],
 ) -> str:
-    """Write the weights of `network` to `path`, whose name says what it was trained on; return the file's sha256."""
+    """Write the weights of `network` to `path`, whose name contains the dataset's, and return the file's sha256."""
     data = trained_on(path.stem)
     about = {
         "data": data.credit,

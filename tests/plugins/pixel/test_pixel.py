@@ -1,4 +1,4 @@
-"""`pixel` keeps granu's contract, and on a linear classifier finds the smallest change that algebra knows."""
+"""`pixel` keeps the contract and finds the known smallest changes of a linear classifier."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DUAL = {"l2": 2.0, "linf": 1.0, "l1": math.inf}
 
 
 def grey_batch() -> Batch:
-    """Images away from black and white, so that no bound is met on the way, labelled as they are named."""
+    """Images away from black and white, so that no bound is active, labelled as the classifier predicts."""
     batch = tiny.tiny_batch(9)
     images = quantize(0.4 + 0.2 * batch.images)
     return replace(batch, images=images, labels=tiny.tiny_linear_classifier()(images).argmax(1))
@@ -52,14 +52,14 @@ def test_the_smallest_change_on_a_linear_classifier(norm: str) -> None:
     assert (size <= slack * exact + 2 / 255).all()
 
 
-def test_worst_spends_its_budget_and_no_more() -> None:
+def test_worst_keeps_its_budget() -> None:
     classifier, batch = tiny.tiny_linear_classifier(), grey_batch()
     searched = SearchedPerturbation(Pixel("linf"), SearchOptions(search="worst", budget=0.05))
     proposal = searched.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids))
     assert (proposal.images - batch.images).abs().max() <= 0.05 + 1e-6
 
 
-def test_the_image_site_of_a_generator_is_this_very_space(tmp_path: Path) -> None:
+def test_the_image_site_of_a_generator_opens_the_same_space(tmp_path: Path) -> None:
     generator, batch = tiny.TinyGenerator(), tiny.tiny_batch(3)
     site = generator.sites()[-1]
     cache = StatisticsCache(generator, [site], 10, tmp_path, "cpu")
