@@ -7,7 +7,7 @@ import granu
 
 @dataclass(frozen=True)
 class Options:
-    squares: int = granu.option(8, "squares along each side of the board;", low=1, high=64)
+    squares: int = granu.option(8, "squares along each side of the board", low=1, high=64)
 
 
 def make(options, context):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class ImageOptions:
     """How images are brought to one form; by default they are taken as they are."""
 
-    size: int | None = option(None, "shorter side is resized to this and the middle cut out as a square;", low=1)
-    colour: str = option("keep", "grey images stay grey, or all become one kind;", choices=("keep", "rgb", "grey"))
+    size: int | None = option(None, "shorter side is resized to this and the middle cut out as a square", low=1)
+    colour: str = option("keep", "grey images stay grey, or all become one kind", choices=("keep", "rgb", "grey"))
     names: Path | None = option(None, "a table with a class a line: its name here, a tab, its name to the classifier")
 
 

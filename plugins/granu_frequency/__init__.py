@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 class FrequencyOptions:
     """Which band: one of the sweep by its number, or `start` and `width` for one's own."""
 
-    window: int | None = option(None, "number of the band, low to high, from 0; `all` is the sweep;", low=0)
+    window: int | None = option(None, "number of the band, low to high, from 0; `all` is the sweep", low=0)
     windows: int = option(
-        COUNT, "bands of the sweep; the paper has 21 at 28 pixels, 13 at 32, 14 at 224;", low=2, high=1000
+        COUNT, "bands of the sweep; the paper has 21 at 28 pixels, 13 at 32, 14 at 224", low=2, high=1000
     )
     shape: str = option(
         "window",
-        "a square of frequencies on the diagonal, a ring, or everything below or above;",
+        "a square of frequencies on the diagonal, a ring, or everything below or above",
         choices=("window", "ring", "low", "high"),
     )
-    start: int | None = option(None, "lowest frequency, in place of a number;", low=0)
-    width: int | None = option(None, "frequencies from start to end; by default that of the sweep;", low=1)
+    start: int | None = option(None, "lowest frequency, in place of a number", low=0)
+    width: int | None = option(None, "frequencies from start to end; by default that of the sweep", low=1)
 
 
 def check(options: FrequencyOptions, context: BuildContext) -> None:

@@ -19,7 +19,7 @@ NORMS = ("l2", "linf", "l1")
 class PixelOptions:
     """How large a change is."""
 
-    norm: str = option("l2", "how a change is measured;", choices=NORMS)
+    norm: str = option("l2", "how a change is measured", choices=NORMS)
 
 
 def make(options: PixelOptions, context: BuildContext) -> SpaceFactory:

@@ -26,10 +26,10 @@ class NetworkOptions:
         "images in order",
     )
     size: str | None = option(None, "the pixels it takes, like 224 or 28x32; by default any")
-    channels: int = option(3, "1 for grey, 3 for colour;", low=1, high=3)
+    channels: int = option(3, "1 for grey, 3 for colour", low=1, high=3)
     mean: tuple[float, ...] = option((0.0,), "per channel in [0, 1] units, taken off first, like 0.5+0.5+0.5")
     std: tuple[float, ...] = option((1.0,), "per channel in [0, 1] units, divided by next")
-    fit: str = option("resize", "how images of another size are brought to it;", choices=("resize", "pad"))
+    fit: str = option("resize", "how images of another size are brought to it", choices=("resize", "pad"))
 
 
 def check_python(options: NetworkOptions, context: BuildContext) -> None:

@@ -19,7 +19,18 @@ from granu.plugins.options import describe_options
 from granu.plugins.spec import NAME
 from granu.search.options import SEARCH_KEYS
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Criterion, Dataset, Generator, Perturbation, Space, SpaceFactory
+from granu.types import (
+    Batch,
+    Classifier,
+    Criterion,
+    Dataset,
+    Evidence,
+    Generator,
+    ImageEvidence,
+    Perturbation,
+    Space,
+    SpaceFactory,
+)
 
 SIZE_TOLERANCE = 1e-3  # relative; kernels round differently for other batch shapes
 
@@ -94,8 +105,7 @@ def check_space(space: Space, count: int) -> None:
     start = space.start()
     assert start.ndim == 2 and len(start) == count, "a change must be (B, D)"
     assert not space.size(start).any(), "the start has a size"
-    images = space.images(start)
-    assert images.min() >= 0 and images.max() <= 1, "images leave [0, 1]"
+    before = _judged(space, start)
     budget = 0.5 * space.limit().clamp_max(1)
     ids = [f"contract#{i}" for i in range(count)]
     change = space.draw(budget, Streams(0, ids))
@@ -103,10 +113,10 @@ def check_space(space: Space, count: int) -> None:
     _near(space.size(change / 2), budget / 2, "size does not scale with the change", SIZE_TOLERANCE)
     kept = space.within(2 * change, budget)
     assert (space.size(kept) <= budget * (1 + SIZE_TOLERANCE)).all(), "`within` leaves the budget"
-    moved = space.images(change)
-    assert moved.shape == images.shape and moved.min() >= 0 and moved.max() <= 1, "changed images leave [0, 1]"
+    moved = _judged(space, change)
+    assert moved.shape == before.shape, "a change gives evidence of another shape"
     picked = space.select(torch.tensor([count - 1]))
-    _near(picked.images(change[-1:]), moved[-1:], "select breaks the space")
+    _near(_judged(picked, change[-1:]), moved[-1:], "select breaks the space")
 
 
 def check_space_factory(perturbation: SpaceFactory, classifier: Classifier, batch: Batch) -> None:
@@ -114,19 +124,23 @@ def check_space_factory(perturbation: SpaceFactory, classifier: Classifier, batc
     assert perturbation.unit, "say the unit of sizes"
     space = perturbation.open(classifier, batch, Streams(0, batch.ids))
     check_space(space, len(batch.ids))
-    _near(space.images(space.start()), batch.images, "the zero change changes images", 1 / 255)
+    if space.has_images:
+        _near(_judged(space, space.start()), batch.images, "the zero change changes images", 1 / 255)
+    else:
+        _near(_judged(space, space.start()), classifier(batch.images), "the zero change changes logits")
 
 
 def check_perturbation(perturbation: Perturbation, classifier: Classifier, batch: Batch) -> None:
     """What is proposed has the right shapes, is the same every time, and does not depend on the batch."""
     proposal = _perturb(perturbation, classifier, batch)
     count = len(batch.ids)
-    assert proposal.images.shape == batch.images.shape, "images change their shape"
+    if isinstance(proposal.evidence, ImageEvidence):
+        assert proposal.evidence.images.shape == batch.images.shape, "images change their shape"
     for name in ("size", "tried", "forward", "backward"):
         assert getattr(proposal, name).shape == (count,), f"`{name}` must be one number per image"
     assert len(proposal.notes) == count, "one note (or None) per image"
     again = _perturb(perturbation, classifier, batch)
-    assert torch.equal(proposal.images, again.images), "the same streams gave another result"
+    assert torch.equal(_shown(proposal.evidence), _shown(again.evidence)), "the same streams gave another result"
     last = torch.tensor([count - 1])
     latent = batch.latent.select(last) if batch.latent is not None else None
     alone = Batch(batch.images[last], batch.labels[last], batch.ids[-1:], latent)
@@ -156,6 +170,19 @@ def check_dataset(dataset: Dataset, positions: Sequence[int] = (0,)) -> None:
         assert image.min() >= 0 and image.max() <= 1, "images must be in [0, 1]"
         assert 0 <= label < len(dataset.classes), "labels must be class numbers"
         assert dataset.image_id(index) == dataset.image_id(index), "an image's id must stay the same"
+
+
+def _judged(space: Space, change: Tensor) -> Tensor:
+    """The images in [0, 1], or the logits, that a change is judged by."""
+    return _shown(space.evidence(change))
+
+
+def _shown(evidence: Evidence) -> Tensor:
+    if not isinstance(evidence, ImageEvidence):
+        return evidence.logits_at()
+    images = evidence.images
+    assert images.min() >= 0 and images.max() <= 1, "images leave [0, 1]"
+    return images
 
 
 def _perturb(perturbation: Perturbation, classifier: Classifier, batch: Batch):  # type: ignore[no-untyped-def]
