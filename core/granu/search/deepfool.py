@@ -4,7 +4,7 @@ The one implementation: `search=deepfool` reports its distance, `search=smallest
 plugins take the boundary's normal from it. Where it crosses decides which minimum a later search ends in.
 
 Differences from the paper: the label is the criterion's, so an image never steps back; the overshoot is taken with each
-step, which adds up to the same point; steps have a minimum, so that rounding cannot stop them short of the boundary.
+step, which adds up to the same point; steps may have a minimum, so that rounding cannot stop them before the boundary.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from granu.search.quantization import survive_quantization
 from granu.search.state import NO_GRADIENT, SearchState
 
 OVERSHOOT = 0.02
-MINIMUM_STEP = 1e-4  # of the present size
+MINIMUM_STEP = 1e-7  # of the limit: where the last steps get so short, rounding could stop them
 
 
 class Candidates(StrEnum):
@@ -70,7 +70,12 @@ class DeepFool(Search[DeepFoolOptions]):
     def search(self, state: SearchState) -> Mapping[str, Tensor]:
         chosen, limit = self.chosen, size_limit(state.space, self.chosen.limit)
         crossing = deepfool(
-            state, limit, steps=chosen.steps, classes=chosen.candidates, overshoot=chosen.overshoot
+            state,
+            limit,
+            steps=chosen.steps,
+            classes=chosen.candidates,
+            overshoot=chosen.overshoot,
+            minimum_step=MINIMUM_STEP * limit,
         )
         state.activate(torch.ones_like(crossing.crossed))
         state.mark_failed(crossing.without_gradient, NO_GRADIENT)
@@ -85,18 +90,21 @@ def deepfool(
     classes: int,
     candidates: Candidates = Candidates.FIXED,
     overshoot: float = OVERSHOOT,
+    minimum_step: Tensor | float = 0.0,
     normals: bool = False,
 ) -> Crossing:
     """Take each active image across its nearest boundary within `limit` (B,), in at most `steps` linearisations.
 
     All images of `state` must be active; those that cross or have no usable gradient leave it. At each step the
     boundaries of at most `classes` candidate classes are compared, one gradient pass each; an image that has crossed
-    costs none, unless `normals` asks for the boundary's normal there (a class other than the label that leads now).
+    costs none, unless `normals` asks for the boundary's normal there. `minimum_step` (B,) is in the
+    space's unit.
     """
     crossing = Crossing(
         torch.zeros_like(state.change), torch.zeros_like(state.change), torch.full_like(state.active, Stop.STEPS_SPENT)
     )
-    work = state.working = SimpleNamespace(x=state.space.start(), limit=limit)
+    minimum = torch.zeros_like(limit) + minimum_step
+    work = state.working = SimpleNamespace(x=state.space.start(), limit=limit, minimum=minimum)
     for step in range(steps + 1):
         x = work.x.detach().requires_grad_()
         logits = state.space.logits(x)
@@ -122,7 +130,7 @@ def deepfool(
         state.narrow(~work.crossed & usable)
         if step == steps or not len(state.active):
             break
-        length = (1 + overshoot) * work.distance.maximum(MINIMUM_STEP * work.size)
+        length = (1 + overshoot) * work.distance.maximum(work.minimum)
         # projected, because some directions only point the way: this keeps L1 changes sparse
         bound = (work.size + length).minimum(work.limit)
         work.x = state.space.within(work.x + length[:, None] * work.direction, bound)
