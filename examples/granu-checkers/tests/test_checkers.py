@@ -2,8 +2,9 @@
 
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.search.options import SearchOptions
+from granu.search.options import SmallestOptions
 from granu.search.perturbation import SearchedPerturbation
+from granu.search.smallest import Smallest
 from granu.testing import tiny
 from granu.testing.contracts import check_import_without_torch, check_perturbation, check_plugin, check_space_factory
 
@@ -22,5 +23,5 @@ def test_its_space_is_in_order():
 
 
 def test_what_is_found_does_not_depend_on_the_batch():
-    searched = SearchedPerturbation(checkers(), SearchOptions(steps=30))
+    searched = SearchedPerturbation(checkers(), Smallest(SmallestOptions(steps=30)))
     check_perturbation(searched, tiny.tiny_bent_classifier(), tiny.tiny_batch())

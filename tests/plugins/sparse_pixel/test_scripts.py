@@ -1,4 +1,4 @@
-"""The scripts that measure run as their docstrings say, on digits that the shipped generator draws."""
+"""The measuring scripts run as their docstrings say, on digits from the shipped generator."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def run(script: str, *words: str) -> str:
 
 
 def test_sparse_pixels_are_benchmarked(digits: Path) -> None:
-    message = run(
+    printed = run(
         "sparse_pixel_benchmark.py",
         *("--data", f"folder:{digits}", "--count", "4"),
         *("--method", "sparse-pixel", "--method", "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"),
     )
-    assert message.startswith("4 images of 1x") and message.count("100.0%") == 2
+    assert printed.startswith("4 images of 1x") and printed.count("100.0%") == 2
 
 
 def test_margins_are_printed_low_to_high(digits: Path) -> None:
-    message = run(
+    printed = run(
         "frequency_margins.py",
-        *("--classifier", "zoo:mnist-cnn", "--data", f"folder:{digits}", "--count", "3", "--rivals", "2"),
+        *("--classifier", "zoo:mnist-cnn", "--data", f"folder:{digits}", "--count", "3", "--candidates", "2"),
     )
-    assert "Spearman" in message and "0 to " in message.splitlines()[2]
+    assert "Spearman" in printed and "0 to " in printed.splitlines()[2]
