@@ -10,7 +10,7 @@ from torch import Tensor
 
 from granu import Batch, Criterion, DataError, Proposal
 from granu.streams import Streams
-from granu.types import Classifier
+from granu.types import Classifier, ImageEvidence
 from granu_sparse_pixel import SparsePixelOptions
 from granu_sparse_pixel.bounds import PixelBounds, bounds_around
 from granu_sparse_pixel.counted import choose, count_changes, merge
@@ -55,13 +55,13 @@ class SparsePixel:
             )
         pixels = count_changes(images, clean, pixels=True)
         return Proposal(
-            images=images,
+            evidence=ImageEvidence(images),
             size=torch.where(failed, torch.nan, pixels.float()),
             tried=torch.where(failed, found.looked, pixels).float(),
             forward=passes.forward,
             backward=passes.backward,
             notes=tuple(FailureReason(code).sentence for code in found.failure.tolist()),
-            control=draw_pixels(clean, pixels, bounds, noise),
+            control=ImageEvidence(draw_pixels(clean, pixels, bounds, noise)),
         )
 
     def _sparser(

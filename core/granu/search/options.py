@@ -65,3 +65,12 @@ class SearchOptions:
 
 
 SEARCH_KEYS = ("search", "steps", "budget", "limit", "deepfool_init", "margin")
+
+
+def read_search(given, where):  # type: ignore[no-untyped-def]
+    """Read the search that a spec names."""
+    from granu.plugins.options import read_options
+
+    options = read_options(SearchOptions, given, where)
+    options.check(where)
+    return options.search, options

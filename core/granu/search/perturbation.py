@@ -14,7 +14,7 @@ from granu.search.smallest import smallest
 from granu.search.state import SearchState
 from granu.search.worst import worst
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Criterion, Proposal, Space, SpaceFactory
+from granu.types import Batch, Classifier, Criterion, ImageEvidence, Proposal, Space, SpaceFactory
 
 
 class SearchedPerturbation:
@@ -41,13 +41,13 @@ class SearchedPerturbation:
                 size = torch.where(found, state.size, 0.0)
                 control = space.images(space.within(space.draw(size, noise.scope("control")), size))
         return Proposal(
-            images=images,
+            evidence=ImageEvidence(images),
             size=torch.where(found, state.size, space.size(state.change)),
             tried=state.tried,
             forward=state.forward,
             backward=state.backward,
             notes=tuple(state.notes),
-            control=control,
+            control=None if control is None else ImageEvidence(control),
             extra=extra,
         )
 
