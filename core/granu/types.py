@@ -85,12 +85,24 @@ class Classifier(Protocol):
 
 @dataclass
 class Batch:
-    """Images that the loop hands to a perturbation, all named right by the classifier."""
+    """Images that the core hands to a perturbation, all classified correctly."""
 
-    images: Tensor  # (B, C, H, W) in [0, 1], as an 8-bit PNG holds them
+    images: Tensor  # (B, C, H, W) in [0, 1], quantized to 8 bits
     labels: Tensor  # (B,) int64
     ids: tuple[str, ...]
     latent: Latent | None = None  # where a generator drew them
+    hashes: tuple[str, ...] | None = None  # where a dataset gave them: of each image's pixels and class
+
+    def select(self, index: Tensor) -> Batch:
+        """The batch of some of the images; `index` (b,) int64."""
+        chosen = index.tolist()
+        return Batch(
+            self.images[index],
+            self.labels[index],
+            tuple(self.ids[i] for i in chosen),
+            None if self.latent is None else self.latent.select(index),
+            None if self.hashes is None else tuple(self.hashes[i] for i in chosen),
+        )
 
 
 @dataclass(frozen=True)
