@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from granu import Criterion, DataError
-from granu.images.ops import write_png
+from granu.images.ops import encode_png
 from granu.streams import Streams
 from granu.testing import contracts, tiny
 from granu.types import Batch, Evidence, ImageEvidence, Proposal
@@ -60,13 +60,13 @@ def test_delta_bounds_every_value() -> None:
 def test_only_pixels_that_the_mask_allows_change(tmp_path: Path) -> None:
     region = torch.zeros(1, 8, 8)
     region[:, 2:7, 1:8] = 1
-    write_png(region, tmp_path / "mask.png")
+    (tmp_path / "mask.png").write_bytes(encode_png(region))
     changed = shown(perturb(mask=tmp_path / "mask.png").evidence) != batch().images
     assert changed.any() and not changed[:, (region == 0)].any()
 
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
-    write_png(torch.ones(1, 5, 6), tmp_path / "mask.png")
+    (tmp_path / "mask.png").write_bytes(encode_png(torch.ones(1, 5, 6)))
     with pytest.raises(DataError, match="5 x 6 but the images are 8 x 8"):
         perturb(mask=tmp_path / "mask.png")
 

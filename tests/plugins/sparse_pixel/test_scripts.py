@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from granu.images.ops import write_png
+from granu.images.ops import encode_png
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.sources import GeneratorSource
@@ -25,7 +25,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert isinstance(batch, Batch)
     for position, (image, label) in enumerate(zip(batch.images, batch.labels.tolist(), strict=True)):
         (folder / str(label)).mkdir(exist_ok=True)
-        write_png(image, folder / str(label) / f"{position}.png")
+        (folder / str(label) / f"{position}.png").write_bytes(encode_png(image))
     return folder
 
 
