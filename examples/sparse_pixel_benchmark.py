@@ -125,7 +125,7 @@ def make_attack(context: BuildContext, method: str, counted: Counted, ids: list[
 
     def ours(images: Tensor, labels: Tensor) -> Tensor:
         batch = Batch(images, labels, tuple(next(left) for _ in images))
-        return perturbation.perturb(counted, batch, Criterion(labels), Streams(0, batch.ids)).images
+        return perturbation.perturb(counted, batch, Criterion(labels), Streams(0, batch.ids)).evidence.images
 
     return ours
 
@@ -193,13 +193,13 @@ def report(
     count = len(images)
     passes = f"{counted.forward_passes / count:.1f}+{counted.backward_passes / count:.1f}"
     print(
-        f"{method:62} {100 * fooled.float().mean():5.1f}% {message(pixels):>22} {message(features):>24} "
+        f"{method:62} {100 * fooled.float().mean():5.1f}% {summary(pixels):>22} {summary(features):>24} "
         f"{passes:>24} {seconds / count:10.3f}",
         flush=True,
     )
 
 
-def message(counts: Tensor) -> str:
+def summary(counts: Tensor) -> str:
     if not len(counts):
         return "-"
     return f"{counts.float().quantile(0.5):.0f} ({counts.float().mean():.1f})"

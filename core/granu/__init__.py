@@ -1,7 +1,7 @@
 """granu: which changes break an image classifier, from coarse to fine, and how small they can be.
 
-These are the names that plugins are built from. Importing granu does not import torch: names that need it, or that
-cost time, are imported when they are first used (PEP 562).
+`attack`, `evaluate` and `compare` are the Python API; the other names are what plugins are built from. Importing granu
+does not import torch: names that need it are imported when they are first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -51,11 +51,16 @@ from granu.types import (
 )
 
 if TYPE_CHECKING:
+    from granu.api import AttackResult, attack, compare, evaluate
     from granu.images.classifier import ImageClassifier
     from granu.images.cropping import Cropped, Cropping
     from granu.images.ops import clamp_for_descent, fit_channels, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
+    from granu.runs.run import Run
+    from granu.search.deepfool import DeepFoolCandidates, DeepFoolStop, deepfool
+    from granu.search.pgd import projected_gradient_descent
+    from granu.search.state import SearchState
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
@@ -74,6 +79,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NORM_NAMES",
+    "AttackResult",
     "Batch",
     "BuildContext",
     "Classifier",
@@ -86,6 +92,8 @@ __all__ = [
     "DataError",
     "Dataset",
     "DatasetOffer",
+    "DeepFoolCandidates",
+    "DeepFoolStop",
     "Defense",
     "DefenseOffer",
     "Evidence",
@@ -102,7 +110,9 @@ __all__ = [
     "PixelSpace",
     "PluginError",
     "Proposal",
+    "Run",
     "RunFolderError",
+    "SearchState",
     "Site",
     "Space",
     "SpaceFactory",
@@ -116,7 +126,11 @@ __all__ = [
     "WeightsError",
     "WeightsHeader",
     "as_state_dict",
+    "attack",
     "clamp_for_descent",
+    "compare",
+    "deepfool",
+    "evaluate",
     "fit_channels",
     "hookimpl",
     "is_granu_weights",
@@ -127,6 +141,7 @@ __all__ = [
     "open_tail",
     "option",
     "parse_spec",
+    "projected_gradient_descent",
     "quantize",
     "read_tensors",
     "read_torch_file",
@@ -137,11 +152,16 @@ __all__ = [
 ]
 
 _LAZY = {
+    "granu.api": ("AttackResult", "attack", "compare", "evaluate"),
     "granu.images.classifier": ("ImageClassifier",),
     "granu.images.cropping": ("Cropped", "Cropping"),
     "granu.images.ops": ("clamp_for_descent", "fit_channels", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
+    "granu.runs.run": ("Run",),
+    "granu.search.deepfool": ("DeepFoolCandidates", "DeepFoolStop", "deepfool"),
+    "granu.search.pgd": ("projected_gradient_descent",),
+    "granu.search.state": ("SearchState",),
     "granu.spaces.base": ("NORM_NAMES", "PixelSpace", "Space"),
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),

@@ -85,29 +85,41 @@ class Classifier(Protocol):
 
 @dataclass
 class Batch:
-    """Images that the loop hands to a perturbation, all named right by the classifier."""
+    """Images that the core hands to a perturbation, all classified correctly."""
 
-    images: Tensor  # (B, C, H, W) in [0, 1], as an 8-bit PNG holds them
+    images: Tensor  # (B, C, H, W) in [0, 1], quantized to 8 bits
     labels: Tensor  # (B,) int64
     ids: tuple[str, ...]
     latent: Latent | None = None  # where a generator drew them
+    hashes: tuple[str, ...] | None = None  # where a dataset gave them: of each image's pixels and class
+
+    def select(self, index: Tensor) -> Batch:
+        """The batch of some of the images; `index` (b,) int64."""
+        chosen = index.tolist()
+        return Batch(
+            self.images[index],
+            self.labels[index],
+            tuple(self.ids[i] for i in chosen),
+            None if self.latent is None else self.latent.select(index),
+            None if self.hashes is None else tuple(self.hashes[i] for i in chosen),
+        )
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """What a search is after: another class ahead of the label by `margin` logits."""
+    """The goal of a search: another class leads the label by `margin` logits."""
 
     labels: Tensor  # (B,) int64
     margin: float = 0.0
 
     def objective(self, logits: Tensor) -> Tensor:
-        """logit of the label minus the best other logit, (B,); a search drives it below -margin."""
+        """The label's logit minus the largest other logit, (B,); a search drives it below -margin."""
         own = logits.gather(1, self.labels[:, None]).squeeze(1)
         others = logits.scatter(1, self.labels[:, None], float("-inf"))
         return own - others.amax(dim=1)
 
     def reached(self, logits: Tensor) -> Tensor:
-        """(B,) whether another class leads by more than the margin."""
+        """(B,) bool, true where another class leads by more than the margin."""
         return self.objective(logits) < -self.margin
 
     def select(self, index: Tensor) -> Criterion:
@@ -116,16 +128,17 @@ class Criterion:
 
 
 class Space(Protocol):
-    """What may change in a batch of images; `granu.spaces.base.Space` is the base class that plugins inherit."""
+    """Changes that may be made to a batch; plugins inherit the base class `granu.spaces.base.Space`."""
 
     unit: str
+    has_images: bool
     low_precision: bool
 
     def start(self) -> Tensor: ...
-    def images(self, change: Tensor) -> Tensor: ...
     def logits(self, change: Tensor) -> Tensor: ...
     def judged_logits(self, change: Tensor) -> Tensor: ...
-    def rounded(self, change: Tensor) -> Tensor: ...
+    def evidence(self, change: Tensor) -> Evidence: ...
+    def quantized(self, change: Tensor) -> Tensor: ...
     def size(self, change: Tensor) -> Tensor: ...
     def within(self, change: Tensor, budget: Tensor) -> Tensor: ...
     def direction(self, gradient: Tensor) -> Tensor: ...
@@ -180,11 +193,11 @@ class Perturbation(Protocol):
     unit: str
 
     def perturb(self, classifier: Classifier, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
-        """Propose a changed image for each of the batch."""
+        """Propose a change of each image of the batch."""
 
 
 class SpaceFactory(Protocol):
-    """A perturbation that only says what may change; the core's searches do the rest."""
+    """A perturbation that defines only what may change; the core's searches find the change."""
 
     unit: str
 

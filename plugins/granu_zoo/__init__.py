@@ -30,6 +30,7 @@ CLASSIFIERS = {
     "mnist-judge-l2": "large kernels, trained against pixel L2 at 1.5",
     "cifar10-resnet": "a residual network for colour images, standard training",
 }
+DEFAULT_SOURCES = {"stylegan-mnist": "stylegan"}  # draws the images of commands that name none
 SHA256 = {
     "stylegan-mnist": "013166dd05e02a8b3a1975227768044455e957e0b2915cfa167f48bfa21117d9",
     "biggan-mnist": "acb921471f80573065a92a32c5a1bfe9da5917b1c79ffde1bd3a5fb8f18227eb",
@@ -86,11 +87,20 @@ def granu_weights() -> Sequence[Weights]:
         "classifiers": ("zoo:mnist-cnn", "zoo:mnist-cnn-l2", "zoo:mnist-cnn-linf"),
         "judges": ("zoo:mnist-judge-resnet", "zoo:mnist-judge-mixer", "zoo:mnist-judge-l2"),
     }
-    generators = [shipped(name, summary, **matching) for name, summary in GENERATORS.items()]
+    generators = [
+        shipped(name, summary, **matching, default_source=DEFAULT_SOURCES.get(name, ""))
+        for name, summary in GENERATORS.items()
+    ]
     return [*generators, *(shipped(name, summary) for name, summary in CLASSIFIERS.items())]
 
 
-def shipped(name: str, summary: str, classifiers: tuple[str, ...] = (), judges: tuple[str, ...] = ()) -> Weights:
+def shipped(
+    name: str,
+    summary: str,
+    classifiers: tuple[str, ...] = (),
+    judges: tuple[str, ...] = (),
+    default_source: str = "",
+) -> Weights:
     """Describe one file in the folder of weights."""
     return Weights(
         name=name,
@@ -101,4 +111,5 @@ def shipped(name: str, summary: str, classifiers: tuple[str, ...] = (), judges: 
         source=f"trained on {trained_on(name).credit} by python -m granu_zoo.train",
         classifiers=classifiers,
         judges=judges,
+        default_source=default_source,
     )

@@ -31,13 +31,10 @@ RECIPES = PLUGINS / "granu_zoo" / "train"
 # these examples measure parts of the core that no plugin needs
 MEASUREMENTS = {"biggan_memory.py", "frequency_margins.py", "search_comparison.py", "search_costs.py",
                 "sparse_pixel_benchmark.py", "two_generators.py"}  # fmt: skip
-# TEMPORARY: to be removed once these plugins import from `granu` alone
-NOT_YET = {PLUGINS / "granu_sparse_pixel", PLUGINS / "granu_frequency"}
-
 AUTHORS = [
     file
     for file in sorted([*PLUGINS.rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
-    if not NOT_YET.intersection(file.parents) and file.name not in MEASUREMENTS
+    if file.name not in MEASUREMENTS
 ]
 
 

@@ -62,8 +62,8 @@ def test_a_bad_value_is_told_with_what_would_be_right(key: str, text: str, messa
 
 def test_every_option_is_described_with_its_range() -> None:
     described = dict((name, meaning) for name, _, meaning in describe_options(Options))
-    assert described["steps"] == "gradient steps; from 1 to 1000"
-    assert described["norm"] == "which; one of l1, l2"
+    assert described["steps"] == "gradient steps (from 1 to 1000)"
+    assert described["norm"] == "which (one of l1, l2)"
 
 
 def test_values_are_plain_data_for_the_record() -> None:

@@ -1,4 +1,4 @@
-"""`granu eval`: which changes break a classifier, and how small they can be."""
+"""`granu eval`: find out which changes break a classifier, and how small they can be."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import typer
 from granu.cli import complete, show
 from granu.cli.result import print_result, result_as_json
 from granu.errors import OptionError, suggest
-from granu.plugins.catalog import Catalog, load_catalog
+from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.folder import Run, open_run
-from granu.runs.plan import EvalPlan, Request, make_plan
+from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request, make_plan
+from granu.runs.run import recorded_sources
+from granu.runs.writer import RunWriter, open_run
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -28,7 +29,7 @@ def evaluate(
             "--perturb",
             "-p",
             autocompletion=complete.perturbations,
-            help="What to change, like stylegan:layer6 or stylegan:all; give several.",
+            help="Perturbation to apply, like stylegan:layer6 or stylegan:all; repeatable.",
         ),
     ] = None,
     classifier: Annotated[
@@ -37,7 +38,7 @@ def evaluate(
             "--classifier",
             "-c",
             autocompletion=complete.classifiers,
-            help="What to test, like zoo:mnist-cnn; give several for a matrix.",
+            help="Classifier to test, like zoo:mnist-cnn; repeatable.",
         ),
     ] = None,
     judge: Annotated[
@@ -45,21 +46,29 @@ def evaluate(
         typer.Option(
             "--judge",
             autocompletion=complete.classifiers,
-            help="Who says whether the label survived; 'none' for nobody. Without it, those of the weights.",
+            help="Classifier that votes on whether the label is still recognisable; repeatable. 'none' disables. "
+            "Default: the judges of the generator that draws the images.",
         ),
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", help="Where images come from, for changes to images.")] = None,
-    count: Annotated[int, typer.Option("--count", "-n", help="Images per cell.")] = 50,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Source of images, like folder:val, for changes to images.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", help="Images per classifier and perturbation.")] = 50,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same images and results.")] = 0,
-    batch: Annotated[int, typer.Option("--batch", help="Images at a time; changes memory, not results.")] = 50,
-    keep: Annotated[int, typer.Option("--keep", help="Write the images of the first KEEP.")] = 8,
+    batch: Annotated[int, typer.Option("--batch", help="Images at a time; affects memory, not results.")] = 50,
+    keep: Annotated[int, typer.Option("--keep", help="Save the images of the first KEEP.")] = DEFAULT_KEEP,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     precision: Annotated[
         str, typer.Option("--precision", help="float32 or bfloat16, for the search; verdicts are float32.")
     ] = "float32",
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Local processes that share the work; affects time, not results.")
+    ] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads of each of several workers.")] = 1,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The run's folder; the same one again does what is missing.")
+        Path | None, typer.Option("--out", "-o", help="Folder of the run; repeated, it does what is missing.")
     ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run in --out first and start over.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -81,19 +90,21 @@ def evaluate(
     )
     catalog = load_catalog()
     context = BuildContext(catalog)
-    plan = make_plan(catalog, context, request)
+    folder = out or Path("runs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    plan = make_plan(catalog, context, request, {} if fresh else recorded_sources(folder))
     if dry_run:
         _print_plan(plan, as_json)
         return
-    folder = out or Path("runs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    with open_run(folder, plan.identity()) as run:
-        code = _run(plan, context, run, catalog, quiet or as_json)
+    with open_run(folder, seed, precision, fresh) as writer:
+        _measure(plan, context, writer, workers, threads, quiet or as_json)
+        run = writer.run
         if as_json:
             show.as_json(result_as_json(run))
         elif run.trials:
             print_result(run)
             show.say(f"run: {folder}    images and figures: granu report {folder} --html report.html")
-    raise typer.Exit(code)
+    if run.record.failures:
+        raise typer.Exit(3)
 
 
 def _judges(given: list[str] | None) -> tuple[str, ...] | None:
@@ -102,38 +113,28 @@ def _judges(given: list[str] | None) -> tuple[str, ...] | None:
     return () if given == ["none"] else tuple(given)
 
 
-def _run(plan: EvalPlan, context: BuildContext, run: Run, catalog: Catalog, quiet: bool) -> int:
-    from granu.runs.devices import choose_device
-    from granu.runs.evaluate import evaluate as loop
-    from granu.runs.provenance import describe_machine
+def _measure(plan: EvalPlan, context: BuildContext, writer: RunWriter, workers: int, threads: int, quiet: bool) -> None:
+    from granu.runs.evaluate import measure
 
-    context.device = choose_device(plan.request.device)
-    order = list(dict.fromkeys([*run.record.get("order", []), *(p.key for p in plan.perturbations)]))
-    run.amend(plan=plan.as_json(), order=order, made=describe_machine(catalog, context.device), command=_command())
     try:
         with show.progress(quiet) as progress:
-            failures = loop(plan, context, run, progress)
+            measure(plan, context, writer, shlex.join(["granu", *sys.argv[1:]]), progress, workers, threads)
     except KeyboardInterrupt:
-        show.note(f"granu: interrupted; what was measured is in {run.folder}, and this goes on from there:")
-        show.note(f"  {_resume(run.folder)}")
+        show.note(f"granu: interrupted; results so far are in {writer.run}. To resume, run")
+        show.note(f"  {_resume(writer)}")
         raise typer.Exit(130) from None
-    run.amend(failures=[vars(failure) for failure in failures])
-    for failure in failures:
+    for failure in writer.record.failures:
+        details = f"; the traceback is in {writer.run}/run.json" if failure.traceback else ""
         show.note(
-            f"granu: {failure.perturbation} on {failure.classifier} failed in plugin '{failure.plugin}' "
-            f"({failure.reason}); the traceback is in {run.folder / 'run.json'}"
+            f"granu: {failure.perturbation} on {failure.classifier} failed in plugin '{failure.plugin}' for "
+            f"{failure.images} images ({failure.reason}){details}"
         )
-    return 3 if failures else 0
 
 
-def _command() -> str:
-    return shlex.join(["granu", *sys.argv[1:]])
-
-
-def _resume(folder: Path) -> str:
-    words = sys.argv[1:]
+def _resume(writer: RunWriter) -> str:
+    words = [word for word in sys.argv[1:] if word != "--fresh"]
     if not any(word in ("--out", "-o") or word.startswith("--out=") for word in words):
-        words = [*words, "--out", str(folder)]
+        words = [*words, "--out", str(writer.run)]
     return shlex.join(["granu", *words])
 
 
@@ -141,20 +142,19 @@ def _print_plan(plan: EvalPlan, as_json: bool) -> None:
     if as_json:
         show.as_json(plan.as_json())
         return
-    cells = len(plan.perturbations) * len(plan.classifiers)
-    show.say(f"{cells} {'cell' if cells == 1 else 'cells'} of {plan.request.count} images, seed {plan.request.seed}")
+    results = len(plan.perturbations) * len(plan.classifiers)
+    show.say(f"{len(plan.classifiers)} x {len(plan.perturbations)} = {results} results of {plan.request.count} images")
+    show.say(f"seed: {plan.request.seed}")
     show.say("classifiers: " + ", ".join(str(c.spec) for c in plan.classifiers))
     show.say("judges: " + (", ".join(str(j.spec) for j in plan.judges) or "none"))
-    if plan.data:
-        show.say(f"images: {plan.data.spec}")
+    show.say("images: " + ", ".join(dict.fromkeys(p.source.key for p in plan.perturbations)))
     show.say("")
     show.columns(
-        ("perturbation", "search", "steps", "edits", "plugin"),
+        ("perturbation", "search", "edits", "plugin"),
         [
             (
                 p.key,
-                p.search.search if p.search else "its own",
-                str(p.search.passes) if p.search else "",
+                p.search.name if p.search else "its own",
                 " + ".join(f"{s.name} {'x'.join(map(str, s.shape))}" for s in p.sites),
                 p.resolved.entry.plugin,
             )

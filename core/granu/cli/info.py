@@ -14,7 +14,7 @@ from granu.plugins.offers import ClassifierOffer, GeneratorOffer, Offer, Perturb
 from granu.plugins.options import describe_options
 from granu.plugins.spec import Spec, parse_spec
 from granu.runs.plan import SITE_KEYS, SiteOptions
-from granu.search.options import SEARCH_KEYS, SearchOptions
+from granu.search.options import SEARCH_KEYS, describe_searches
 
 
 def info(
@@ -82,7 +82,7 @@ def _options(offer: Offer) -> list[dict[str, str]]:
     if isinstance(offer, GeneratorOffer):
         rows += describe_options(SiteOptions)
     if isinstance(offer, GeneratorOffer) or (isinstance(offer, PerturbationOffer) and offer.searched):
-        rows += describe_options(SearchOptions)
+        rows += describe_searches()
     return [{"name": name, "default": default, "help": help_} for name, default, help_ in rows]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
 
 import torch
 from torch import Tensor
@@ -93,20 +93,22 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     return (likeness / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))).mean(dim=(1, 2, 3))
 
 
-def write_png(image: Tensor, file: Path) -> None:
-    """Write one image (C, H, W) in [0, 1]."""
+def encode_png(image: Tensor) -> bytes:
+    """The PNG file of an image (C, H, W) in [0, 1]."""
     from PIL import Image
 
     pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
     array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy()
-    Image.fromarray(array).save(file)
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
 
 
-def read_png(file: Path) -> Tensor:
-    """Read an image that `write_png` wrote, (C, H, W) in [0, 1]."""
+def decode_png(data: bytes) -> Tensor:
+    """Decode what `encode_png` returned, (C, H, W) in [0, 1]."""
     import numpy as np
     from PIL import Image
 
-    with Image.open(file) as image:
+    with Image.open(io.BytesIO(data)) as image:
         array = torch.from_numpy(np.array(image))
     return (array[None] if array.ndim == 2 else array.permute(2, 0, 1)).float() / 255

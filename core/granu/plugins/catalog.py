@@ -24,6 +24,11 @@ class Entry:
     distribution: str
     version: str
 
+    @property
+    def where(self) -> str:
+        """Distribution and version, as in `granu 0.1.0`."""
+        return f"{self.distribution} {self.version}".strip()
+
 
 @dataclass(frozen=True)
 class Resolved:

@@ -100,6 +100,7 @@ class Weights:
     """A weights file that a plugin ships, with what one must know to use it rightly.
 
     `classifiers` and `judges` are specs that fit a generator's weights; the first classifier is the default.
+    `default_source` is the spec of the generator that draws images with these weights where a command names none.
     """
 
     kind: ClassVar[str] = "weights"
@@ -111,6 +112,7 @@ class Weights:
     source: str
     classifiers: tuple[str, ...] = ()
     judges: tuple[str, ...] = ()
+    default_source: str = ""
 
 
 AnyOffer = Offer | Weights

@@ -39,7 +39,10 @@ def option(
     high: float | None = None,
     choices: Sequence[str] = (),
 ) -> Any:
-    """A field of an options dataclass: its default, one line of help, and its bounds (inclusive)."""
+    """A field of an options dataclass: its default, one line of help, and its bounds (inclusive).
+
+    The help is printed with the allowed values behind it in parentheses, so it ends without punctuation.
+    """
     rule = Rule(help, low, high, tuple(choices))
     return dataclasses.field(default=default, metadata={"rule": rule})
 
@@ -68,12 +71,12 @@ def read_options(cls: type[OptionsT], given: Mapping[str, str], where: str) -> O
 
 
 def describe_options(cls: type) -> list[tuple[str, str, str]]:
-    """(name, default, help with the allowed values) of each option, for `granu info` and the docs."""
+    """(name, default, help) of each option, for `granu info` and the docs; help ends with the allowed values."""
     rows = []
     for field in dataclasses.fields(cls):
         rule = field.metadata.get("rule", Rule(""))
         default = "" if field.default in (None, dataclasses.MISSING) else _show(field.default)
-        rows.append((typed_name(field.name), default, "; ".join(filter(None, [rule.help, _range(rule)]))))
+        rows.append((typed_name(field.name), default, _explain(rule)))
     return rows
 
 
@@ -127,6 +130,11 @@ def _check(value: Any, rule: Rule, key: str, where: str) -> None:
     too_high = rule.high is not None and value > rule.high
     if too_low or too_high:
         raise OptionError(f"`{where}`: {key}={value} is out of range; it must be {_range(rule)}")
+
+
+def _explain(rule: Rule) -> str:
+    allowed = _range(rule)
+    return f"{rule.help} ({allowed})" if rule.help and allowed else rule.help or allowed
 
 
 def _range(rule: Rule) -> str:

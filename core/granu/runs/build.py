@@ -1,4 +1,4 @@
-"""From a plan to things: classifiers, judges, generators with their statistics, perturbations; each built once."""
+"""Building what a plan names: classifiers, judges, generators with their statistics, perturbations; each once."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 import torch
 
-from granu.plugins.catalog import Resolved
 from granu.errors import PluginError
-from granu.runs.plan import EvalPlan, PlannedPerturbation
-from granu.search.perturbation import SearchedPerturbation
-from granu.spaces.sites import SitePerturbation, StatisticsCache
-from granu.runs.sources import DatasetSource, GeneratorSource, Source
-from granu.plugins.spec import parse_spec
-from granu.types import Classifier, Generator, Perturbation, Site
+from granu.plugins.catalog import Resolved
 from granu.plugins.context import BuildContext
+from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource
+from granu.runs.sources import DatasetSource, GeneratorSource, Source
+from granu.search.perturbation import SearchedPerturbation
+from granu.search.registry import make_search
+from granu.spaces.sites import SitePerturbation, StatisticsCache
+from granu.types import Classifier, Generator, Perturbation, Site
 
 
 class Builder:
-    """Builds what a plan names when it is first asked for."""
+    """Builds the things of a plan, each when it is first asked for."""
 
     def __init__(self, plan: EvalPlan, context: BuildContext) -> None:
         self.plan, self.context = plan, context
@@ -28,84 +28,89 @@ class Builder:
         self._statistics: dict[tuple[str, int], StatisticsCache] = {}
         self._perturbations: dict[str, Perturbation] = {}
         self._sources: dict[str, Source] = {}
+        self._weights: dict[str, dict[str, str]] = {}
+
+    def weights(self, resolved: Resolved) -> dict[str, str]:
+        """The weights that a built thing loaded: name -> sha256."""
+        return self._weights.get(str(resolved.spec), {})
+
+    def _make(self, resolved: Resolved) -> Any:
+        before, self.context.used_weights = self.context.used_weights, {}
+        try:
+            return self.context.make(resolved)
+        finally:
+            self._weights[str(resolved.spec)] = self.context.used_weights
+            self.context.used_weights = {**before, **self.context.used_weights}
 
     def classifier(self, resolved: Resolved) -> Classifier:
         """A classifier or judge, in evaluation mode on the run's device."""
         key = str(resolved.spec)
         if key not in self._classifiers:
-            built = self.context.make(resolved)
+            built = self._make(resolved)
             if isinstance(built, torch.nn.Module):
                 built = built.to(self.context.device).eval()
             self._classifiers[key] = built
         return self._classifiers[key]
 
-    def generator(self, key: str) -> Generator:
-        """A generator by its own spec."""
-        if key not in self._generators:
-            built = self.context.build("generator", key)
+    def generator(self, source: PlannedSource) -> Generator:
+        """The generator that draws a source's images."""
+        if source.key not in self._generators:
+            built = self._make(source.resolved)
             if not isinstance(built, Generator):
-                raise PluginError(f"`{key}` did not build a generator: sites, draw and tail are needed")
-            self._generators[key] = built
-        return self._generators[key]
+                raise PluginError(f"`{source.key}` did not build a generator: sites, draw and tail are needed")
+            self._generators[source.key] = built
+        return self._generators[source.key]
 
     def perturbation(self, planned: PlannedPerturbation) -> Perturbation:
-        """A perturbation, with the core's search around it where it only says what may change."""
+        """A perturbation, with the planned search where it only says what may change."""
         if planned.key not in self._perturbations:
             thing: Any
-            if planned.generator is None:
-                thing = self.context.make(planned.resolved)
+            if planned.sites:
+                thing = SitePerturbation(self.generator(planned.source), planned.sites, self.statistics(planned))
             else:
-                thing = SitePerturbation(self.generator(planned.generator), planned.sites, self.statistics(planned))
-            low_precision = self.plan.request.precision == "bfloat16"
-            searched = SearchedPerturbation(thing, planned.search, low_precision) if planned.search else thing
-            self._perturbations[planned.key] = searched
+                thing = self._make(planned.resolved)
+            if planned.search is not None:
+                low_precision = self.plan.request.precision == "bfloat16"
+                thing = SearchedPerturbation(
+                    thing, make_search(planned.search.name, planned.search.options), low_precision
+                )
+            self._perturbations[planned.key] = thing
         return self._perturbations[planned.key]
 
     def statistics(self, planned: PlannedPerturbation) -> StatisticsCache:
-        """The deviations at all sites that the plan edits in this generator."""
-        assert planned.generator is not None
-        key = (planned.generator, planned.samples)
+        """The standard deviations at all sites of a generator that the plan edits."""
+        key = (planned.source.key, planned.samples)
         if key not in self._statistics:
             wanted: dict[str, Site] = {}
             for other in self.plan.perturbations:
-                if (other.generator, other.samples) == key:
+                if other.sites and (other.source.key, other.samples) == key:
                     wanted.update({site.name: site for site in other.sites})
+            generator, context = self.generator(planned.source), self.context
             self._statistics[key] = StatisticsCache(
-                self.generator(planned.generator),
-                list(wanted.values()),
-                planned.samples,
-                self.context.cache,
-                self.context.device,
+                generator, list(wanted.values()), planned.samples, context.cache, context.device
             )
         return self._statistics[key]
 
-    def statistics_in_use(self) -> dict[str, Any]:
-        """What sizes were counted in, per generator and site, for the record."""
-        return {generator: cache.summary() for (generator, _), cache in self._statistics.items()}
+    def source(self, planned: PlannedSource) -> Source:
+        """The images of a perturbation."""
+        if planned.key not in self._sources:
+            self._sources[planned.key] = self._open_source(planned)
+        return self._sources[planned.key]
 
-    def source(self, planned: PlannedPerturbation) -> tuple[str, Source]:
-        """Where a perturbation's images come from, and that source's name."""
-        data = self.plan.data
-        assert planned.generator or data  # the plan finds one for every perturbation without images of its own
-        key = planned.generator or str(data and data.spec)
-        if key not in self._sources:
-            self._sources[key] = self._open_source(key)
-        return key, self._sources[key]
-
-    def _open_source(self, key: str) -> Source:
+    def _open_source(self, planned: PlannedSource) -> Source:
         seed, device = self.plan.request.seed, self.context.device
-        if parse_spec(key).name in self.context.catalog.of_kind("generator"):
-            generator = self.generator(key)
-            return GeneratorSource(generator, image_prefix(key, generator), seed, device)
-        return DatasetSource(self.context.build("dataset", key), seed, device)
+        if planned.kind == "generator":
+            generator = self.generator(planned)
+            return GeneratorSource(generator, image_prefix(planned, generator), seed, device)
+        return DatasetSource(self._make(planned.resolved), seed, device)
 
 
-def image_prefix(key: str, generator: Generator) -> str:
-    """What the ids of a generator's images begin with: its name, and what it is made of where that was chosen.
+def image_prefix(source: PlannedSource, generator: Generator) -> str:
+    """The beginning of the ids of a generator's images: its name, and a short hash of it where options were given.
 
-    Not the path of its weights, so that another machine draws the same images.
+    The path of its weights takes no part, so that another machine draws the same images.
     """
-    spec = parse_spec(key)
+    spec = source.resolved.spec
     if not spec.options:
         return spec.name
     return f"{spec.name}@{hashlib.sha256(generator.fingerprint.encode()).hexdigest()[:8]}"

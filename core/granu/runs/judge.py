@@ -1,4 +1,4 @@
-"""The core's own verdict: was the classifier fooled, and did the label survive? A plugin's claim is never used."""
+"""The core's own verdict on what a plugin proposes: is the classifier fooled, and is the label preserved?"""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import torch
 from torch import Tensor
 
 from granu.errors import ClassifierError
+from granu.images.ops import quantize
 from granu.runs.sources import names_of
-from granu.types import Classifier, Criterion
+from granu.types import Classifier, ClassifierEvidence, Criterion, Evidence, ImageEvidence
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a classifier says of images."""
+    """A classifier's answer to a batch."""
 
     logits: Tensor  # (B, K), finite
 
     @property
     def predicted(self) -> Tensor:
-        """The class it names, (B,) int64."""
+        """The class with the largest logit, (B,) int64."""
         return self.logits.argmax(dim=1)
 
     def margin(self, labels: Tensor) -> Tensor:
-        """By how many logits the label leads, (B,); negative where another class leads."""
+        """Logit of the label minus the best other logit, (B,); negative where another class leads."""
         return Criterion(labels).objective(self.logits)
 
 
-def ask(classifier: Classifier, images: Tensor, name: str) -> Verdict:
-    """Ask in float32 about 8-bit images. ClassifierError where the logits are not finite."""
+def classify(classifier: Classifier, images: Tensor, name: str) -> Verdict:
+    """Classify 8-bit images in float32. ClassifierError where the logits are not finite."""
     with torch.no_grad():
         logits = classifier(images).float()
     if not logits.isfinite().all():
@@ -40,18 +41,43 @@ def ask(classifier: Classifier, images: Tensor, name: str) -> Verdict:
     return Verdict(logits)
 
 
-def ask_judges(
+@dataclass(frozen=True)
+class Judged:
+    """Evidence as the core judged it: `images` is None for a change inside the classifier."""
+
+    verdict: Verdict
+    images: Tensor | None  # (B, C, H, W), quantized to 8 bits
+
+
+def judge(evidence: Evidence, classifier: Classifier, like: Tensor, name: str) -> Judged:
+    """Judge evidence for a batch of clean images `like` (B, C, H, W). A plugin's own claim is never used.
+
+    ValueError where the evidence does not have one finite image, or one row of finite logits, for each clean image.
+    """
+    if isinstance(evidence, ImageEvidence):
+        images = quantize(evidence.images.detach().float())
+        if images.shape != like.shape or not images.isfinite().all():
+            raise ValueError(f"it returned images of shape {tuple(images.shape)}, or images that are not finite")
+        return Judged(classify(classifier, images, name), images)
+    assert isinstance(evidence, ClassifierEvidence)
+    with torch.no_grad():
+        logits = evidence.logits_at().float()
+    if logits.shape != (len(like), len(classifier.classes)) or not logits.isfinite().all():
+        raise ValueError(f"it returned logits of shape {tuple(logits.shape)}, or logits that are not finite")
+    return Judged(Verdict(logits), None)
+
+
+def vote(
     judges: Mapping[str, Classifier], images: Tensor, classifier: Classifier, ours: Sequence[str]
 ) -> dict[str, Tensor]:
-    """Each judge's class for each image, as a number of the classifier's; -1 for a class that it does not have.
+    """Each judge's class for each image, (B,), as a number of the classifier's; -1 for a class it does not have.
 
-    `ours` are the classes of the images, which name the outputs of a network without names. Every vote is stored,
-    none is hidden.
+    `ours` are the classes of the images, which name the outputs of a network without names.
     """
     numbers = {name.casefold(): number for number, name in enumerate(names_of(classifier, ours))}
     votes = {}
-    for name, judge in judges.items():
-        own = ask(judge, images, name).predicted
-        meaning = torch.tensor([numbers.get(c.casefold(), -1) for c in names_of(judge, ours)], device=own.device)
+    for name, one in judges.items():
+        own = classify(one, images, name).predicted
+        meaning = torch.tensor([numbers.get(c.casefold(), -1) for c in names_of(one, ours)], device=own.device)
         votes[name] = meaning[own]
     return votes

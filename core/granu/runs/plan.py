@@ -1,31 +1,36 @@
-"""All that a run will do, checked, frozen, printable as JSON; made without torch, in a fraction of a second."""
+"""All that a run will do, checked, frozen, printable as JSON; made without torch, in a fraction of a second.
+
+Specs are parsed here and nowhere else in the core: what leaves this module are values.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from granu.plugins.catalog import Catalog, Resolved
 from granu.errors import OptionError, UnknownName
+from granu.plugins.catalog import Catalog, Resolved
+from granu.plugins.context import BuildContext
 from granu.plugins.offers import GeneratorOffer, PerturbationOffer, Weights
 from granu.plugins.options import option, option_values, read_options
-from granu.search.options import SEARCH_KEYS, SearchOptions
-from granu.spaces.site_names import choose_sites
 from granu.plugins.spec import Spec, parse_spec
+from granu.search.options import SEARCH_KEYS, read_search
+from granu.spaces.site_names import choose_sites
 from granu.types import Site
-from granu.plugins.context import BuildContext
 
-DEFAULT_GENERATOR = "stylegan"
+DEFAULT_KEEP = 8  # images whose PNGs are written, and rows of a sheet
 
 
 @dataclass(frozen=True)
 class SiteOptions:
-    """What the core adds to a generator's options when it derives perturbations from it."""
+    """Options that the core adds to a generator's when it derives perturbations from it."""
 
-    samples: int = option(1000, "clean samples per class that measure each neuron's deviation;", low=2, high=1_000_000)
+    samples: int = option(
+        1000, "clean samples per class that measure each neuron's standard deviation", low=2, high=1_000_000
+    )
 
 
 SITE_KEYS = ("samples",)
@@ -33,78 +38,108 @@ SITE_KEYS = ("samples",)
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked for, as typed."""
+    """What is asked for: specs as typed, or things given from Python that are resolved already."""
 
     perturbations: tuple[str, ...]
-    classifiers: tuple[str, ...] = ()
-    judges: tuple[str, ...] | None = None  # None: those that come with the generator's weights
-    data: str | None = None
+    classifiers: tuple[str | Resolved, ...] = ()
+    judges: tuple[str | Resolved, ...] | None = None  # None: those that come with the generator's weights
+    data: str | Resolved | None = None
     count: int = 50
     seed: int = 0
     batch: int = 50
-    keep: int = 4
+    keep: int = DEFAULT_KEEP
     device: str = "cpu"
     precision: str = "float32"
 
 
 @dataclass(frozen=True)
-class PlannedPerturbation:
-    """One column of the result: a perturbation at one target, with how it is searched."""
+class PlannedSearch:
+    """A search by name, with its options."""
 
-    key: str  # the spec as typed with options sorted; a result's name
+    name: str
+    options: Any
+
+    @property
+    def budget(self) -> float | None:
+        """The size that the search spends; None for a search of the smallest size."""
+        return getattr(self.options, "budget", None)
+
+
+@dataclass(frozen=True)
+class PlannedSource:
+    """Where a perturbation's images come from: a generator or a dataset."""
+
+    kind: str  # "generator" or "dataset"
+    resolved: Resolved  # without target, and without the options that the core added
+
+    @property
+    def key(self) -> str:
+        """The source's own spec; perturbations that share it share its images."""
+        return str(self.resolved.spec)
+
+
+@dataclass(frozen=True)
+class PlannedPerturbation:
+    """A perturbation at one target: how it is searched, on which images, and who judges."""
+
+    key: str  # the spec with options sorted; a result's name
     resolved: Resolved
-    search: SearchOptions | None  # None: the perturbation searches by itself
-    sites: tuple[Site, ...] = ()  # of a generator, where the core derived it
+    search: PlannedSearch | None  # None: the perturbation searches by itself
+    source: PlannedSource
+    judges: tuple[Resolved, ...] = ()
+    sites: tuple[Site, ...] = ()  # of a generator, where the core derived the perturbation
     samples: int = 0
 
     @property
     def scope(self) -> str:
-        """What the random streams are named after: the key without the path of weights, which machines differ in."""
+        """The name of its random streams: the key without the path of weights, which differs between machines."""
         spec = self.resolved.spec
         return str(Spec(spec.name, spec.target, tuple((k, v) for k, v in spec.options if k != "weights")))
 
-    @property
-    def generator(self) -> str | None:
-        """The generator's own spec, without target and search; perturbations that share it share its images."""
-        return generator_key(self.resolved) if self.sites else None
+    def judges_of(self, classifier: Resolved) -> tuple[Resolved, ...]:
+        """Judges of this perturbation's changes against a classifier, which is no judge of itself."""
+        return tuple(judge for judge in self.judges if judge.spec != classifier.spec)
 
 
 @dataclass(frozen=True)
 class EvalPlan:
-    """A run: a matrix of classifiers and perturbations over `count` images."""
+    """A matrix of classifiers and perturbations over `count` images."""
 
     request: Request
     perturbations: tuple[PlannedPerturbation, ...]
     classifiers: tuple[Resolved, ...]
-    judges: tuple[Resolved, ...]
-    data: Resolved | None  # a dataset or a generator, for perturbations that bring no images of their own
-
-    def identity(self) -> dict[str, Any]:
-        """What every trial depends on beside its own key; a folder holds one of these."""
-        return {
-            "seed": self.request.seed,
-            "data": str(self.data.spec) if self.data and self._needs_data else None,
-            "judges": [str(judge.spec) for judge in self.judges],
-            "precision": self.request.precision,
-        }
 
     @property
-    def _needs_data(self) -> bool:
-        return any(p.generator is None for p in self.perturbations)
+    def judges(self) -> tuple[Resolved, ...]:
+        """All judges, each once."""
+        return tuple({str(judge.spec): judge for p in self.perturbations for judge in p.judges}.values())
+
+    def perturbation(self, key: str) -> PlannedPerturbation:
+        """The perturbation of that key."""
+        return next(p for p in self.perturbations if p.key == key)
+
+    def classifier(self, name: str) -> Resolved:
+        """The classifier or judge of that name."""
+        return next(c for c in (*self.classifiers, *self.judges) if str(c.spec) == name)
 
     def as_json(self) -> dict[str, Any]:
-        """For `--dry-run --json` and `run.json`: asked and resolved side by side."""
+        """For `--dry-run --json`."""
         return {
-            "asked": dataclasses.asdict(self.request),
-            "classifiers": [_told(c) for c in self.classifiers],
-            "judges": [_told(j) for j in self.judges],
-            "data": _told(self.data) if self.data else None,
+            "count": self.request.count,
+            "seed": self.request.seed,
+            "batch": self.request.batch,
+            "keep": self.request.keep,
+            "device": self.request.device,
+            "precision": self.request.precision,
+            "classifiers": [_as_json(c) for c in self.classifiers],
             "perturbations": [
                 {
-                    **_told(p.resolved),
+                    **_as_json(p.resolved),
                     "spec": p.key,
+                    "images": _as_json(p.source.resolved),
+                    "judges": [str(judge.spec) for judge in p.judges],
                     "sites": [{"name": s.name, "shape": list(s.shape), "scale": s.scale} for s in p.sites],
-                    "search": option_values(p.search) if p.search else None,
+                    "search": {"name": p.search.name, **option_values(p.search.options)} if p.search else None,
                     "samples": p.samples,
                 }
                 for p in self.perturbations
@@ -112,76 +147,83 @@ class EvalPlan:
         }
 
 
-def make_plan(catalog: Catalog, context: BuildContext, request: Request) -> EvalPlan:
-    """Check everything that can be known before weights load; raises the GranuError of the first mistake."""
+def make_plan(
+    catalog: Catalog, context: BuildContext, request: Request, recorded_sources: Mapping[str, str] | None = None
+) -> EvalPlan:
+    """Check everything that can be known before weights load; raises the GranuError of the first mistake.
+
+    `recorded_sources` are the images that perturbations of an earlier command on the same folder used, by key: a
+    repeated perturbation uses them again unless the request names others.
+    """
     _check_numbers(request)
     if not request.perturbations:
         raise OptionError("say what to change with --perturb, for example --perturb stylegan:layer6")
-    planned = _unique([p for text in request.perturbations for p in _plan_one(catalog, context, text)])
-    data = _plan_data(catalog, request, planned)
-    weights = _generator_weights(catalog, planned, data)
-    classifiers = request.classifiers or (weights.classifiers[:1] if weights else ())
-    if not classifiers:
-        raise OptionError("name a classifier with --classifier, for example --classifier zoo:mnist-cnn")
-    judges = request.judges if request.judges is not None else (weights.judges if weights else ())
-    taking_part = [parse_spec(text) for text in classifiers]
-    plan = EvalPlan(
-        request,
-        planned,
-        tuple(catalog.resolve("classifier", spec) for spec in dict.fromkeys(taking_part)),
-        # a classifier under test is no judge of itself
-        tuple(catalog.resolve("classifier", s) for s in map(parse_spec, judges) if s not in taking_part),
-        data,
+    drafts = [draft for text in request.perturbations for draft in _draft(catalog, context, text)]
+    drafts = list({draft.key: draft for draft in drafts}.values())
+    sources = _sources(catalog, request, drafts, recorded_sources or {})
+    classifiers = _classifiers(catalog, request, sources)
+    perturbations = tuple(
+        PlannedPerturbation(
+            draft.key, draft.resolved, draft.search, source, _judges(catalog, request, source), draft.sites,
+            draft.samples,
+        )
+        for draft, source in zip(drafts, sources, strict=True)
     )
-    named = [*plan.classifiers, *plan.judges, *(p.resolved for p in planned), *([data] if data else [])]
-    for resolved in named:
+    plan = EvalPlan(request, perturbations, classifiers)
+    for resolved in _everything_named(plan):
         if resolved.offer.check is not None:
             resolved.offer.check(resolved.options, context)
     return plan
 
 
-def generator_key(resolved: Resolved) -> str:
-    """A generator's spec without what the core added to it."""
-    own = [(k, v) for k, v in resolved.spec.options if k not in (*SEARCH_KEYS, *SITE_KEYS)]
-    return str(Spec(resolved.entry.name, None, tuple(own)))
+@dataclass(frozen=True)
+class _Draft:
+    """A perturbation as far as its own spec tells: the images are not chosen yet."""
+
+    key: str
+    resolved: Resolved
+    search: PlannedSearch | None
+    sites: tuple[Site, ...] = ()
+    samples: int = 0
 
 
-def _plan_one(catalog: Catalog, context: BuildContext, text: str) -> list[PlannedPerturbation]:
+def _draft(catalog: Catalog, context: BuildContext, text: str) -> Iterator[_Draft]:
+    """One perturbation for each target that a spec means."""
     spec = parse_spec(text)
     offer = catalog.find("perturbation", spec.name).offer
     if isinstance(offer, GeneratorOffer):
-        return _plan_sites(catalog, context, spec)
+        yield from _draft_sites(catalog, context, spec)
+        return
     assert isinstance(offer, PerturbationOffer)
     extra = SEARCH_KEYS if offer.searched else ()
-    planned = []
     own = {key: value for key, value in spec.options if key not in extra}
     for target in _expand(spec.target, offer.sweep(read_options(offer.options, own, text))):
         one = spec if target is None else spec.with_target(target)
         resolved = catalog.resolve("perturbation", one, extra)
-        search = _read_extra(SearchOptions, one, SEARCH_KEYS) if offer.searched else None
-        if search:
-            search.check(text)
-        planned.append(PlannedPerturbation(str(one), resolved, search))
-    return planned
+        yield _Draft(str(one), resolved, _search(one) if offer.searched else None)
 
 
-def _plan_sites(catalog: Catalog, context: BuildContext, spec: Spec) -> list[PlannedPerturbation]:
-    search = _read_extra(SearchOptions, spec, SEARCH_KEYS)
-    search.check(str(spec))
-    samples = _read_extra(SiteOptions, spec, SITE_KEYS).samples
+def _draft_sites(catalog: Catalog, context: BuildContext, spec: Spec) -> Iterator[_Draft]:
+    search = _search(spec)
+    samples = read_options(SiteOptions, _given(spec, SITE_KEYS), str(spec)).samples
     resolved = catalog.resolve("perturbation", spec, (*SEARCH_KEYS, *SITE_KEYS))
     sites = resolved.offer.sites(resolved.options, context)
-    planned = []
     for target in _expand(spec.target or "all", [site.name for site in sites]):
         one = spec.with_target(str(target))
         chosen = choose_sites(sites, str(target), str(spec))
-        at = dataclasses.replace(resolved, spec=one)
-        planned.append(PlannedPerturbation(str(one), at, search, tuple(chosen), samples))
-    return planned
+        yield _Draft(str(one), dataclasses.replace(resolved, spec=one), search, tuple(chosen), samples)
+
+
+def _search(spec: Spec) -> PlannedSearch:
+    return PlannedSearch(*read_search(_given(spec, SEARCH_KEYS), str(spec)))
+
+
+def _given(spec: Spec, keys: Sequence[str]) -> dict[str, str]:
+    return {key: value for key, value in spec.options if key in keys}
 
 
 def _expand(target: str | None, known: Sequence[str]) -> list[str | None]:
-    """`all` and wildcards to the names they mean, coarse to fine; anything else stays as it is."""
+    """`all` and wildcards as the names they mean, coarse to fine; anything else unchanged."""
     if target is None or not known:
         return [target]
     if target == "all":
@@ -194,32 +236,79 @@ def _expand(target: str | None, known: Sequence[str]) -> list[str | None]:
     return list(matching)
 
 
-def _read_extra(cls: type, spec: Spec, keys: Sequence[str]) -> Any:
-    return read_options(cls, {k: v for k, v in spec.options if k in keys}, str(spec))
+def _sources(
+    catalog: Catalog, request: Request, drafts: Sequence[_Draft], recorded: Mapping[str, str]
+) -> list[PlannedSource]:
+    """The images of each perturbation: a generator's own at its sites, otherwise the request's."""
+    if request.data is not None and all(draft.sites for draft in drafts):
+        raise OptionError("--data is for changes to images; the sites of a generator draw their own")
+    own = [_own_source(catalog, draft) if draft.sites else None for draft in drafts]
+    given = None if request.data is None else _named_source(catalog, request.data)
+    drawn = next((source for source in own if source), None)
+    sources = []
+    for draft, source in zip(drafts, own, strict=True):
+        if source is None and given is None and draft.key in recorded:
+            source = _named_source(catalog, recorded[draft.key])
+        sources.append(source or given or drawn or _default_source(catalog))
+    return sources
 
 
-def _plan_data(catalog: Catalog, request: Request, planned: Sequence[PlannedPerturbation]) -> Resolved | None:
-    if request.data is not None:
-        spec = parse_spec(request.data)
-        kind = "generator" if spec.name in catalog.of_kind("generator") else "dataset"
-        if all(p.sites for p in planned):
-            raise OptionError("--data is for changes to images; the sites of a generator draw their own")
-        return catalog.resolve(kind, spec)
-    if all(p.sites for p in planned):
-        return None
-    own = next((p.generator for p in planned if p.generator), DEFAULT_GENERATOR)
-    return catalog.resolve("generator", parse_spec(own))
+def _own_source(catalog: Catalog, draft: _Draft) -> PlannedSource:
+    """The generator whose sites a perturbation edits."""
+    spec = draft.resolved.spec
+    own = tuple((k, v) for k, v in spec.options if k not in (*SEARCH_KEYS, *SITE_KEYS))
+    return _source_of(catalog, Spec(draft.resolved.entry.name, None, own))
 
 
-def _generator_weights(
-    catalog: Catalog, planned: Sequence[PlannedPerturbation], data: Resolved | None
-) -> Weights | None:
-    """The shipped weights of the first generator, whose classifiers and judges are the defaults."""
-    candidates = [p.resolved for p in planned if p.sites] + ([data] if data else [])
-    for resolved in candidates:
-        if isinstance(resolved.offer, GeneratorOffer):
-            return catalog.weights.get(resolved.offer.weights(resolved.options))
-    return None
+def _named_source(catalog: Catalog, data: str | Resolved) -> PlannedSource:
+    return PlannedSource("dataset", data) if isinstance(data, Resolved) else _source_of(catalog, parse_spec(data))
+
+
+def _source_of(catalog: Catalog, spec: Spec) -> PlannedSource:
+    kind = "generator" if spec.name in catalog.of_kind("generator") else "dataset"
+    return PlannedSource(kind, catalog.resolve(kind, spec))
+
+
+def _default_source(catalog: Catalog) -> PlannedSource:
+    """The generator that shipped weights claim as the default."""
+    named = next((weights.default_source for weights in catalog.weights.values() if weights.default_source), "")
+    if not named:
+        raise OptionError("say where images come from with --data, for example --data folder:val")
+    return _named_source(catalog, named)
+
+
+def _classifiers(catalog: Catalog, request: Request, sources: Sequence[PlannedSource]) -> tuple[Resolved, ...]:
+    asked: Sequence[str | Resolved] = request.classifiers
+    if not asked:
+        weights = next((w for source in sources if (w := _weights(catalog, source))), None)
+        asked = weights.classifiers[:1] if weights else ()
+    if not asked:
+        raise OptionError("name a classifier with --classifier, for example --classifier zoo:mnist-cnn")
+    return _resolve_classifiers(catalog, asked)
+
+
+def _judges(catalog: Catalog, request: Request, source: PlannedSource) -> tuple[Resolved, ...]:
+    """The request's judges; unless it says, those that come with the weights of the generator that drew the images."""
+    if request.judges is not None:
+        return _resolve_classifiers(catalog, request.judges)
+    weights = _weights(catalog, source)
+    return _resolve_classifiers(catalog, weights.judges) if weights else ()
+
+
+def _resolve_classifiers(catalog: Catalog, asked: Sequence[str | Resolved]) -> tuple[Resolved, ...]:
+    resolved = [one if isinstance(one, Resolved) else catalog.resolve("classifier", parse_spec(one)) for one in asked]
+    return tuple({str(one.spec): one for one in resolved}.values())
+
+
+def _weights(catalog: Catalog, source: PlannedSource) -> Weights | None:
+    """The shipped weights of a generator."""
+    offer = source.resolved.offer
+    return catalog.weights.get(offer.weights(source.resolved.options)) if isinstance(offer, GeneratorOffer) else None
+
+
+def _everything_named(plan: EvalPlan) -> list[Resolved]:
+    named = [*plan.classifiers, *plan.judges, *(p.resolved for p in plan.perturbations)]
+    return [*named, *{p.source.key: p.source.resolved for p in plan.perturbations}.values()]
 
 
 def _check_numbers(request: Request) -> None:
@@ -228,14 +317,10 @@ def _check_numbers(request: Request) -> None:
             raise OptionError(f"--{name} {value} is too small; it must be at least {low}")
 
 
-def _unique(planned: Sequence[PlannedPerturbation]) -> tuple[PlannedPerturbation, ...]:
-    return tuple({p.key: p for p in planned}.values())
-
-
-def _told(resolved: Resolved) -> dict[str, Any]:
+def _as_json(resolved: Resolved) -> dict[str, Any]:
     return {
         "spec": str(resolved.spec),
         "plugin": resolved.entry.plugin,
-        "distribution": f"{resolved.entry.distribution} {resolved.entry.version}".strip(),
+        "distribution": resolved.entry.where,
         "options": option_values(resolved.options),
     }

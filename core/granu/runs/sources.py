@@ -1,4 +1,4 @@
-"""Where the images of a run come from: drawn by a generator, or read from a dataset. The same ones every time."""
+"""Sources of a run's images: drawn by a generator or read from a dataset, the same ones every time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from granu.errors import ClassifierError, DataError
-from granu.images.ops import quantize, clamp_for_descent
+from granu.images.ops import clamp_for_descent, quantize
+from granu.runs.fingerprints import image_hash
 from granu.streams import Streams
 from granu.types import Batch, Classifier, Dataset, Generator
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image that is broken: its id and the sentence that says how."""
+    """A broken image: its id, and a sentence that says how it is broken."""
 
     image: str
     reason: str
@@ -27,6 +28,7 @@ class Source(Protocol):
     """Images by position: 0, 1, 2, ..."""
 
     classes: Sequence[str]
+    named: bool  # False where `classes` are mere numbers, because nobody gave names
 
     def __len__(self) -> int: ...
     def image_id(self, position: int) -> str: ...
@@ -34,17 +36,19 @@ class Source(Protocol):
 
 
 class GeneratorSource:
-    """Seeds 0, 1, 2, ... of a generator, its classes in turn. An image's id is `generator#seed`."""
+    """Seeds 0, 1, 2, ... of a generator, its classes in turn. An image's id is `NAME#SEED`."""
 
-    def __init__(self, generator: Generator, key: str, seed: int, device: str) -> None:
-        self.generator, self.key, self.seed, self.device = generator, key, seed, device
+    named = True
+
+    def __init__(self, generator: Generator, name: str, seed: int, device: str) -> None:
+        self.generator, self.name, self.seed, self.device = generator, name, seed, device
         self.classes = generator.classes
 
     def __len__(self) -> int:
         return 2**31
 
     def image_id(self, position: int) -> str:
-        return f"{self.key}#{position}"
+        return f"{self.name}#{position}"
 
     def batches(self, positions: Sequence[int]) -> Iterator[Batch | Unreadable]:
         """One batch, with the latents that the sites of this generator edit."""
@@ -58,12 +62,17 @@ class GeneratorSource:
 
 
 class DatasetSource:
-    """A seeded sample of a dataset, in the order of the sample: asking for more keeps the first ones."""
+    """A seeded sample of a dataset, in the order of the sample: asking for more keeps the first ones.
+
+    A dataset with `in_order` is taken in its own order.
+    """
 
     def __init__(self, dataset: Dataset, seed: int, device: str) -> None:
         self.dataset, self.device = dataset, device
-        self.classes = dataset.classes
-        self.order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed)).tolist()
+        self.classes, self.named = dataset.classes, getattr(dataset, "named", True)
+        count = len(dataset)
+        shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+        self.order: Sequence[int] = range(count) if getattr(dataset, "in_order", False) else shuffled
 
     def __len__(self) -> int:
         return len(self.order)
@@ -71,8 +80,16 @@ class DatasetSource:
     def image_id(self, position: int) -> str:
         return self.dataset.image_id(self.order[position])
 
+    def image_hash(self, position: int) -> str | None:
+        """A short hash of the image's present pixels and class; None where it cannot be read."""
+        try:
+            image, label = self.dataset.read(self.order[position])
+        except DataError:
+            return None
+        return image_hash(image, self.classes[label])
+
     def batches(self, positions: Sequence[int]) -> Iterator[Batch | Unreadable]:
-        """Batches of one shape each, since images of a folder differ in size."""
+        """Batches of one shape each, since the images of a folder differ in size."""
         by_shape: dict[tuple[int, ...], list[tuple[str, Tensor, int]]] = {}
         for position in positions:
             id_ = self.image_id(position)
@@ -84,34 +101,37 @@ class DatasetSource:
             by_shape.setdefault(tuple(image.shape), []).append((id_, image, label))
         for items in by_shape.values():
             ids, images, labels = zip(*items, strict=True)
+            hashes = tuple(image_hash(image, self.classes[label]) for _, image, label in items)
             stacked = quantize(torch.stack(images)).to(self.device)
-            yield Batch(stacked, torch.tensor(labels, device=self.device), ids)
+            yield Batch(stacked, torch.tensor(labels, device=self.device), ids, hashes=hashes)
 
 
 def names_of(classifier: Classifier, ours: Sequence[str]) -> Sequence[str]:
-    """What a classifier's outputs are called, where images have the classes `ours`.
+    """Names of a classifier's outputs, for images of the classes `ours`.
 
-    One without names (`named` is False), and with as many outputs, was trained on classes in this order.
+    A classifier without names (`named` is False) with as many outputs was trained on these classes in this order.
     """
     known = getattr(classifier, "named", True) or set(ours) <= set(classifier.classes)
     return classifier.classes if known or len(ours) != len(classifier.classes) else ours
 
 
-def match_classes(ours: Sequence[str], theirs: Sequence[str], source: str, classifier: str) -> Tensor | None:
-    """Which class number of the classifier each of the source's means, (K,); None where the source has none.
+def match_classes(source: Source, classifier: Classifier, source_name: str, name: str) -> Tensor | None:
+    """The classifier's class number for each class of the source, (K,); None where the source has no classes.
 
-    ClassifierError where a name of the source is not among the classifier's.
+    ClassifierError where a class of the source is not among the classifier's.
     """
+    ours, theirs = source.classes, names_of(classifier, source.classes)
     if not ours:
         return None
-    numbers = {name.casefold(): number for number, name in enumerate(theirs)}
-    unknown = [name for name in ours if name.casefold() not in numbers]
-    if unknown:
+    if not source.named and len(ours) <= len(theirs):
+        return torch.arange(len(ours))
+    numbers = {class_name.casefold(): number for number, class_name in enumerate(theirs)}
+    if any(class_name.casefold() not in numbers for class_name in ours):
         raise ClassifierError(
-            f"the classes of '{source}' ({len(ours)}: {_few(ours)}) are not those of '{classifier}' "
+            f"the classes of '{source_name}' ({len(ours)}: {_few(ours)}) are not those of '{name}' "
             f"({len(theirs)}: {_few(theirs)}); take a classifier of the same classes, or name its outputs with classes="
         )
-    return torch.tensor([numbers[name.casefold()] for name in ours])
+    return torch.tensor([numbers[class_name.casefold()] for class_name in ours])
 
 
 def _few(names: Sequence[str]) -> str:

@@ -68,7 +68,7 @@ class StatisticsCache:
             site.name: {
                 "samples": self.samples,
                 "neurons": math.prod(site.shape),
-                "floored": max(statistics.floored[site.name] for statistics in used),
+                "clamped": max(statistics.floored[site.name] for statistics in used),
             }
             for site in self.sites
             if used

@@ -20,7 +20,6 @@ from granu.plugins.offers import Offer, PerturbationOffer, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import NAME
 from granu.search.options import SEARCH_KEYS
-from granu.spaces.base import Space
 from granu.streams import Streams
 from granu.types import (
     Batch,
@@ -34,6 +33,7 @@ from granu.types import (
     Perturbation,
     Proposal,
     Site,
+    Space,
     SpaceFactory,
 )
 
@@ -125,7 +125,6 @@ def check_space_factory(perturbation: SpaceFactory, classifier: Classifier, batc
     """Check the space that a perturbation opens, and that its zero change leaves images and logits as they are."""
     assert perturbation.unit, "a perturbation needs a unit of size"
     space = perturbation.open(classifier, batch, Streams(0, batch.ids))
-    assert isinstance(space, Space), "`open` must return a granu.Space"
     check_space(space, len(batch.ids))
     evidence = space.evidence(space.start())
     if isinstance(evidence, ImageEvidence):

@@ -1,0 +1,209 @@
+"""The Python API: attack a live model, evaluate without the command line, compare two classifiers.
+
+Everything here runs the code of `granu eval` and `granu compare`: the core quantizes images to 8 bits and judges for
+itself, and results depend on seed, image and spec alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from granu.errors import GranuError, OptionError
+from granu.given import Preparation, device_of, given_dataset, resolve_classifiers, resolve_images
+from granu.images.ops import decode_png, quantize
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.evaluate import measure
+from granu.runs.gallery import changed_name
+from granu.runs.plan import DEFAULT_KEEP, Request, make_plan
+from granu.runs.run import Run, read_run, recorded_sources
+from granu.runs.trials import Trial
+from granu.runs.writer import open_run
+from granu.types import Dataset
+
+if TYPE_CHECKING:
+    from granu.report.present import CompareResult
+    from granu.types import Classifier
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """The result of `attack`, image by image, in the order given; N images.
+
+    `images` are as judged, quantized to 8 bits; one that was misclassified from the start is unchanged. `sizes` are in
+    `unit`, NaN where nothing was found; `l2` and `linf` are in [0, 1] pixel units, NaN where no image was changed.
+    """
+
+    images: Tensor  # (N, C, H, W) in [0, 1]
+    sizes: Tensor  # (N,)
+    found: Tensor  # (N,) bool
+    predicted: Tensor  # (N,) int64
+    l2: Tensor  # (N,)
+    linf: Tensor  # (N,)
+    unit: str
+    trials: tuple[Trial, ...]
+    run: Run
+
+    def __repr__(self) -> str:
+        counted = sum(trial.counts for trial in self.trials)
+        return (
+            f"AttackResult(found={int(self.found.sum())} of {counted}, images={len(self.trials)}, unit={self.unit!r})"
+        )
+
+
+def attack(
+    model: nn.Module | Classifier | Callable[[Tensor], Tensor],
+    images: Tensor | Dataset | Iterable[Any],
+    labels: Tensor | Sequence[int] | None = None,
+    perturb: str = "pixel:l2",
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+    batch: int = 50,
+    device: str | None = None,
+    precision: str = "float32",
+) -> AttackResult:
+    """Search, for every image, a change that makes the model wrong.
+
+    Args:
+        model: network from (B, C, H, W) to logits (B, K). It is copied, so its mode and gradients stay as they are.
+        images: (N, C, H, W) in [0, 1] or uint8, with 1 or 3 channels; or a loader of (images, labels); or a dataset.
+        labels: class numbers (N,); left out with a loader or a dataset.
+        perturb: spec of one perturbation of images, such as "pixel:linf,search=worst,budget=8/255".
+        mean, std: per channel, for a network that wants (image - mean) / std.
+        classes: names of the network's outputs; numbers if not given.
+        device: by default the model's own.
+
+    Raises GranuError, with the sentence that the command line would print.
+    """
+    dataset = given_dataset(images, labels)
+    run = evaluate(
+        perturb, {"model": model}, dataset, judges=[], mean=mean, std=std, classes=classes, count=len(dataset),
+        seed=seed, batch=batch, keep=len(dataset), device=device, precision=precision,
+    )  # fmt: skip
+    if run.record.failures:
+        raise GranuError(run.record.failures[0].reason)
+    if len(run.record.perturbations) > 1:
+        raise OptionError(
+            f"`{perturb}` means {len(run.record.perturbations)} perturbations; attack takes one at a time"
+        )
+    return _result(run, dataset)
+
+
+def evaluate(
+    perturb: str | Sequence[str],
+    classifiers: Any = None,
+    data: Any = None,
+    *,
+    judges: Any = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    classes: Sequence[str] | None = None,
+    count: int = 50,
+    seed: int = 0,
+    batch: int = 50,
+    keep: int = DEFAULT_KEEP,
+    device: str | None = None,
+    precision: str = "float32",
+    out: str | Path | None = None,
+    fresh: bool = False,
+    workers: int = 1,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Run:
+    """Measure perturbations of classifiers, as `granu eval` does; with `out`, into a folder that can be resumed.
+
+    Args:
+        perturb: one or several specs.
+        classifiers: a spec, a model, a list of them, or a dict from names to models or specs. By default the classifier
+            that comes with the generator.
+        data: a spec, (images, labels), a loader of such batches, or a dataset; images as for `attack`.
+        judges: as classifiers; an empty list asks nobody. By default the judges that come with the generator.
+        mean, std, classes: as for `attack`, for models given as nn.Module.
+        count, seed, batch, keep, device, precision, fresh, workers, threads: as the options of `granu eval`.
+        progress: called with (images done, images in all, what is being measured).
+
+    Returns the run; what could not be measured is in `run.record.failures`. Raises GranuError, with the sentence that
+    the command line would print.
+    """
+    catalog = load_catalog()
+    context = BuildContext(catalog)
+    folder = None if out is None else Path(out)
+    dataset = None if data is None or isinstance(data, str) else given_dataset(data, most=count)
+    sample = None if dataset is None else dataset.read(0)[0]
+    preparation = Preparation(mean, std, classes)
+    request = Request(
+        perturbations=(perturb,) if isinstance(perturb, str) else tuple(perturb),
+        classifiers=resolve_classifiers(catalog, classifiers, sample, preparation),
+        judges=None if judges is None else resolve_classifiers(catalog, judges, sample, preparation),
+        data=data if dataset is None else resolve_images(dataset),
+        count=count,
+        seed=seed,
+        batch=batch,
+        keep=keep,
+        device=device or _device(classifiers),
+        precision=precision,
+    )
+    plan = make_plan(catalog, context, request, {} if fresh or folder is None else recorded_sources(folder))
+    with open_run(folder, seed, precision, fresh) as writer:
+        measure(plan, context, writer, "granu.evaluate(...)", progress or _silent, workers, threads)
+        return writer.run
+
+
+def compare(
+    first: Run | str | Path,
+    second: Run | str | Path | None = None,
+    *,
+    classifier: str | None = None,
+    versus: str | None = None,
+) -> CompareResult:
+    """Compare two classifiers image by image, as `granu compare` does: of two runs, or of one."""
+    from granu.report.present import compare_runs
+
+    runs = [one if isinstance(one, Run) else read_run(Path(one)) for one in (first, second) if one is not None]
+    return compare_runs(runs, classifier, versus)
+
+
+def _device(classifiers: Any) -> str:
+    models = classifiers.values() if isinstance(classifiers, dict) else [classifiers]
+    return next((device for model in models if (device := device_of(model))), "auto")
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    """Report no progress."""
+
+
+def _result(run: Run, dataset: Dataset) -> AttackResult:
+    by_image = {trial.image: trial for trial in run.trials}
+    trials = tuple(by_image[dataset.image_id(index)] for index in range(len(dataset)))
+    images = [_judged_image(run, trial, dataset, index) for index, trial in enumerate(trials)]
+    return AttackResult(
+        images=torch.stack(images),
+        sizes=_numbers([trial.size for trial in trials]),
+        found=torch.tensor([trial.outcome == "found" for trial in trials]),
+        predicted=torch.tensor([-1 if trial.predicted is None else trial.predicted for trial in trials]),
+        l2=_numbers([trial.l2 for trial in trials]),
+        linf=_numbers([trial.linf for trial in trials]),
+        unit=next((trial.unit for trial in trials if trial.unit), ""),
+        trials=trials,
+        run=run,
+    )
+
+
+def _judged_image(run: Run, trial: Trial, dataset: Dataset, index: int) -> Tensor:
+    changed = run.read_image(changed_name(trial.image, trial.classifier, trial.perturbation))
+    return quantize(dataset.read(index)[0]) if changed is None else decode_png(changed)
+
+
+def _numbers(values: Sequence[float | None]) -> Tensor:
+    return torch.tensor([float("nan") if value is None else value for value in values])
