@@ -20,7 +20,8 @@ PLUGINS = ROOT / "plugins"
 WITHOUT_TORCH = (
     "__init__", "errors", "files", "types", "plugins/spec", "plugins/options", "plugins/offers", "plugins/hooks",
     "plugins/discovery", "plugins/catalog", "plugins/context", "weights/checkpoints", "spaces/site_names",
-    "runs/trials", "runs/records", "runs/run", "runs/writer", "runs/gallery", "runs/provenance", "runs/devices", "report/statistics",
+    "runs/trials", "runs/records", "runs/run", "runs/writer", "runs/gallery", "runs/provenance", "runs/devices",
+    "report/statistics",
 )  # fmt: skip
 
 HEAVY = {"torch", "numpy", "scipy", "matplotlib", "PIL", "safetensors", "rich"}
