@@ -94,7 +94,7 @@ class SparsePixel:
 
 
 def draw_pixels(clean: Tensor, count: Tensor, bounds: PixelBounds, noise: Streams) -> Tensor:
-    """Move `count` (B,) random pixels of each image (B, C, H, W) among those allowed, each channel to a random bound."""
+    """Move `count` (B,) random pixels of each image (B, C, H, W) that may change, each channel to a random bound."""
     _, C, H, W = clean.shape
     allowed = merge((bounds.upper > bounds.lower).int(), pixels=True) > 0
     order = noise.uniform(H * W).masked_fill(~allowed, 2.0)
@@ -115,9 +115,7 @@ def read_mask(file: Path, shape: tuple[int, ...]) -> Tensor:
         raise DataError(f"cannot read the mask {file}: {problem}") from None
     if light.shape != shape:
         (height, width), (tall, wide) = light.shape, shape
-        raise DataError(
-            f"the mask {file} is {height} x {width} but the images are {tall} x {wide}; make it that size"
-        )
+        raise DataError(f"the mask {file} is {height} x {width} but the images are {tall} x {wide}; make it that size")
     if not light.any():
         raise DataError(f"the mask {file} is black, so nothing may change; make white what may")
     return light

@@ -97,8 +97,7 @@ def deepfool(
 
     All images of `state` must be active; those that cross or have no usable gradient leave it. At each step the
     boundaries of at most `classes` candidate classes are compared, one gradient pass each; an image that has crossed
-    costs none, unless `normals` asks for the boundary's normal there. `minimum_step` (B,) is in the
-    space's unit.
+    costs none, unless `normals` asks for the boundary's normal there. `minimum_step` is in the space's unit.
     """
     crossing = Crossing(
         torch.zeros_like(state.change), torch.zeros_like(state.change), torch.full_like(state.active, Stop.STEPS_SPENT)
@@ -149,7 +148,7 @@ def _choose_candidates(state: SearchState, logits: Tensor, classes: int, how: Ca
 
 
 def _compare_boundaries(state: SearchState, x: Tensor, logits: Tensor) -> None:
-    """Set `distance` (A,) to the nearest candidate's linearised boundary, its `direction` (A, D) and class `nearest` (A,).
+    """Set the `distance` (A,) to the nearest linearised boundary, the `direction` (A, D) to it, its class `nearest`.
 
     Without a usable gradient the distance is infinite, and `reason` (A,) is the Stop that says why.
     """
