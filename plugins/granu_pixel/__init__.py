@@ -17,9 +17,9 @@ NORMS = ("l2", "linf", "l1")
 
 @dataclass(frozen=True)
 class PixelOptions:
-    """How large a change is."""
+    """Options of `pixel`."""
 
-    norm: str = option("l2", "how a change is measured", choices=NORMS)
+    norm: str = option("l2", "norm that measures a change", choices=NORMS)
 
 
 def make(options: PixelOptions, context: BuildContext) -> SpaceFactory:

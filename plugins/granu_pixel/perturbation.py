@@ -1,4 +1,4 @@
-"""`pixel` as the core meets it. Its space is the core's `PixelSpace`, which a generator's site `image` is too."""
+"""The perturbation `pixel`. Its space is the core's `PixelSpace`, the same as at a generator's site `image`."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ class Pixel:
         self.unit = f"pixel {NORM_NAMES[norm]}"
 
     def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> PixelSpace:
-        """The batch's images, every value free."""
+        """The space of all changes to the batch's images."""
         return PixelSpace(classifier, batch.images, self.norm)

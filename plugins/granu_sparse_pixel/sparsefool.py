@@ -118,7 +118,7 @@ def _attempt(
         moved, gained = cross_plane(x[active], w, further[active] * distance + least, here.lower, here.upper, solver)
         state = boundary.failure
         state[(state == FailureReason.NONE) & (distance < 0)] = FailureReason.WRONG_SIDE
-        state[(state == FailureReason.NONE) & (gained < distance)] = FailureReason.NO_ROOM
+        state[(state == FailureReason.NONE) & (gained < distance)] = FailureReason.OUT_OF_BOUNDS
 
         on = state == FailureReason.NONE
         failure[active[~on]] = state[~on]
