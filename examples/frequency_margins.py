@@ -1,7 +1,8 @@
 """Distances to the decision boundary along frequencies, low to high, with bootstrap bands (Hold me tight!, section 3).
 
 The same measurement as `granu eval --perturb frequency:all,search=deepfool,box=no`. Only images that every classifier
-classifies correctly are measured; with a second --classifier the last column is the ratio of its distance to the first's.
+classifies correctly are measured; with a second --classifier the last column is the ratio of its distance to that of
+the first.
 
     python examples/frequency_margins.py --classifier zoo:mnist-cnn --data parquet:mnist-test.parquet --count 100
 """
@@ -20,7 +21,7 @@ from torch import Tensor
 from granu import Batch, Criterion
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.sources import DatasetSource, match_classes, names_of
+from granu.runs.sources import DatasetSource, match_classes
 from granu.search.deepfool import DeepFool
 from granu.search.options import DeepFoolOptions
 from granu.streams import Streams
@@ -74,8 +75,7 @@ def correct_images(
     """The first `count` images of the seeded sample that all classify correctly, and each one's labels for them."""
     source = DatasetSource(context.build("dataset", asked.data), seed=0, device="cpu")
     numbers = [
-        match_classes(source.classes, names_of(c, source.classes), asked.data, spec)
-        for c, spec in zip(classifiers, asked.classifier, strict=True)
+        match_classes(source, c, asked.data, spec) for c, spec in zip(classifiers, asked.classifier, strict=True)
     ]
     images: list[Tensor] = []
     labels: list[list[Tensor]] = [[] for _ in classifiers]

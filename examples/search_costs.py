@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -57,9 +58,7 @@ def main() -> None:
         one_pass = seconds(lambda: SearchState(space, criterion).gradient(change), 5)  # noqa: B023
         whole = whole or one_pass  # the first site is z, behind which lies the whole generator
         alone = sum(
-            seconds(
-                lambda: searched.perturb(classifier, part(batch, i), Criterion(batch.labels[i : i + 1]), streams(i))
-            )  # noqa: B023
+            seconds(partial(searched.perturb, classifier, one := part(batch, i), Criterion(one.labels), streams(i)))
             for i in range(5)
         )
         print(

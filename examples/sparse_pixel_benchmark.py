@@ -26,7 +26,7 @@ from granu import Batch, Criterion
 from granu.images.ops import quantize
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.sources import DatasetSource, match_classes, names_of
+from granu.runs.sources import DatasetSource, match_classes
 from granu.streams import Streams
 from granu.types import Classifier
 
@@ -68,8 +68,7 @@ def right_images(
 ) -> tuple[Tensor, Tensor, list[str]]:
     """The first `count` images of the seeded sample that the classifier names right, of one shape."""
     source = DatasetSource(context.build("dataset", asked.data), seed=0, device="cpu")
-    names = names_of(classifier, source.classes)
-    numbers = match_classes(source.classes, names, asked.data, asked.classifier)
+    numbers = match_classes(source, classifier, asked.data, asked.classifier)
     chosen: list[tuple[Tensor, Tensor, str]] = []
     for position in range(len(source)):
         for batch in source.batches([position]):

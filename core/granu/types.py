@@ -80,7 +80,7 @@ class Classifier(Protocol):
     def __call__(self, images: Tensor) -> Tensor: ...
 
     def layers(self) -> Mapping[str, nn.Module]:
-        """For those who must look inside; may be empty."""
+        """Named modules of the network, for changes inside it; may be empty."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ class FailureReason(IntEnum):
     NOT_FINITE = 2
     NOT_REACHED = 3
     WRONG_SIDE = 4
-    NO_ROOM = 5
+    OUT_OF_BOUNDS = 5
     LOOPS_SPENT = 6
 
     @property
@@ -27,6 +27,6 @@ SENTENCES = {
     FailureReason.NOT_FINITE: "the classifier's logits or gradient are not finite here",
     FailureReason.NOT_REACHED: "the boundary search did not reach another class within its steps",
     FailureReason.WRONG_SIDE: "the boundary found lies behind the image, and no change along its normal reaches it",
-    FailureReason.NO_ROOM: "even every allowed pixel at its bound would not reach the linearised boundary",
+    FailureReason.OUT_OF_BOUNDS: "even every allowed pixel at its bound would not reach the linearised boundary",
     FailureReason.LOOPS_SPENT: "the label was still predicted after the last loop",
 }

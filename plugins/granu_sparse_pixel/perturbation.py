@@ -92,7 +92,7 @@ class SparsePixel:
 
 
 def draw_pixels(clean: Tensor, count: Tensor, bounds: PixelBounds, noise: Streams) -> Tensor:
-    """Move `count` (B,) random pixels of each image (B, C, H, W) among those allowed, each channel to a random bound."""
+    """Move `count` (B,) random pixels of each image (B, C, H, W) that may change, each channel to a random bound."""
     _, C, H, W = clean.shape
     allowed = merge((bounds.upper > bounds.lower).int(), pixels=True) > 0
     order = noise.uniform(H * W).masked_fill(~allowed, 2.0)

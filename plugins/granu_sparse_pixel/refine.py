@@ -27,13 +27,13 @@ def refine(
 ) -> Tensor:
     """Images that reach the criterion, as `changed` (b, C, H, W) does, with at most as many changes.
 
-    SparseFool's planes belong to dense steps; the sparse image crosses the boundary elsewhere, where other pixels matter.
-    Each round takes the gradient at the sparse image, moves the share `more` of further pixels (at least one) that gain
-    most to their bounds, and prunes with `pruning_passes`. Where that does not help, a quarter as many are tried next,
-    and an image that one more pixel does not help leaves.
+    SparseFool's planes belong to dense steps; the sparse image crosses the boundary elsewhere, where other pixels
+    matter. Each round takes the gradient at the sparse image, moves the share `more` of further pixels (at least one)
+    that gain most to their bounds, and prunes with `pruning_passes`. Where that does not help, a quarter as many are
+    tried next, and an image that one more pixel does not help leaves.
 
-    Working inwards from an adversarial image is the idea of sigma-zero (Cinà et al. 2025); pixels are removed one by one
-    here, not through a smooth count.
+    Working inwards from an adversarial image is the idea of sigma-zero (Cinà et al. 2025); pixels are removed one by
+    one here, not through a smooth count.
     """
     best, share = changed.clone(), torch.full(rows.shape, more, device=clean.device)
     active = torch.arange(len(clean), device=clean.device)

@@ -58,8 +58,8 @@ def sparsefool(
 ) -> Found:
     """Change few elements of each 8-bit image `clean` (B, C, H, W) so that `criterion` is reached (Algorithm 1).
 
-    `lambda_` is how far behind the boundary the plane is placed, in steps to the boundary: near 1 gives fewer changes in
-    more loops. Images are classified as 8-bit files hold them, and leave the batch when a change is found or the
+    `lambda_` is how far behind the boundary the plane is placed, in steps to the boundary: near 1 gives fewer changes
+    in more loops. Images are classified as 8-bit files hold them, and leave the batch when a change is found or the
     search has failed.
 
     Differences from the paper: lambda grows by half after a loop that came hardly nearer, because with a fixed one some
@@ -69,7 +69,9 @@ def sparsefool(
     everyone = torch.arange(len(clean), device=clean.device)
     nowhere = torch.zeros_like(criterion.labels)
     found = Found(clean.clone(), torch.zeros_like(clean), nowhere + FailureReason.LOOPS_SPENT, nowhere.clone())
-    attempt = partial(_attempt, passes, solver=solver, lambda_=lambda_, classes=classes, loops=loops, overshoot=overshoot)
+    attempt = partial(
+        _attempt, passes, solver=solver, lambda_=lambda_, classes=classes, loops=loops, overshoot=overshoot
+    )
     for share in NARROWER:
         rows = everyone[~torch.isin(found.failure, torch.tensor(SETTLED, device=clean.device))]
         if len(rows):
@@ -96,7 +98,7 @@ def _attempt(
     failure, tried = torch.full_like(criterion.labels, FailureReason.LOOPS_SPENT), torch.zeros_like(criterion.labels)
     everyone = torch.arange(len(clean), device=clean.device)
     with torch.no_grad():
-        wrong = criterion.reached(passes.logits(clean, rows))  # misclassified from the start: the zero change is the smallest
+        wrong = criterion.reached(passes.logits(clean, rows))  # at once: the zero change is the smallest
     failure[wrong] = FailureReason.NONE
     active = everyone[~wrong]
     further = torch.full(criterion.labels.shape, float(lambda_), device=clean.device)
@@ -115,7 +117,7 @@ def _attempt(
         moved, gained = cross_plane(x[active], w, further[active] * distance + least, here.lower, here.upper, solver)
         state = boundary.failure
         state[(state == FailureReason.NONE) & (distance < 0)] = FailureReason.WRONG_SIDE
-        state[(state == FailureReason.NONE) & (gained < distance)] = FailureReason.NO_ROOM
+        state[(state == FailureReason.NONE) & (gained < distance)] = FailureReason.OUT_OF_BOUNDS
 
         on = state == FailureReason.NONE
         failure[active[~on]] = state[~on]

@@ -1,1 +1,1 @@
-"""Searches for a change in a space, independent of what the space changes: smallest, deepfool, dunn2020, worst, random."""
+"""Searches for a change in any space: smallest, deepfool, dunn2020, worst, random."""

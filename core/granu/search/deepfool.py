@@ -97,8 +97,7 @@ def deepfool(
 
     All images of `state` must be active; those that cross or have no usable gradient leave it. At each step the
     boundaries of at most `classes` candidate classes are compared, one gradient pass each; an image that has crossed
-    costs none, unless `normals` asks for the boundary's normal there. `minimum_step` (B,) is in the
-    space's unit.
+    costs none, unless `normals` asks for the boundary's normal there. `minimum_step` is in the space's unit.
     """
     crossing = Crossing(
         torch.zeros_like(state.change),
@@ -153,7 +152,7 @@ def _choose_candidates(
 
 
 def _compare_boundaries(state: SearchState, x: Tensor, logits: Tensor) -> None:
-    """Set `distance` (A,) to the nearest candidate's boundary, its `direction` (A, D) and its class `nearest` (A,).
+    """Set the `distance` (A,) to the nearest linearised boundary, the `direction` (A, D) to it, its class `nearest`.
 
     Without a usable gradient the distance is infinite, and `reason` (A,) is the DeepFoolStop that says why.
     """

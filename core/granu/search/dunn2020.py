@@ -1,8 +1,9 @@
 """`search=dunn2020`: Adam under a bound that grows with every iteration, as published (Dunn et al. 2020, section 3).
 
 The constants are those of the authors' BigGAN code. Differences, which mend defects: the margin is per image instead of
-the batch's mean and excludes only the label, and the change returned is the one that was tested. Adam moves a coordinate
-by about `RATE` a step, so the bound is active only where there are many coordinates; `bound_steps` counts those steps.
+the batch's mean and excludes only the label, and the change returned is the one that was tested. Adam moves a
+coordinate by about `RATE` a step, so the bound is active only where there are many coordinates; `bound_steps` counts
+those steps.
 """
 
 from __future__ import annotations

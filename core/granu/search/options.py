@@ -57,7 +57,7 @@ class DeepFoolOptions(SearchOptions):
     steps: int = option(100, STEPS, low=1, high=100_000)
     limit: float | None = option(None, LIMIT, low=SIZE)
     candidates: int = option(
-        9, "classes ranked highest at the clean image, besides the label, whose boundaries are compared", low=1, high=1000
+        9, "candidate classes whose boundaries are compared: those ranked highest at the clean image", low=1, high=1000
     )
     overshoot: float = option(0.02, "share of each step added to cross the boundary", low=0, high=1)
     margin: float = option(1e-3, MARGIN, low=0, high=1000)
@@ -110,7 +110,10 @@ def option_names(cls: type[SearchOptions]) -> tuple[str, ...]:
 
 
 # a perturbation that is searched must not have options of these names
-SEARCH_KEYS: tuple[str, ...] = ("search", *dict.fromkeys(name for cls in SEARCHES.values() for name in option_names(cls)))
+SEARCH_KEYS: tuple[str, ...] = (
+    "search",
+    *dict.fromkeys(name for cls in SEARCHES.values() for name in option_names(cls)),
+)
 
 
 def read_search(given: Mapping[str, str], where: str) -> tuple[str, SearchOptions]:

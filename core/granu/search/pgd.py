@@ -1,6 +1,7 @@
 """Projected gradient descent at a budget (Madry et al. 2018, section 2.1), in any space.
 
-The one implementation: `search=worst`, the second search for changes that quantization undoes, and adversarial training.
+The one implementation, used by `search=worst`, by the second search for changes that quantization undoes, and by
+adversarial training.
 """
 
 from __future__ import annotations

@@ -26,10 +26,10 @@ def survive_quantization(state: SearchState, limit: Tensor) -> Mapping[str, Tens
     Returns (B,) each: `size_before_quantization`, which papers print, and `quantization_scale`. Nothing happens in a
     space without images.
 
-    The size in `state` stays that before quantization as long as the scale is small: rounding makes the verdict jump back
-    and forth along the ray, so a size read off it would differ by thousandths from batch to batch, where kernels differ
-    by millionths. If the change does not survive quantization, the rescaled, quantized change takes its place, with its
-    size.
+    The size in `state` stays that before quantization as long as the scale is small: rounding makes the verdict jump
+    back and forth along the ray, so a size read off it would differ by thousandths from batch to batch, where kernels
+    differ by millionths. If the change does not survive quantization, the rescaled, quantized change takes its place,
+    with its size.
     """
     if not state.space.has_images:
         return {}

@@ -2,8 +2,8 @@
 
 As in the fast minimum-norm attack (Pintor et al. 2021, section 2.1) the norm first follows the linearised boundary.
 Differences: the step is a share of the present norm, so that no step size must be tuned to a unit, and an image that no
-longer improves leaves the batch. After a DeepFool initialisation the norm follows the linearised boundary inwards too, so
-that a crossing far beyond the boundary does not cost twenty steps.
+longer improves leaves the batch. After a DeepFool initialisation the norm follows the linearised boundary inwards too,
+so that a crossing far beyond the boundary does not cost twenty steps.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ class Space:
     A plugin implements `images` and sets the attributes. A space whose changes have no images, because they lie inside
     the classifier or leave [0, 1], sets `has_images = False` and implements `forward` instead; it is then judged by its
     logits. The defaults measure the root mean square of the change, which makes sizes of sites with different numbers
-    of neurons comparable. `largest` is the size beyond which a change is no longer small; searches stop there by default.
+    of neurons comparable. `largest` is the size beyond which a change is no longer small; by default searches stop
+    there.
     """
 
     unit = "RMS"
@@ -61,7 +62,7 @@ class Space:
         return ClassifierEvidence(partial(self.exact_logits, change))
 
     def judged_logits(self, change: Tensor) -> Tensor:
-        """The logits (B, K) by which the core judges: of the images quantized to 8 bits, or in float32 without images."""
+        """The logits (B, K) by which the core judges: of the images quantized to 8 bits, else in float32."""
         return self.classifier(quantize(self.images(change))) if self.has_images else self.exact_logits(change)
 
     def exact_logits(self, change: Tensor) -> Tensor:

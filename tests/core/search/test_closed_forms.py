@@ -51,10 +51,10 @@ def least_l1(classifier: ImageClassifier, image: Tensor, label: int) -> float:
         if other == label:
             continue
         w = weight[other] - weight[label]
-        room = torch.where(w > 0, 1 - x, x)
+        free = torch.where(w > 0, 1 - x, x)
         need, spent = float(logits[label] - logits[other]), 0.0
         for i in w.abs().argsort(descending=True).tolist():
-            used = min(float(room[i]), need / float(w[i].abs()))
+            used = min(float(free[i]), need / float(w[i].abs()))
             spent, need = spent + used, need - used * float(w[i].abs())
             if need <= 1e-9:
                 best = min(best, spent)

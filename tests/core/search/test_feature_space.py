@@ -100,9 +100,7 @@ def test_the_smallest_change_of_features_below_a_linear_head_is_the_closed_form(
 
 
 @pytest.mark.parametrize("search", ["smallest", "deepfool", "dunn2020"])
-def test_it_is_judged_by_its_logits_and_not_by_images(
-    classifier: ImageClassifier, correct: Batch, search: str
-) -> None:
+def test_it_is_judged_by_its_logits_and_not_by_images(classifier: ImageClassifier, correct: Batch, search: str) -> None:
     proposal = attack(classifier, correct, search, margin=1e-3)
     assert isinstance(proposal.evidence, ClassifierEvidence) and isinstance(proposal.control, ClassifierEvidence)
     logits = proposal.evidence.logits_at()

@@ -21,8 +21,8 @@ class Stepped(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         steps = (images - 128 / 255).flatten(1) * 255
         weight = torch.ones(steps.shape[1]).index_fill(0, torch.tensor([0]), 4.0)
-        rival = (weight * steps * (2 - steps)).sum(1)
-        return torch.stack([torch.full_like(rival, 8.0), rival], dim=1)
+        logit = (weight * steps * (2 - steps)).sum(1)
+        return torch.stack([torch.full_like(logit, 8.0), logit], dim=1)
 
 
 def test_where_no_scale_survives_quantization_another_change_is_found() -> None:

@@ -19,7 +19,8 @@ def new_state(batch: Batch) -> SearchState:
 
 def test_narrow_keeps_space_criterion_streams_and_working_tensors_aligned(batch: Batch) -> None:
     state = new_state(batch)
-    state.activate(torch.ones(COUNT, dtype=torch.bool), row=torch.arange(COUNT), pair=torch.arange(2 * COUNT).view(-1, 2))
+    row, pair = torch.arange(COUNT), torch.arange(2 * COUNT).view(-1, 2)
+    state.activate(torch.ones(COUNT, dtype=torch.bool), row=row, pair=pair)
     state.narrow(torch.arange(COUNT) % 2 == 0)
     state.narrow(torch.tensor([False, True, True, False, True]))
     kept = [2, 4, 8]

@@ -148,15 +148,15 @@ def test_where_nothing_can_be_found_the_image_stays_clean_and_has_a_reason(
 def test_a_boundary_outside_the_range_of_images_is_reported() -> None:
     far = Scores(torch.stack([torch.zeros(16), torch.ones(16)]), torch.tensor([100.0, 0.0]))
     found, _ = search(far, images(3, 1, 4, 4))
-    assert found.failure.tolist() == [FailureReason.NO_ROOM] * 3
+    assert found.failure.tolist() == [FailureReason.OUT_OF_BOUNDS] * 3
 
 
 class Waves(nn.Module):
     """A class whose logit rises with small changes and falls with larger ones, so that distant planes mislead."""
 
     def forward(self, images: Tensor) -> Tensor:
-        rival = torch.sin(25 * (images - 128 / 255)).flatten(1).sum(1)
-        return torch.stack([torch.full_like(rival, 6.0), rival], dim=1)
+        logit = torch.sin(25 * (images - 128 / 255)).flatten(1).sum(1)
+        return torch.stack([torch.full_like(logit, 6.0), logit], dim=1)
 
 
 def test_where_far_steps_mislead_shorter_ones_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,10 +165,10 @@ def test_where_far_steps_mislead_shorter_ones_are_tried(monkeypatch: pytest.Monk
     assert found.failure.tolist() == [FailureReason.NONE] and Waves()(found.images).argmax(1).item() == 1
     monkeypatch.setattr("granu_sparse_pixel.sparsefool.NARROWER", (1.0,))
     found, _ = search(Waves(), x, lambda_=3.0)
-    assert found.failure.tolist() == [FailureReason.NO_ROOM] and torch.equal(found.images, x)
+    assert found.failure.tolist() == [FailureReason.OUT_OF_BOUNDS] and torch.equal(found.images, x)
 
 
-def test_a_narrower_room_lies_within_the_wider_and_on_the_8_bit_grid() -> None:
+def test_narrower_bounds_lie_within_the_wider_ones_and_on_the_8_bit_grid() -> None:
     x = images(5, 3, 4, 4)
     wide = bounds_around(x, 40 / 255)
     narrow = wide.narrower(x, 1 / 8)
