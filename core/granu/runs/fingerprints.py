@@ -1,0 +1,47 @@
+"""Fingerprints of contents: a retrained classifier or an image changed in place is noticed under the same name."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from granu.images.cropping import Cropped
+
+if TYPE_CHECKING:
+    from granu.types import Classifier
+
+SETTINGS = ("classes", "channels", "size", "fit")  # of an ImageClassifier, beside its mean and std, which are buffers
+IMAGE_HASH_LENGTH = 16  # hexadecimal digits
+
+
+def classifier_fingerprint(classifier: Classifier) -> str | None:
+    """SHA-256 of a network's parameters, buffers and preprocessing; None where there is nothing to hash.
+
+    A classifier that is not an nn.Module may bring a `fingerprint` of its own.
+    """
+    if not isinstance(classifier, nn.Module):
+        return getattr(classifier, "fingerprint", None)
+    digest = hashlib.sha256()
+    for name, tensor in sorted([*classifier.named_parameters(), *classifier.named_buffers()], key=lambda item: item[0]):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(_bytes(tensor))
+    settings: list[Any] = [getattr(classifier, name, None) for name in SETTINGS]
+    settings += [module.cropping for module in classifier.modules() if isinstance(module, Cropped)]
+    digest.update(repr(settings).encode())
+    return digest.hexdigest()
+
+
+def image_hash(image: Tensor, label: str) -> str:
+    """A short hash of an image (C, H, W) in [0, 1], as 8-bit pixels, and of its class name."""
+    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    digest = hashlib.sha256(f"{tuple(image.shape)} {label}".encode())
+    digest.update(_bytes(pixels))
+    return digest.hexdigest()[:IMAGE_HASH_LENGTH]
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""

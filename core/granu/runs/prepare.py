@@ -1,0 +1,109 @@
+"""Preparation of a run: classifiers and images are opened and described before anything is measured."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from granu.errors import GranuError
+from granu.plugins.catalog import Resolved
+from granu.plugins.options import option_values
+from granu.runs.build import Builder
+from granu.runs.fingerprints import classifier_fingerprint
+from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource
+from granu.runs.records import ClassifierRecord, PerturbationRecord, SiteRecord, SourceRecord
+from granu.runs.sources import names_of
+from granu.runs.work import Failure, first_line
+from granu.types import Classifier
+
+T = TypeVar("T")
+
+
+class Preparation:
+    """Opens every classifier, judge and source of a plan; what cannot be opened fails the results that need it."""
+
+    def __init__(self, plan: EvalPlan, builder: Builder) -> None:
+        self.plan, self.builder = plan, builder
+        self._failures: dict[str, Failure] = {}  # by the spec of a classifier or source
+        sources = {p.source.key: p.source for p in plan.perturbations}
+        self._sources = {key: self._try(key, partial(self._describe_source, one)) for key, one in sources.items()}
+        classifiers = {str(c.spec): c for c in (*plan.classifiers, *plan.judges)}
+        self._classifiers = {
+            key: self._try(key, partial(self._describe_classifier, one)) for key, one in classifiers.items()
+        }
+
+    def failure(self, planned: PlannedPerturbation, classifier: Resolved) -> Failure | None:
+        """Why a perturbation of a classifier cannot be measured; None where it can."""
+        needed = [str(classifier.spec), planned.source.key, *(str(j.spec) for j in planned.judges_of(classifier))]
+        return next((self._failures[key] for key in needed if key in self._failures), None)
+
+    def classifier_records(self) -> Iterator[ClassifierRecord]:
+        """Of every classifier and judge that opened."""
+        return (record for record in self._classifiers.values() if record is not None)
+
+    def perturbation_records(self) -> Iterator[PerturbationRecord]:
+        """Of every perturbation whose images opened."""
+        for planned in self.plan.perturbations:
+            source = self._sources[planned.source.key]
+            if source is not None:
+                yield self._describe(planned, source)
+
+    def _try(self, key: str, describe: Callable[[], T]) -> T | None:
+        try:
+            return describe()
+        except GranuError as problem:
+            self._failures[key] = Failure(str(problem))
+        except Exception as problem:
+            details = "".join(traceback.format_exception(problem))
+            self._failures[key] = Failure(f"`{key}`: {type(problem).__name__}: {first_line(problem)}", details)
+        return None
+
+    def _describe_source(self, planned: PlannedSource) -> SourceRecord:
+        source = self.builder.source(planned)
+        fingerprint = self.builder.generator(planned).fingerprint if planned.kind == "generator" else None
+        return SourceRecord(planned.key, planned.kind, fingerprint, tuple(source.classes))
+
+    def _describe_classifier(self, resolved: Resolved) -> ClassifierRecord:
+        classifier = self.builder.classifier(resolved)
+        return ClassifierRecord(
+            name=str(resolved.spec),
+            plugin=resolved.entry.plugin,
+            distribution=resolved.entry.where,
+            options=option_values(resolved.options),
+            classes=self._class_names(classifier),
+            fingerprint=classifier_fingerprint(classifier),
+            weights=self.builder.weights(resolved),
+        )
+
+    def _class_names(self, classifier: Classifier) -> tuple[str, ...]:
+        """Names of a classifier's outputs; of one without names, those of the first images with as many classes."""
+        candidates = [names_of(classifier, source.classes) for source in self._sources.values() if source]
+        named = [names for names in candidates if names != classifier.classes]
+        return tuple(named[0] if named else classifier.classes)
+
+    def _describe(self, planned: PlannedPerturbation, source: SourceRecord) -> PerturbationRecord:
+        resolved, search = planned.resolved, planned.search
+        weights = self.builder.weights(planned.source.resolved) if planned.source.kind == "generator" else {}
+        return PerturbationRecord(
+            key=planned.key,
+            name=resolved.entry.name,
+            target=resolved.spec.target,
+            given=dict(resolved.spec.options),
+            plugin=resolved.entry.plugin,
+            distribution=resolved.entry.where,
+            options=_plain(option_values(resolved.options)),
+            source=source,
+            search=search.name if search else None,
+            search_options=_plain(option_values(search.options)) if search else {},
+            budget=search.budget if search else None,
+            sites=tuple(SiteRecord(site.name, tuple(site.shape), site.scale) for site in planned.sites),
+            judges=tuple(str(judge.spec) for judge in planned.judges),
+            weights=weights,
+        )
+
+
+def _plain(options: dict[str, object]) -> dict[str, object]:
+    """Options as JSON gives them back, so that a record compares equal after reading."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
