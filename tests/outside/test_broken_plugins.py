@@ -32,7 +32,7 @@ BROKEN = {
     ),
     "no-offers": (
         "import granu\n@granu.hookimpl\ndef granu_perturbations():\n    return ['checkers']\n",
-        "returned a list with a str in it, not PerturbationOffer",
+        "returned str in its list, not PerturbationOffer",
     ),
     "returns-nothing": (
         "import granu\n@granu.hookimpl\ndef granu_perturbations():\n    pass\n",

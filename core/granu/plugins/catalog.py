@@ -66,11 +66,12 @@ class Catalog:
         known = self.of_kind(kind)
         if name in known:
             return known[name]
+        plugin = name.split("/")[0]
         for load_error in self.load_errors:
-            if name.split("/")[0] == load_error.plugin:
+            if load_error.plugin == plugin:
                 raise PluginError(f"{load_error}; `granu list-plugins --verbose` prints the traceback")
-        if name.split("/")[0] in self.blocked:
-            raise PluginError(f"plugin '{name}' is blocked; remove it from the environment variable GRANU_DISABLE")
+        if plugin in self.blocked:
+            raise PluginError(f"plugin '{plugin}' is blocked; remove it from the environment variable GRANU_DISABLE")
         raise UnknownName(kind, name, known)
 
     def resolve(self, kind: str, spec: Spec, extra: Sequence[str] = ()) -> Resolved:
@@ -84,9 +85,7 @@ class Catalog:
         given = {key: value for key, value in spec.options if key not in extra}
         if spec.target is not None and not isinstance(offer, GeneratorOffer):
             if not offer.target:
-                raise OptionError(
-                    f"`{spec}`: '{spec.name}' takes no target; write its options as key=value"
-                )
+                raise OptionError(f"`{spec}`: '{spec.name}' takes no target; write its options as key=value")
             if offer.target in given:
                 raise OptionError(f"`{spec}` gives '{offer.target}' twice, as the target and by name")
             given[offer.target] = spec.target

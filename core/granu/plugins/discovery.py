@@ -139,10 +139,10 @@ def _collect(manager: pluggy.PluginManager, module: Any) -> Iterator[AnyOffer]:
                 raise TypeError(f"{hook} returned {_noun(offers)}, not a list of {KINDS[kind].__name__}")
             for offer in offers:
                 if not isinstance(offer, KINDS[kind]):
-                    raise TypeError(f"{hook} returned a list with {_noun(offer)} in it, not {KINDS[kind].__name__}")
+                    raise TypeError(f"{hook} returned {_noun(offer)} in its list, not {KINDS[kind].__name__}")
                 assert isinstance(offer, AnyOffer)  # one of KINDS is
                 yield offer
 
 
 def _noun(thing: Any) -> str:
-    return "None" if thing is None else f"a {type(thing).__name__}"
+    return "None" if thing is None else type(thing).__name__

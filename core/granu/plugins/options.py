@@ -96,9 +96,7 @@ def _convert(text: str, hint: Any, key: str, where: str) -> Any:
         return tuple(_convert(part, kinds[0], key, where) for part in text.replace("+", ",").split(","))
     if hint is not str and hint is not Path and "," in text:
         value, _, stray = text.partition(",")
-        raise OptionError(
-            f"`{where}`: '{stray}' cannot follow {key}={value}; a target comes first"
-        )
+        raise OptionError(f"`{where}`: '{stray}' cannot follow {key}={value}; a target comes first")
     if hint is bool:
         return _truth(text, key, where)
     if hint is int or hint is float:
