@@ -1,4 +1,4 @@
-"""A board of squares laid over an image, each of which may become brighter or darker."""
+"""Brightness of the squares of a board laid over an image."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,13 @@ class Options:
 def make(options, context):
     from torch.nn import functional as F
 
-    from granu.images.ops import clamp_for_descent
-    from granu.spaces.base import Space
-
-    class BoardSpace(Space):
+    class BoardSpace(granu.Space):
         unit = "brightness of a square (RMS)"
         largest = 1.0
 
         def images(self, change):
             board = change.view(-1, 1, options.squares, options.squares)  # (B, 1, n, n)
-            return clamp_for_descent(self.clean + F.interpolate(board, self.clean.shape[-2:]))
+            return granu.clamp_for_descent(self.clean + F.interpolate(board, self.clean.shape[-2:]))
 
     class Checkers:
         unit = BoardSpace.unit
