@@ -310,5 +310,5 @@ def test_mistakes_are_reported_with_their_remedy(tmp_path: Path) -> None:
 def test_a_trial_without_a_record_is_refused() -> None:
     run = run_of([*trials("a", [1]), *trials("b", [1])])
     del run.record.perturbations["tiny:layer1"]
-    with pytest.raises(RunFolderError, match="run.json has no record of the perturbation 'tiny:layer1'"):
+    with pytest.raises(RunFolderError, match=r"run\.json has no record of the perturbation 'tiny:layer1'"):
         compare_runs([run])
