@@ -1,7 +1,8 @@
 """Distances to the decision boundary along frequencies, low to high, with bootstrap bands (Hold me tight!, section 3).
 
-Only images that the classifier names right are measured. A second --classifier is measured on the images that
-both name right, and the last column is how many times as far its boundary is.
+The same measurement as `granu eval --perturb frequency:all,search=deepfool,box=no`. Only images that every classifier
+classifies correctly are measured; with a second --classifier the last column is the ratio of its distance to that of
+the first.
 
     python examples/frequency_margins.py --classifier zoo:mnist-cnn --data parquet:mnist-test.parquet --count 100
 """
@@ -9,20 +10,34 @@ both name right, and the last column is how many times as far its boundary is.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.stats import bootstrap, spearmanr
 from torch import Tensor
 
-from granu import Batch
+from granu import Batch, Criterion
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.sources import DatasetSource, match_classes, names_of
+from granu.runs.sources import DatasetSource, match_classes
+from granu.search.deepfool import DeepFool
+from granu.search.options import DeepFoolOptions
+from granu.streams import Streams
 from granu.types import Classifier
 from granu_frequency.bands import all_bands
-from granu_frequency.margins import Margins, margins
+from granu_frequency.space import FrequencySpace
 from granu_frequency.windows import all_starts, width_of
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Distances of B images in S bands, infinite where no boundary was reached, and the passes spent; (B, S) each."""
+
+    distance: Tensor
+    forward: Tensor
+    backward: Tensor
 
 
 def main() -> None:
@@ -30,12 +45,9 @@ def main() -> None:
     torch.set_num_threads(1)
     context = BuildContext(load_catalog())
     classifiers = [context.build("classifier", spec) for spec in asked.classifier]
-    images, labels = right_images(context, classifiers, asked)
+    images, labels = correct_images(context, classifiers, asked)
     size = tuple(images.shape[-2:])
-    found = [
-        margins(c, images, y, all_bands(size), rivals=asked.rivals, box=asked.box)
-        for c, y in zip(classifiers, labels, strict=True)
-    ]
+    found = [measure(c, images, y, asked) for c, y in zip(classifiers, labels, strict=True)]
     print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}, median distance and its 95 % band")
     print(f"{'frequencies':12}" + "".join(f"{spec:>40}" for spec in asked.classifier) + "  times" * (len(found) == 2))
     for s, start in enumerate(all_starts(size)):
@@ -44,7 +56,7 @@ def main() -> None:
         times = f"{cells[1][0] / cells[0][0]:7.2f}" if len(cells) == 2 else ""
         print(f"{start[0]:4} to {start[0] + width_of(size[0]):<4}{row}{times}")
     for spec, one in zip(asked.classifier, found, strict=True):
-        tell(spec, one)
+        summarise(spec, one)
 
 
 def read_arguments() -> argparse.Namespace:
@@ -52,19 +64,18 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--classifier", action="append", required=True, help="one or two")
     parser.add_argument("--data", required=True)
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--rivals", type=int, default=9, help="classes that are walked towards")
-    parser.add_argument("--box", action="store_true", help="keep images within [0, 1] on the way")
+    parser.add_argument("--candidates", type=int, default=9, help="candidate classes whose boundaries are compared")
+    parser.add_argument("--box", action="store_true", help="keep images within [0, 1]")
     return parser.parse_args()
 
 
-def right_images(
-    context: BuildContext, classifiers: list[Classifier], asked: argparse.Namespace
+def correct_images(
+    context: BuildContext, classifiers: Sequence[Classifier], asked: argparse.Namespace
 ) -> tuple[Tensor, list[Tensor]]:
-    """The first `count` images of the seeded sample that all name right, and each classifier's numbers for them."""
+    """The first `count` images of the seeded sample that all classify correctly, and each one's labels for them."""
     source = DatasetSource(context.build("dataset", asked.data), seed=0, device="cpu")
     numbers = [
-        match_classes(source.classes, names_of(c, source.classes), asked.data, spec)
-        for c, spec in zip(classifiers, asked.classifier, strict=True)
+        match_classes(source, c, asked.data, spec) for c, spec in zip(classifiers, asked.classifier, strict=True)
     ]
     images: list[Tensor] = []
     labels: list[list[Tensor]] = [[] for _ in classifiers]
@@ -82,15 +93,29 @@ def right_images(
     return torch.cat(images), [torch.cat(kept) for kept in labels]
 
 
+def measure(classifier: Classifier, images: Tensor, labels: Tensor, asked: argparse.Namespace) -> Margins:
+    """DeepFool's distances within every band."""
+    search = DeepFool(DeepFoolOptions(candidates=asked.candidates))
+    streams = Streams(0, [str(i) for i in range(len(images))])
+    bands = all_bands(tuple(images.shape[-2:]))
+    results = [
+        search.run(FrequencySpace(classifier, images, band, asked.box), Criterion(labels), streams) for band in bands
+    ]
+    distance, forward, backward = (
+        torch.stack([getattr(result, name) for result in results], dim=1) for name in ("size", "forward", "backward")
+    )
+    return Margins(distance, forward, backward)
+
+
 def median(distance: Tensor) -> tuple[float, float, float]:
-    """The median and the ends of its 95 % bootstrap band; what was not reached counts as farther than all the rest."""
+    """The median and the ends of its 95 % bootstrap band; a boundary that was not reached is infinitely far."""
     middle = float(distance.quantile(0.5, interpolation="nearest"))
     band = bootstrap((distance.numpy(),), np.median, method="percentile", n_resamples=2000, rng=0).confidence_interval
     return middle, float(band.low), float(band.high)
 
 
-def tell(spec: str, found: Margins) -> None:
-    """The rank correlation of median distance with frequency, what was not reached, and the passes."""
+def summarise(spec: str, found: Margins) -> None:
+    """Print the rank correlation of median distance with frequency, the boundaries not reached, and the passes."""
     middle = found.distance.quantile(0.5, dim=0, interpolation="nearest")
     rank = spearmanr(range(len(middle)), middle).statistic
     missed = int(found.distance.isinf().sum())

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -25,8 +26,7 @@ from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.plan import Request, make_plan
-from granu.search import rounding, smallest
-from granu.search.state import objective_and_gradient
+from granu.search.state import SearchState
 from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
 from granu.types import Batch, Criterion
@@ -55,12 +55,10 @@ def main() -> None:
         search = seconds(lambda: searched.perturb(classifier, batch, criterion, Streams(0, batch.ids)))  # noqa: B023
         in_passes = share_in_passes(lambda: searched.perturb(classifier, batch, criterion, Streams(0, batch.ids)))  # noqa: B023
         change = space.draw(torch.full((COUNT,), 0.01), Streams(0, batch.ids))
-        one_pass = seconds(lambda: objective_and_gradient(space, change, criterion), 5)  # noqa: B023
+        one_pass = seconds(lambda: SearchState(space, criterion).gradient(change), 5)  # noqa: B023
         whole = whole or one_pass  # the first site is z, behind which lies the whole generator
         alone = sum(
-            seconds(
-                lambda: searched.perturb(classifier, part(batch, i), Criterion(batch.labels[i : i + 1]), streams(i))
-            )  # noqa: B023
+            seconds(partial(searched.perturb, classifier, one := part(batch, i), Criterion(one.labels), streams(i)))
             for i in range(5)
         )
         print(
@@ -107,8 +105,8 @@ def share_in_passes(act: Callable[[], object]) -> float:
         return run
 
     with (
-        patch.object(smallest, "objective_and_gradient", clocked(smallest.objective_and_gradient)),
-        patch.object(rounding, "judged", clocked(rounding.judged)),
+        patch.object(SearchState, "gradient", clocked(SearchState.gradient)),
+        patch.object(SearchState, "judge", clocked(SearchState.judge)),
         patch.object(SitePerturbation, "open", clocked(SitePerturbation.open)),
     ):
         start = time.perf_counter()

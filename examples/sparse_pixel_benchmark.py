@@ -26,7 +26,7 @@ from granu import Batch, Criterion
 from granu.images.ops import quantize
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.sources import DatasetSource, match_classes, names_of
+from granu.runs.sources import DatasetSource, match_classes
 from granu.streams import Streams
 from granu.types import Classifier
 
@@ -68,8 +68,7 @@ def right_images(
 ) -> tuple[Tensor, Tensor, list[str]]:
     """The first `count` images of the seeded sample that the classifier names right, of one shape."""
     source = DatasetSource(context.build("dataset", asked.data), seed=0, device="cpu")
-    names = names_of(classifier, source.classes)
-    numbers = match_classes(source.classes, names, asked.data, asked.classifier)
+    numbers = match_classes(source, classifier, asked.data, asked.classifier)
     chosen: list[tuple[Tensor, Tensor, str]] = []
     for position in range(len(source)):
         for batch in source.batches([position]):
@@ -125,7 +124,7 @@ def make_attack(context: BuildContext, method: str, counted: Counted, ids: list[
 
     def ours(images: Tensor, labels: Tensor) -> Tensor:
         batch = Batch(images, labels, tuple(next(left) for _ in images))
-        return perturbation.perturb(counted, batch, Criterion(labels), Streams(0, batch.ids)).images
+        return perturbation.perturb(counted, batch, Criterion(labels), Streams(0, batch.ids)).evidence.images
 
     return ours
 
@@ -193,13 +192,13 @@ def report(
     count = len(images)
     passes = f"{counted.forward_passes / count:.1f}+{counted.backward_passes / count:.1f}"
     print(
-        f"{method:62} {100 * fooled.float().mean():5.1f}% {message(pixels):>22} {message(features):>24} "
+        f"{method:62} {100 * fooled.float().mean():5.1f}% {summary(pixels):>22} {summary(features):>24} "
         f"{passes:>24} {seconds / count:10.3f}",
         flush=True,
     )
 
 
-def message(counts: Tensor) -> str:
+def summary(counts: Tensor) -> str:
     if not len(counts):
         return "-"
     return f"{counts.float().quantile(0.5):.0f} ({counts.float().mean():.1f})"

@@ -1,7 +1,13 @@
 """granu: which changes break an image classifier, from coarse to fine, and how small they can be.
 
-These are the names that plugins are built from; none of them imports torch.
+`attack`, `evaluate` and `compare` are the Python API; the other names are what plugins are built from. Importing granu
+does not import torch: names that need it are imported when they are first used (PEP 562).
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from granu.errors import (
     ClassifierError,
@@ -13,6 +19,7 @@ from granu.errors import (
     SpecError,
     UnknownName,
     WeightsError,
+    suggest,
 )
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
@@ -25,33 +32,156 @@ from granu.plugins.offers import (
 )
 from granu.plugins.options import NoOptions, option
 from granu.plugins.spec import Spec, parse_spec
-from granu.types import Batch, Criterion, Proposal, Site
+from granu.types import (
+    Batch,
+    Classifier,
+    ClassifierEvidence,
+    Criterion,
+    Dataset,
+    Defense,
+    Evidence,
+    Generator,
+    ImageEvidence,
+    Latent,
+    Perturbation,
+    Proposal,
+    Site,
+    SpaceFactory,
+    Tail,
+)
+
+if TYPE_CHECKING:
+    from granu.api import AttackResult, attack, compare, evaluate
+    from granu.images.classifier import ImageClassifier
+    from granu.images.cropping import Cropped, Cropping
+    from granu.images.ops import clamp_for_descent, fit_channels, quantize, resize
+    from granu.plugins.catalog import load_catalog
+    from granu.plugins.context import BuildContext
+    from granu.runs.run import Run
+    from granu.search.deepfool import DeepFoolCandidates, DeepFoolStop, deepfool
+    from granu.search.pgd import projected_gradient_descent
+    from granu.search.state import SearchState
+    from granu.spaces.base import NORM_NAMES, PixelSpace, Space
+    from granu.spaces.steps import Step, open_tail
+    from granu.streams import Streams
+    from granu.weights.checkpoints import (
+        WeightsHeader,
+        is_granu_weights,
+        is_safetensors,
+        load_strictly,
+        read_tensors,
+        read_weights_header,
+        save_weights,
+    )
+    from granu.weights.torchfile import as_state_dict, is_torch_file, read_torch_file
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "NORM_NAMES",
+    "AttackResult",
     "Batch",
+    "BuildContext",
+    "Classifier",
     "ClassifierError",
+    "ClassifierEvidence",
     "ClassifierOffer",
     "Criterion",
+    "Cropped",
+    "Cropping",
     "DataError",
+    "Dataset",
     "DatasetOffer",
+    "DeepFoolCandidates",
+    "DeepFoolStop",
+    "Defense",
     "DefenseOffer",
+    "Evidence",
+    "Generator",
     "GeneratorOffer",
     "GranuError",
+    "ImageClassifier",
+    "ImageEvidence",
+    "Latent",
     "NoOptions",
     "OptionError",
+    "Perturbation",
     "PerturbationOffer",
+    "PixelSpace",
     "PluginError",
     "Proposal",
+    "Run",
     "RunFolderError",
+    "SearchState",
     "Site",
+    "Space",
+    "SpaceFactory",
     "Spec",
     "SpecError",
+    "Step",
+    "Streams",
+    "Tail",
     "UnknownName",
     "Weights",
     "WeightsError",
+    "WeightsHeader",
+    "as_state_dict",
+    "attack",
+    "clamp_for_descent",
+    "compare",
+    "deepfool",
+    "evaluate",
+    "fit_channels",
     "hookimpl",
+    "is_granu_weights",
+    "is_safetensors",
+    "is_torch_file",
+    "load_catalog",
+    "load_strictly",
+    "open_tail",
     "option",
     "parse_spec",
+    "projected_gradient_descent",
+    "quantize",
+    "read_tensors",
+    "read_torch_file",
+    "read_weights_header",
+    "resize",
+    "save_weights",
+    "suggest",
 ]
+
+_LAZY = {
+    "granu.api": ("AttackResult", "attack", "compare", "evaluate"),
+    "granu.images.classifier": ("ImageClassifier",),
+    "granu.images.cropping": ("Cropped", "Cropping"),
+    "granu.images.ops": ("clamp_for_descent", "fit_channels", "quantize", "resize"),
+    "granu.plugins.catalog": ("load_catalog",),
+    "granu.plugins.context": ("BuildContext",),
+    "granu.runs.run": ("Run",),
+    "granu.search.deepfool": ("DeepFoolCandidates", "DeepFoolStop", "deepfool"),
+    "granu.search.pgd": ("projected_gradient_descent",),
+    "granu.search.state": ("SearchState",),
+    "granu.spaces.base": ("NORM_NAMES", "PixelSpace", "Space"),
+    "granu.spaces.steps": ("Step", "open_tail"),
+    "granu.streams": ("Streams",),
+    "granu.weights.checkpoints": (
+        "WeightsHeader", "is_granu_weights", "is_safetensors", "load_strictly", "read_tensors", "read_weights_header",
+        "save_weights",
+    ),
+    "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_torch_file"),
+}  # fmt: skip
+_MODULES = {name: module for module, names in _LAZY.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a lazy name on first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'granu' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,16 +1,16 @@
-"""What can go wrong, as a tree; everything here is shown as one sentence and ends with exit code 2.
+"""Errors that the user can correct; the command line prints each as one sentence and exits with code 2.
 
-GranuError                 the person at the keyboard can mend it
-├── SpecError              what was typed does not parse: "stylegan:,layer6"
-├── UnknownName            no such plugin, site, class or model; says what is near
+GranuError                 base class: the message says what is wrong, where, and what would be right
+├── SpecError              a spec does not parse: "stylegan:,layer6"
+├── UnknownName            no plugin, site, class or model of that name; suggests a similar one
 ├── OptionError            an option is unknown, of the wrong type or out of range
-├── PluginError          a plugin that the command names is broken
+├── PluginError            a plugin that the command names is broken
 ├── WeightsError           a weights file is missing, damaged, forged or of another architecture
 ├── DataError              images cannot be read, or do not fit the classifier
 ├── ClassifierError        a classifier gives NaN, the wrong shape or the wrong number of classes
-└── RunFolderError         a run folder is locked, not one, not writable, or holds another plan
+└── RunFolderError         a folder is locked, not writable, not a run folder, or holds a different run
 
-Anything that is not a GranuError is a bug of ours and keeps its traceback.
+Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 
 class GranuError(Exception):
-    """Something the person can mend: says what is wrong, where, and what would be right."""
+    """An error that the user can correct; its message says what is wrong, where, and what would be right."""
 
 
 class SpecError(GranuError):
@@ -28,7 +28,7 @@ class SpecError(GranuError):
 
 
 class UnknownName(GranuError):
-    """A name that nobody offers."""
+    """A name that no installed plugin offers."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
         place = f" in `{where}`" if where else ""
@@ -40,7 +40,7 @@ class OptionError(GranuError):
 
 
 class PluginError(GranuError):
-    """A plugin that was named cannot be used."""
+    """A plugin that the command names cannot be used."""
 
 
 class WeightsError(GranuError):
@@ -48,19 +48,19 @@ class WeightsError(GranuError):
 
 
 class DataError(GranuError):
-    """Images cannot be read, or do not fit."""
+    """Images cannot be read, or do not fit the classifier."""
 
 
 class ClassifierError(GranuError):
-    """A classifier's answer cannot be used."""
+    """A classifier's output cannot be used."""
 
 
 class RunFolderError(GranuError):
-    """A run folder cannot be used for this plan."""
+    """A run folder cannot be used for this run."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """'did you mean ...?' where something is near, otherwise what there is, in the order given."""
+    """The end of a message about an unknown name: a similar known name, otherwise the known names in order."""
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:

@@ -1,4 +1,4 @@
-"""Writing a file so that a crash leaves either the old one or the new one, never half of it."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Write beside the file, then put it in its place."""
+    """Write `data` so that a crash leaves either the old file or the new one, never part of it."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         beside.write_bytes(data)

@@ -1,6 +1,6 @@
-"""One random stream per image, whatever the batch, the order or the machine.
+"""One random stream per image, independent of batch, order and machine.
 
-A stream is a function of (seed, image id, scope) alone. It is drawn on the CPU, since no two devices agree.
+A stream is a function of (seed, image id, scope) alone. It is drawn on the CPU, because devices draw different numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Streams:
-    """The random streams of a batch of images. Each call draws on; `scope` opens independent ones."""
+    """The random streams of a batch of images. Each call continues them; `scope` opens independent ones."""
 
     def __init__(self, seed: int, ids: Sequence[str], scope: str = "", device: str = "cpu") -> None:
         self.seed, self.ids, self.path, self.device = seed, tuple(ids), scope, device
@@ -23,15 +23,15 @@ class Streams:
         return len(self.ids)
 
     def scope(self, name: str) -> Streams:
-        """Fresh streams for a purpose of its own, independent of what was drawn from these."""
+        """New streams for another purpose, independent of what was drawn from these."""
         return Streams(self.seed, self.ids, f"{self.path}/{name}", self.device)
 
     def select(self, index: Tensor | Sequence[int]) -> Streams:
-        """The streams of some of the images; they go on where they stand."""
+        """The streams of some of the images; they continue from their present state."""
         chosen = Streams(self.seed, (), self.path, self.device)
-        where = [int(i) for i in index]
-        chosen.ids = tuple(self.ids[i] for i in where)
-        chosen._generators = [self._generators[i] for i in where]
+        positions = [int(i) for i in index]
+        chosen.ids = tuple(self.ids[i] for i in positions)
+        chosen._generators = [self._generators[i] for i in positions]
         return chosen
 
     def normal(self, *shape: int) -> Tensor:

@@ -80,7 +80,7 @@ class Classifier(Protocol):
     def __call__(self, images: Tensor) -> Tensor: ...
 
     def layers(self) -> Mapping[str, nn.Module]:
-        """For those who must look inside; may be empty."""
+        """Named modules of the network, for changes inside it; may be empty."""
 
 
 @dataclass
@@ -107,19 +107,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Criterion:
-    """What a search is after: another class ahead of the label by `margin` logits."""
+    """The goal of a search: another class leads the label by `margin` logits."""
 
     labels: Tensor  # (B,) int64
     margin: float = 0.0
 
     def objective(self, logits: Tensor) -> Tensor:
-        """logit of the label minus the best other logit, (B,); a search drives it below -margin."""
+        """The label's logit minus the largest other logit, (B,); a search drives it below -margin."""
         own = logits.gather(1, self.labels[:, None]).squeeze(1)
         others = logits.scatter(1, self.labels[:, None], float("-inf"))
         return own - others.amax(dim=1)
 
     def reached(self, logits: Tensor) -> Tensor:
-        """(B,) whether another class leads by more than the margin."""
+        """(B,) bool, true where another class leads by more than the margin."""
         return self.objective(logits) < -self.margin
 
     def select(self, index: Tensor) -> Criterion:
@@ -128,16 +128,17 @@ class Criterion:
 
 
 class Space(Protocol):
-    """What may change in a batch of images; `granu.spaces.base.Space` is the base class that plugins inherit."""
+    """Changes that may be made to a batch; plugins inherit the base class `granu.spaces.base.Space`."""
 
     unit: str
+    has_images: bool
     low_precision: bool
 
     def start(self) -> Tensor: ...
-    def images(self, change: Tensor) -> Tensor: ...
     def logits(self, change: Tensor) -> Tensor: ...
     def judged_logits(self, change: Tensor) -> Tensor: ...
-    def rounded(self, change: Tensor) -> Tensor: ...
+    def evidence(self, change: Tensor) -> Evidence: ...
+    def quantized(self, change: Tensor) -> Tensor: ...
     def size(self, change: Tensor) -> Tensor: ...
     def within(self, change: Tensor, budget: Tensor) -> Tensor: ...
     def direction(self, gradient: Tensor) -> Tensor: ...
@@ -192,11 +193,11 @@ class Perturbation(Protocol):
     unit: str
 
     def perturb(self, classifier: Classifier, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
-        """Propose a changed image for each of the batch."""
+        """Propose a change of each image of the batch."""
 
 
 class SpaceFactory(Protocol):
-    """A perturbation that only says what may change; the core's searches do the rest."""
+    """A perturbation that defines only what may change; the core's searches find the change."""
 
     unit: str
 

@@ -1,4 +1,4 @@
-"""A board of squares laid over an image, each of which may become brighter or darker."""
+"""Brightness of the squares of a board laid over an image."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,19 @@ import granu
 
 @dataclass(frozen=True)
 class Options:
-    squares: int = granu.option(8, "squares along each side of the board;", low=1, high=64)
+    squares: int = granu.option(8, "squares along each side of the board", low=1, high=64)
 
 
 def make(options, context):
     from torch.nn import functional as F
 
-    from granu.images.ops import clamp_for_descent
-    from granu.spaces.base import Space
-
-    class BoardSpace(Space):
+    class BoardSpace(granu.Space):
         unit = "brightness of a square (RMS)"
         largest = 1.0
 
         def images(self, change):
             board = change.view(-1, 1, options.squares, options.squares)  # (B, 1, n, n)
-            return clamp_for_descent(self.clean + F.interpolate(board, self.clean.shape[-2:]))
+            return granu.clamp_for_descent(self.clean + F.interpolate(board, self.clean.shape[-2:]))
 
     class Checkers:
         unit = BoardSpace.unit

@@ -1,4 +1,4 @@
-"""Plugin module of granu_biggan: BigGAN and BigGAN-deep as generators whose inside can be edited at every block."""
+"""Plugin module of granu_biggan: BigGAN and BigGAN-deep as generators with a site at every block."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from granu import GeneratorOffer, Site, hookimpl, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.plugins.context import BuildContext
-    from granu.weights.checkpoints import Header
+    from granu import BuildContext, WeightsHeader
 
 
 @dataclass(frozen=True)
 class BigGANOptions:
-    """What a person may say after `biggan:`."""
+    """Options of `biggan:`."""
 
     weights: str = option(
         "biggan-mnist",
-        "shipped weights by name, a folder with config.json and pytorch_model.bin, a .pth of BigGAN-PyTorch, "
-        "or what `granu convert` wrote",
+        "name of shipped weights, a folder with config.json and pytorch_model.bin, a .pth of BigGAN-PyTorch, "
+        "or a file written by `granu convert`",
     )
     truncation: float | None = option(
-        None, "spread of the latents; if not given 0.4 where the weights hold statistics for it, else 1", low=0, high=1
+        None,
+        "scale of the truncated normal latents; by default 0.4 if the weights hold norm statistics for it, else 1",
+        low=0,
+        high=1,
     )
-    classes: tuple[str, ...] = option((), "classes to draw, names or numbers; if not given all")
+    classes: tuple[str, ...] = option((), "classes to draw, by name or number; by default all")
     depth: int | None = option(
-        None, "blocks per size of a BigGAN-deep of BigGAN-PyTorch; if not given message by its name, else 2", low=1
+        None, "blocks per size of a BigGAN-deep of BigGAN-PyTorch; by default read from its name, else 2", low=1
     )
 
 
@@ -52,7 +54,7 @@ def check(options: BigGANOptions, context: BuildContext) -> None:
     check(options, context)
 
 
-def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
+def read(path: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     from granu_biggan.loading import read_weights
 
     return read_weights(path)
@@ -63,7 +65,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
     return [
         GeneratorOffer(
             name="biggan",
-            summary="class-conditional BigGAN and BigGAN-deep: latent, class embedding and blocks",
+            summary="class-conditional BigGAN and BigGAN-deep: sites at latent, class embedding and blocks",
             options=BigGANOptions,
             make=make,
             check=check,

@@ -1,4 +1,4 @@
-"""The form of BigGAN-PyTorch: one state dict in a .pth file, wide or deep; its shapes tell nearly everything.
+"""The file format of BigGAN-PyTorch: a state dict in a .pth file, wide or deep; its shapes give the configuration.
 
 Source: ajbrock/BigGAN-PyTorch (MIT). Only the layout of its files is taken from there.
 """
@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import WeightsError
+from granu import WeightsError
 from granu_biggan.config import BigGANConfig, Hierarchy, LayerPlan
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 OTHER_NORMS = {"in", "gn", "nonorm"}
-USUAL_DEPTH = 2  # blocks per size in BigGAN-deep; the only one that the original builds at all sizes
+DEFAULT_DEPTH = 2  # blocks per size in BigGAN-deep; the only value that the original supports at all sizes
 
-# their names to ours; what matches nothing keeps its name and is message as unexpected
+# their names to ours; an unknown tensor keeps its name and is reported as unexpected
 RENAME = [
     (re.compile(pattern), ours)
     for pattern, ours in [
@@ -42,51 +42,51 @@ PART = re.compile(r"\.(bn|conv)(\d)\.")
 COUNTERS = (".accumulation_counter", ".num_batches_tracked")
 
 
-def prefer_average(folder: Path) -> Path:
-    """The file in a folder of checkpoints to use: the exponential average, which is the one that is evaluated."""
+def find_average(folder: Path) -> Path:
+    """Find the exponential average in a folder of checkpoints. WeightsError if there is none."""
     averages = sorted(folder.glob("G_ema*.pth"))
     if not averages:
         raise WeightsError(f"{folder} holds neither a config.json nor a G_ema.pth; name the weights file itself")
     return averages[0]
 
 
-def is_of_this_form(state: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors bear this form's names."""
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Recognise the format by the tensors' names."""
     return any(BLOCK.match(_bare(name)) for name in state)
 
 
 def depth_from_name(path: Path) -> int | None:
-    """Blocks per size, where the experiment's name tells: `..._Gd2_...` in the folder's or the file's name.
+    """Read the blocks per size from the experiment's name, `..._Gd2_...`, in the folder's or the file's name.
 
-    WeightsError where the name says that the network has norms which shapes do not tell from batch norm.
+    WeightsError if the name states a norm other than batch norm, which has the same shapes.
     """
     words = f"{path.parent.name}_{path.stem}".split("_")
     experiment = any(re.fullmatch(r"Gch\d+", word) for word in words)
     if experiment and (others := OTHER_NORMS.intersection(words)):
-        raise WeightsError(f"{path} has the norm '{others.pop()}' by its name; granu's BigGAN has batch norm alone")
+        raise WeightsError(f"{path} has the norm '{others.pop()}' by its name; only batch norm is supported")
     return next((int(word[2:]) for word in words if re.fullmatch(r"Gd\d+", word)), None)
 
 
 def config_from(state: Mapping[str, Tensor], depth: int | None) -> BigGANConfig:
-    """What the shapes mean. `depth` (blocks per size of BigGAN-deep) is the one thing they cannot tell."""
+    """Infer the configuration from shapes, except `depth`, the blocks per size of BigGAN-deep."""
     shapes = {_bare(name): tuple(tensor.shape) for name, tensor in state.items()}
     try:
-        return _config_from(shapes, depth or USUAL_DEPTH)
+        return _config_from(shapes, depth or DEFAULT_DEPTH)
     except KeyError as problem:
         raise WeightsError(f"this is not a BigGAN of BigGAN-PyTorch: {problem.args[0]} is missing") from None
 
 
 def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights (spectral norm already folded) under our names; statistics as tables of one row."""
+    """Rename the weights (spectral norm already folded) to our names; statistics become tables of one row."""
     import torch
 
     state = {_bare(name): tensor for name, tensor in state.items()}
-    place = {block: i for i, block in enumerate(_blocks(state))}
+    number = {block: i for i, block in enumerate(_blocks(state))}
     ours: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name.endswith(COUNTERS):
             continue
-        ours_name = _rename(name, place)
+        ours_name = _rename(name, number)
         if ours_name.endswith((".mean", ".variance")):
             tensor = _average(tensor, name, state)[None]
         elif "shared.weight" not in state and ours_name.endswith((".gain.weight", ".bias.weight")):
@@ -117,7 +117,7 @@ def _config_from(shapes: Mapping[str, tuple[int, ...]], depth: int) -> BigGANCon
         raise KeyError("blocks.0.0")
     deep = layers[0].kind == "bottleneck"
     if deep and blocks % depth:
-        raise WeightsError(f"{blocks} blocks do not make sizes of {depth} blocks each; give the right `depth=`")
+        raise WeightsError(f"{blocks} blocks are not a multiple of {depth} blocks per size; pass the right `depth=`")
     rows, linear_dim = shapes["linear.weight"]
     classes, y_dim = shapes.get("shared.weight", (_classes(shapes),) * 2)
     condition = shapes["blocks.0.0.bn1.gain.weight"][1] if "shared.weight" in shapes else classes
@@ -128,21 +128,21 @@ def _config_from(shapes: Mapping[str, tuple[int, ...]], depth: int) -> BigGANCon
 
 
 def _classes(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """How many classes, of a network without a shared embedding: each gain is a table with a row per class."""
+    """The number of classes of a network without a shared embedding: each gain has a row per class."""
     return shapes["blocks.0.0.bn1.gain.weight"][0]
 
 
 def _blocks(names: Mapping[str, object]) -> list[tuple[int, int]]:
-    """The (stage, place) of every layer, in the order in which they run."""
+    """The (stage, position) of every layer, in the order in which they run."""
     return sorted({(int(m[1]), int(m[2])) for m in map(BLOCK.match, names) if m})
 
 
 def _bare(name: str) -> str:
-    return name.removeprefix("module.")  # left by networks that were saved while they ran on several GPUs
+    return name.removeprefix("module.")  # the prefix of networks that were saved from DataParallel
 
 
-def _rename(name: str, place: Mapping[tuple[int, int], int]) -> str:
-    name = BLOCK.sub(lambda m: f"layers.{place[int(m[1]), int(m[2])]}.", name)
+def _rename(name: str, number: Mapping[tuple[int, int], int]) -> str:
+    name = BLOCK.sub(lambda m: f"layers.{number[int(m[1]), int(m[2])]}.", name)
     name = PART.sub(lambda m: f".{'norms' if m[1] == 'bn' else 'convs'}.{int(m[2]) - 1}.", name)
     for pattern, ours in RENAME:
         name = pattern.sub(ours, name)
@@ -150,6 +150,6 @@ def _rename(name: str, place: Mapping[tuple[int, int], int]) -> str:
 
 
 def _average(statistic: Tensor, name: str, state: Mapping[str, Tensor]) -> Tensor:
-    """Standing statistics are sums beside a count of batches; running statistics are already averages."""
+    """Divide standing statistics, which are sums, by their count of batches; running ones are averages already."""
     count = state.get(f"{name.rpartition('.')[0]}.accumulation_counter")
     return statistic if count is None or not count.any() else statistic / count

@@ -1,4 +1,4 @@
-"""What the classes of a BigGAN are called, and which of them a person means."""
+"""Class names of a BigGAN, and the classes that an option names."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from granu.errors import OptionError, suggest
+from granu import OptionError, suggest
 
 IMAGENET = 1000
 
 
-def class_names(count: int, message: Sequence[str] = ()) -> tuple[str, ...]:
-    """The names that a file tells; otherwise ImageNet's for a thousand classes, and plain numbers for any other."""
-    if message:
-        return tuple(message)
+def class_names(count: int, given: Sequence[str] = ()) -> tuple[str, ...]:
+    """The `given` names; without them ImageNet's for a thousand classes, otherwise numbers."""
+    if given:
+        return tuple(given)
     if count == IMAGENET:
         return imagenet_names()
     return tuple(str(number) for number in range(count))
 
 
 def choose_classes(asked: Sequence[str], names: Sequence[str], where: str) -> tuple[int, ...]:
-    """The class numbers that `classes=tiger,963` means, in order; all of them where nothing was asked.
+    """The class numbers of `classes=tiger,963`, in order; all of them if `asked` is empty.
 
-    A class is meant by its number, its name, or (ImageNet) any of its synonyms that no other class shares.
+    A class is given by number, name, or (ImageNet) any synonym that no other class shares.
     """
     if not asked:
         return tuple(range(len(names)))
@@ -37,13 +37,13 @@ def choose_classes(asked: Sequence[str], names: Sequence[str], where: str) -> tu
             raise OptionError(f"`{where}`: there is no class '{word}'; {suggest(word.casefold(), meanings)}")
         if len(meant) > 1:
             several = ", ".join(f"{number} ({names[number]})" for number in meant)
-            raise OptionError(f"`{where}`: '{word}' could be any of {several}; say the number")
+            raise OptionError(f"`{where}`: '{word}' is ambiguous: {several}; use the number")
         chosen.append(meant[0])
     return tuple(dict.fromkeys(chosen))
 
 
 def _meanings(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Lower-case words and the class numbers that each may mean; a name of its own goes before a synonym."""
+    """Map lower-case words to the class numbers they may mean; a name takes precedence over a synonym."""
     meanings: dict[str, tuple[int, ...]] = {}
     if tuple(names) == imagenet_names():
         for number, synonyms in enumerate(_imagenet()):
@@ -55,7 +55,7 @@ def _meanings(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
 @cache
 def imagenet_names() -> tuple[str, ...]:
-    """A short name for each of the thousand: its first synonym, with the class number where two share that."""
+    """The first synonym of each of the 1000 classes, with the class number if it is not unique."""
     firsts = [synonyms[0] for synonyms in _imagenet()]
     count = Counter(name.casefold() for name in firsts)
     return tuple(n if count[n.casefold()] == 1 else f"{n} ({number})" for number, n in enumerate(firsts))

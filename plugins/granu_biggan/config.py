@@ -1,4 +1,4 @@
-"""What fixes the shapes of a BigGAN, as plain data, free of torch."""
+"""Configuration of a BigGAN, as plain data without torch."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class LayerPlan:
     kind: LayerKind
     channels_in: int
     channels_out: int
-    grow: bool = False  # twice the size on the way
+    grow: bool = False  # doubles the size
 
 
 @dataclass(frozen=True)
 class BigGANConfig:
-    """What fixes a BigGAN's shapes.
+    """Configuration that determines all shapes of a BigGAN.
 
     z_dim        numbers in the latent z
     y_dim        numbers in the class vector y
-    classes      how many classes
+    classes      number of classes
     layers       coarse to fine
-    hierarchy    where z enters. none: only the linear layer. chunks: cut evenly, the first piece to the linear layer,
-                 one piece with y to each block. whole: z with y to the linear layer and to every block
-    bottom       side of the first canvas in pixels
+    hierarchy    use of z. none: only in the linear layer. chunks: split evenly, the first chunk to the linear layer,
+                 one chunk with y to each block. whole: z with y to the linear layer and to every block
+    bottom       side of the first feature map in pixels
     epsilon      added to variances before dividing by them
     channels     of the image: 1 for grey, 3 for colour
     """
@@ -47,32 +47,32 @@ class BigGANConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BigGANConfig:
-        """The inverse of `to_json`; TypeError or ValueError where something is missing or unknown."""
+        """Invert `to_json`. TypeError, ValueError or KeyError if a value is missing or unknown."""
         return cls(**{**values, "layers": tuple(LayerPlan(*layer) for layer in values["layers"])})
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for the header of a weights file."""
+        """Convert to plain data, for the header of a weights file."""
         layers = [list(dataclasses.astuple(layer)) for layer in self.layers]
         return {**dataclasses.asdict(self), "layers": layers}
 
     @property
     def chunk(self) -> int:
-        """Numbers of z that each block, and the linear layer, receives."""
+        """Size of the part of z that each block and the linear layer receive."""
         blocks = sum(layer.kind != "attention" for layer in self.layers)
         return self.z_dim // (blocks + 1) if self.hierarchy == "chunks" else self.z_dim
 
     @property
     def condition_dim(self) -> int:
-        """Numbers that a block's norms listen to."""
+        """Size of the condition of a block's norms."""
         return self.y_dim if self.hierarchy == "none" else self.y_dim + self.chunk
 
     @property
     def linear_dim(self) -> int:
-        """Numbers that the linear layer receives."""
+        """Size of the linear layer's input."""
         return self.condition_dim if self.hierarchy == "whole" else self.chunk
 
     @property
-    def canvases(self) -> list[tuple[int, int, int]]:
+    def feature_maps(self) -> list[tuple[int, int, int]]:
         """(C, h, w) after the linear layer and after each layer."""
         side = self.bottom
         shapes = [(self.layers[0].channels_in, side, side)]

@@ -1,4 +1,4 @@
-"""Spectral norm folded into the weights: what a network divides by at every step is divided once, at loading."""
+"""Folding of spectral norm into the weights, once at loading instead of at every step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 
 def fold_spectral_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Every normalised weight divided by its largest singular value, the vectors that track it dropped.
+    """Divide every normalised weight by its largest singular value, and drop the vectors that track it.
 
-    Two ways of storing are known. PyTorch's: `weight_orig` with both singular vectors `weight_u` and `weight_v`.
+    Two formats are supported. PyTorch's: `weight_orig` with both singular vectors `weight_u` and `weight_v`.
     BigGAN-PyTorch's: `weight` with the left vector `u0` only (and `sv0`, kept for its logs), from which its
-    evaluation takes one step of power iteration. Further vectors `u1`.. never enter its weights.
+    evaluation takes one step of power iteration. Further vectors `u1`, ... are not used.
     """
     folded: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -30,7 +30,7 @@ def fold_spectral_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _one_power_step(matrix: Tensor, u: Tensor) -> Tensor:
-    """The largest singular value as seen after one step from u (1, rows)."""
+    """Estimate the largest singular value by one step of power iteration from u (1, rows)."""
     v = F.normalize(u @ matrix)
     u = F.normalize(v @ matrix.T)
     return torch.squeeze(v @ matrix.T @ u.T)

@@ -1,4 +1,4 @@
-"""Any file or folder that holds a BigGAN: which form it is, its shapes, and its weights under our names."""
+"""Reading a BigGAN from any of the known file formats."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import WeightsError
-from granu.weights.checkpoints import is_safetensors, read_header, read_metadata, read_tensors
-from granu.weights.torchfile import read_torch_file, state_dict
+from granu import (
+    WeightsError,
+    as_state_dict,
+    is_granu_weights,
+    is_safetensors,
+    read_tensors,
+    read_torch_file,
+    read_weights_header,
+)
 from granu_biggan import bigganpytorch, huggingface
 from granu_biggan.config import BigGANConfig
 
@@ -20,7 +26,7 @@ ARCHITECTURE = "biggan"
 
 @dataclass(frozen=True)
 class Opened:
-    """A BigGAN read from disk. `tables` are its weights, with norm statistics by truncation (rows, C)."""
+    """A BigGAN read from a file. `tables` are its weights, with norm statistics by truncation (rows, C)."""
 
     config: BigGANConfig
     tables: dict[str, Tensor]
@@ -28,30 +34,30 @@ class Opened:
 
 
 def own_classes(path: Path) -> tuple[str, ...]:
-    """What the classes are called, where the file tells."""
+    """Class names from the file; empty if it has none."""
     file = find_file(path)
-    return read_header(file, (ARCHITECTURE,)).classes if _is_ours(file) else ()
+    return read_weights_header(file, (ARCHITECTURE,)).classes if is_granu_weights(file) else ()
 
 
 def read_config(path: Path, depth: int | None = None) -> BigGANConfig:
-    """The shapes alone; of our own form and of Hugging Face's without torch."""
+    """Read the configuration alone; without torch for granu weights and Hugging Face's format."""
     file = find_file(path)
-    if _is_ours(file):
+    if is_granu_weights(file):
         return _own_config(file)
-    if huggingface.is_folder_of_this_form(file.parent):
+    if huggingface.recognises(file.parent):
         return huggingface.read_config(file.parent)
     return _biggan_pytorch_config(file, _read(file), depth)
 
 
 def open_weights(path: Path, depth: int | None = None) -> Opened:
-    """Read whatever form `path` has. WeightsError says what is wrong with it."""
+    """Detect the format and read the file. WeightsError if it is damaged or of another architecture."""
     from granu_biggan.fold import fold_spectral_norm
 
     file = find_file(path)
-    if _is_ours(file):
+    if is_granu_weights(file):
         return Opened(_own_config(file), read_tensors(file), own_classes(file))
     state = _read(file)
-    if huggingface.is_folder_of_this_form(file.parent):
+    if huggingface.recognises(file.parent):
         config = huggingface.read_config(file.parent)
         return Opened(config, huggingface.translate(fold_spectral_norm(state), config))
     config = _biggan_pytorch_config(file, state, depth)
@@ -59,20 +65,16 @@ def open_weights(path: Path, depth: int | None = None) -> Opened:
 
 
 def find_file(path: Path) -> Path:
-    """The weights file that a path means: itself, or the right one in a folder."""
+    """Find the weights file: the path itself, or the right file in a folder."""
     if not path.is_dir():
         return path
-    if huggingface.is_folder_of_this_form(path):
+    if huggingface.recognises(path):
         return huggingface.weights_file(path)
-    return bigganpytorch.prefer_average(path)
-
-
-def _is_ours(file: Path) -> bool:
-    return is_safetensors(file) and "granu" in read_metadata(file)
+    return bigganpytorch.find_average(path)
 
 
 def _own_config(file: Path) -> BigGANConfig:
-    header = read_header(file, (ARCHITECTURE,))
+    header = read_weights_header(file, (ARCHITECTURE,))
     try:
         return BigGANConfig.from_json(header.config)
     except (TypeError, ValueError, KeyError) as problem:
@@ -80,9 +82,9 @@ def _own_config(file: Path) -> BigGANConfig:
 
 
 def _biggan_pytorch_config(file: Path, state: dict[str, Tensor], depth: int | None) -> BigGANConfig:
-    message = bigganpytorch.depth_from_name(file)
-    return bigganpytorch.config_from(state, depth or message)
+    named_depth = bigganpytorch.depth_from_name(file)
+    return bigganpytorch.config_from(state, depth or named_depth)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    return read_tensors(file) if is_safetensors(file) else state_dict(read_torch_file(file), file)
+    return read_tensors(file) if is_safetensors(file) else as_state_dict(read_torch_file(file), file)

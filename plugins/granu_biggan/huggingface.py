@@ -1,4 +1,4 @@
-"""The form of pytorch-pretrained-BigGAN: a folder with config.json and pytorch_model.bin (or safetensors).
+"""The file format of pytorch-pretrained-BigGAN: a folder with config.json and pytorch_model.bin (or safetensors).
 
 Source: huggingface/pytorch-pretrained-BigGAN (MIT), which converted DeepMind's BigGAN-deep from TensorFlow. Only
 the layout of its files is taken from there.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu.errors import WeightsError
+from granu import WeightsError
 from granu_biggan.config import BigGANConfig, LayerPlan
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")
 BOTTOM = 4
 
-# their names to ours; what matches nothing keeps its name and is message as unexpected
+# their names to ours; an unknown tensor keeps its name and is reported as unexpected
 RENAME = [
     (re.compile(pattern), ours)
     for pattern, ours in [
@@ -46,22 +46,22 @@ RENAME = [
 ]
 
 
-def is_folder_of_this_form(path: Path) -> bool:
-    """Whether there is a config.json to read."""
+def recognises(path: Path) -> bool:
+    """Recognise the folder by its config.json."""
     return (path / CONFIG).is_file()
 
 
 def read_config(folder: Path) -> BigGANConfig:
-    """The shapes that config.json describes. WeightsError if it is none of BigGAN-deep."""
+    """Read config.json. WeightsError if it does not describe a BigGAN-deep."""
     try:
         given = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return config_from(given)
     except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError, AttributeError) as problem:
-        raise WeightsError(f"{folder / CONFIG} does not describe a BigGAN-deep ({_told(problem)})") from None
+        raise WeightsError(f"{folder / CONFIG} does not describe a BigGAN-deep ({_describe(problem)})") from None
 
 
 def config_from(given: Mapping[str, Any]) -> BigGANConfig:
-    """What the values of a config.json mean: layers are [grow?, inputs, outputs] in units of channel_width."""
+    """Translate a config.json, whose layers are [grow?, inputs, outputs] in units of channel_width."""
     width = given["channel_width"]
     layers = [LayerPlan("bottleneck", n * width, m * width, bool(grow)) for grow, n, m in given["layers"]]
     attention = given["attention_layer_position"]
@@ -81,7 +81,7 @@ def config_from(given: Mapping[str, Any]) -> BigGANConfig:
 
 
 def weights_file(folder: Path) -> Path:
-    """The folder's weights. WeightsError if there are none."""
+    """Find the weights in a folder. WeightsError if there are none."""
     for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
@@ -89,7 +89,7 @@ def weights_file(folder: Path) -> Path:
 
 
 def translate(state: Mapping[str, Tensor], config: BigGANConfig) -> dict[str, Tensor]:
-    """Weights (spectral norm already folded) under our names and in our order of numbers."""
+    """Rename the weights (spectral norm already folded) and reorder their inputs as ours."""
     ours = {_rename(name): tensor for name, tensor in state.items()}
     for name, tensor in ours.items():
         if name == "embedding.weight":
@@ -101,7 +101,7 @@ def translate(state: Mapping[str, Tensor], config: BigGANConfig) -> dict[str, Te
         elif name == "linear.bias":
             ours[name] = _channels_first(tensor)
         elif name.startswith("to_rgb."):
-            ours[name] = tensor[:3]  # they compute a whole width of channels and look at three
+            ours[name] = tensor[:3]  # they compute channel_width channels and use three
         elif name.endswith(".strength"):
             ours[name] = tensor.reshape([])
     return ours
@@ -114,16 +114,16 @@ def _rename(name: str) -> str:
 
 
 def _class_first(weight: Tensor, config: BigGANConfig) -> Tensor:
-    """Columns for (z, y) turned into columns for (y, z)."""
+    """Reorder columns from (z, y) to (y, z)."""
     import torch
 
     return torch.cat([weight[:, config.z_dim :], weight[:, : config.z_dim]], dim=1)
 
 
 def _channels_first(rows: Tensor) -> Tensor:
-    """Rows that lay out a canvas as (h, w, C), TensorFlow's way, as (C, h, w)."""
+    """Reorder rows from (h, w, C), as in TensorFlow, to (C, h, w)."""
     return rows.unflatten(0, (BOTTOM, BOTTOM, -1)).movedim(2, 0).flatten(0, 2)
 
 
-def _told(problem: Exception) -> str:
+def _describe(problem: Exception) -> str:
     return f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else str(problem)

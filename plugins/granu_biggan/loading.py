@@ -1,4 +1,4 @@
-"""From a weights file to a generator, and from its shapes alone to the sites."""
+"""Generators and sites from weights files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import WeightsError
-from granu.types import Site
-from granu.weights.checkpoints import Header, load_strictly
+from granu import Site, WeightsError, WeightsHeader, load_strictly
 from granu_biggan.classes import choose_classes, class_names
 from granu_biggan.formats import ARCHITECTURE, find_file, open_weights, own_classes, read_config
 from granu_biggan.layout import list_sites
@@ -16,20 +14,20 @@ from granu_biggan.layout import list_sites
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext
     from granu_biggan import BigGANOptions
     from granu_biggan.generator import BigGANGenerator
 
-USUAL_TRUNCATION = 0.4  # Dunn et al. 2020
+DEFAULT_TRUNCATION = 0.4  # Dunn et al. 2020
 
 
 def sites_of_weights(options: BigGANOptions, context: BuildContext) -> Sequence[Site]:
-    """The sites, coarse to fine."""
+    """List the sites, coarse to fine."""
     return list_sites(read_config(context.locate(options.weights), options.depth))
 
 
 def check(options: BigGANOptions, context: BuildContext) -> None:
-    """Tell a class that there is not, before any weights are read."""
+    """Check `classes=`, without reading the weights. OptionError if there is no such class."""
     if options.classes:
         path = context.locate(options.weights)
         config = read_config(path, options.depth)
@@ -37,7 +35,7 @@ def check(options: BigGANOptions, context: BuildContext) -> None:
 
 
 def make_generator(options: BigGANOptions, context: BuildContext) -> BigGANGenerator:
-    """Build the network that the weights describe and fill it with exactly these weights."""
+    """Build the network that a weights file describes, and load the weights strictly."""
     from granu_biggan.generator import BigGANGenerator
     from granu_biggan.network import BigGAN
     from granu_biggan.statistics import at_truncation
@@ -48,7 +46,7 @@ def make_generator(options: BigGANOptions, context: BuildContext) -> BigGANGener
     if len(names) != opened.config.classes:
         raise WeightsError(f"{path} names {len(names)} classes for a network of {opened.config.classes}")
     labels = chosen(options, names)
-    truncation = usual_truncation(opened.tables) if options.truncation is None else options.truncation
+    truncation = default_truncation(opened.tables) if options.truncation is None else options.truncation
     network = BigGAN(opened.config)
     load_strictly(network, at_truncation(opened.tables, truncation), find_file(path))
     fingerprint = f"{context.used_weights[options.weights]} truncation {truncation}"
@@ -62,18 +60,18 @@ def chosen(options: BigGANOptions, names: Sequence[str]) -> Sequence[int]:
     return choose_classes(options.classes, names, f"biggan:classes={','.join(options.classes)}")
 
 
-def read_weights(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
-    """What a granu weights file of a BigGAN would hold, with norm statistics for every truncation."""
+def read_weights(path: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
+    """Read header and tensors for a granu weights file, with norm statistics for every truncation."""
     from granu_biggan.network import BigGAN
     from granu_biggan.statistics import at_truncation
 
     opened = open_weights(path)
     names = class_names(opened.config.classes, opened.classes)
-    # a file that does not fit is refused now, not when somebody opens what was made of it
+    # so that a file that does not fit is refused here and not after the conversion
     load_strictly(BigGAN(opened.config), at_truncation(opened.tables, 1.0), find_file(path))
-    return Header(ARCHITECTURE, opened.config.to_json(), names), opened.tables
+    return WeightsHeader(ARCHITECTURE, opened.config.to_json(), names), opened.tables
 
 
-def usual_truncation(tables: dict[str, Tensor]) -> float:
-    """0.4 where the weights hold norm statistics for it; else 1, for which their one set was taken."""
-    return USUAL_TRUNCATION if len(tables.get("norm.mean", ())) > 1 else 1.0
+def default_truncation(tables: dict[str, Tensor]) -> float:
+    """0.4 if the weights hold norm statistics by truncation; otherwise 1, which their single set belongs to."""
+    return DEFAULT_TRUNCATION if len(tables.get("norm.mean", ())) > 1 else 1.0

@@ -1,12 +1,11 @@
-"""The BigGAN networks, wide and deep, in steps that can be run one at a time.
+"""The BigGAN networks, wide and deep, in plain PyTorch.
 
-Architecture: Brock, Donahue and Simonyan 2019 (arXiv:1809.11096), appendix B. One network stands for all published
-forms: what they do differently (order of inputs, spectral norm, tables of statistics) is settled when a file is read,
-and what reaches this room are plain weights.
+Architecture: Brock, Donahue and Simonyan 2019 (arXiv:1809.11096), appendix B. One network serves all published file
+formats; their differences (order of inputs, spectral norm, tables of statistics) are removed when a file is read.
 
-`embed` gives the class vector y; `conditions(z, y)` what each layer's norms listen to; `start` the first canvas; then
-each layer i takes canvas and condition; `finish` makes the last canvas an image. Whoever wants to start in the
-middle, starts in the middle.
+Every step is a method: `embed` gives the class vector y, `condition(i, z, y)` the condition of layer i, `start` the
+first feature map, `layer` each layer's output, and `finish` the image. A computation can therefore be resumed at any
+step.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MOMENTUM = 0.1  # share of the batch in a norm's stored statistics, while it tra
 class BigGAN(nn.Module):
     """z (B, z_dim), normal, and class numbers (B,) -> images (B, channels, R, R) in [-1, 1].
 
-    In training mode norms take the batch's statistics, and their stored ones follow with `momentum`.
+    In training mode norms use the statistics of the batch and update the stored ones with `momentum`.
     """
 
     def __init__(self, config: BigGANConfig) -> None:
@@ -42,17 +41,21 @@ class BigGAN(nn.Module):
         """Class numbers (B,) -> class vectors y (B, y_dim)."""
         return self.embedding(labels)
 
+    def condition(self, i: int, z: Tensor, y: Tensor) -> Tensor:
+        """The input of the norms of layer i, (B, condition_dim); self-attention has no norms and ignores it."""
+        if self.config.hierarchy == "none":
+            return y
+        if self.config.hierarchy == "whole":
+            return torch.cat([y, z], dim=1)
+        blocks = [plan.kind != "attention" for plan in self.config.layers[: i + 1]]
+        return torch.cat([y, z.split(self.config.chunk, dim=1)[sum(blocks)]], dim=1) if blocks[i] else y
+
     def conditions(self, z: Tensor, y: Tensor) -> list[Tensor]:
-        """What each layer's norms listen to, (B, condition_dim) each; attention listens to nothing."""
-        blocks = [plan.kind != "attention" for plan in self.config.layers]
-        if self.config.hierarchy == "chunks":
-            pieces = iter(z.split(self.config.chunk, dim=1)[1:])
-            return [torch.cat([y, next(pieces)], dim=1) if block else y for block in blocks]
-        whole = torch.cat([y, z], dim=1) if self.config.hierarchy == "whole" else y
-        return [whole] * len(blocks)
+        """The condition of every layer."""
+        return [self.condition(i, z, y) for i in range(len(self.layers))]
 
     def start(self, z: Tensor, y: Tensor) -> Tensor:
-        """The first canvas, (B, C, bottom, bottom)."""
+        """The first feature map, (B, C, bottom, bottom)."""
         given = torch.cat([y, z], dim=1) if self.config.hierarchy == "whole" else z[:, : self.config.chunk]
         return self.linear(given).unflatten(1, (-1, self.config.bottom, self.config.bottom))
 
@@ -61,7 +64,7 @@ class BigGAN(nn.Module):
         return self.layers[i](x, condition)
 
     def finish(self, x: Tensor) -> Tensor:
-        """The last canvas as an image in [-1, 1]."""
+        """The image in [-1, 1] from the last feature map."""
         return torch.tanh(self.to_rgb(F.relu(self.norm(x))))
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -73,7 +76,7 @@ class BigGAN(nn.Module):
 
 
 def make_layer(plan: LayerPlan, config: BigGANConfig) -> nn.Module:
-    """The module that a plan describes."""
+    """Make the module that a plan describes."""
     if plan.kind == "attention":
         return Attention(plan.channels_in)
     return {"residual": Residual, "bottleneck": Bottleneck}[plan.kind](plan, config)
@@ -93,15 +96,15 @@ class Residual(nn.Module):
         h = F.relu(self.norms[0](x, condition))
         h = self.convs[0](twice(h) if self.grow else h)
         h = self.convs[1](F.relu(self.norms[1](h, condition)))
-        # a 1 x 1 convolution before growing gives the same numbers for a quarter of the work
+        # a 1 x 1 convolution before upsampling gives the same result at a quarter of the cost
         x = self.shortcut(x)
         return h + (twice(x) if self.grow else x)
 
 
 class Bottleneck(nn.Module):
-    """Down to a quarter of the channels, two convolutions 3 x 3, and up again (figure 16b).
+    """1 x 1 to a quarter of the channels, two 3 x 3 convolutions, and 1 x 1 back (figure 16b).
 
-    The shortcut learns nothing: it drops the channels that are too many.
+    The shortcut has no weights: it drops surplus channels.
     """
 
     def __init__(self, plan: LayerPlan, config: BigGANConfig) -> None:
@@ -127,7 +130,7 @@ class Bottleneck(nn.Module):
 
 
 class Attention(nn.Module):
-    """Each place looks at all places of a canvas of half the size (Zhang et al. 2019, arXiv:1805.08318)."""
+    """Self-attention with keys and values at half the resolution (Zhang et al. 2019, arXiv:1805.08318)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -142,8 +145,8 @@ class Attention(nn.Module):
         query = self.query(x).flatten(2).mT  # (B, hw, C/8)
         key = F.max_pool2d(self.key(x), 2).flatten(2).mT  # (B, hw/4, C/8)
         value = F.max_pool2d(self.value(x), 2).flatten(2).mT  # (B, hw/4, C/2)
-        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # (B, hw, C/2)
-        return x + self.strength * self.out(seen.mT.unflatten(2, x.shape[2:]))
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # (B, hw, C/2)
+        return x + self.strength * self.out(attended.mT.unflatten(2, x.shape[2:]))
 
 
 class Norm(nn.Module):
@@ -184,12 +187,12 @@ class ConditionalNorm(nn.Module):
         gain, bias = 1 + self.gain(condition), self.bias(condition)  # (B, C)
         if self.training:
             x = F.batch_norm(x, self.mean, self.variance, None, None, True, self.momentum, self.epsilon)
-        else:  # one multiplication and one addition for each number of the canvas instead of four
+        else:  # folded: one multiplication and one addition per activation instead of four
             gain = gain * (self.variance + self.epsilon).rsqrt()
             bias = bias - self.mean * gain
         return torch.addcmul(bias[:, :, None, None].to(x.dtype), x, gain[:, :, None, None].to(x.dtype))
 
 
 def twice(x: Tensor) -> Tensor:
-    """Each pixel as 2 x 2 of itself: (B, C, h, w) -> (B, C, 2h, 2w)."""
+    """Upsample by repeating each pixel: (B, C, h, w) -> (B, C, 2h, 2w)."""
     return F.interpolate(x, scale_factor=2, mode="nearest")

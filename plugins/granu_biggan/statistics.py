@@ -1,4 +1,4 @@
-"""Norm statistics by truncation: files store them for a grid of truncations, a network needs them for one."""
+"""Norm statistics at one truncation, interpolated from tables over a grid of truncations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def at_truncation(state: Mapping[str, Tensor], truncation: float) -> dict[str, Tensor]:
-    """The state with each table of statistics (rows, C) replaced by its row at `truncation`, (C,).
+    """Replace each table of statistics (rows, C) by its row at `truncation`, (C,).
 
-    Rows stand for truncations evenly from 0 to 1. Between two rows we interpolate in a straight line;
-    pytorch-pretrained-BigGAN swaps the two rows' coefficients there, which shows at truncations off the grid. A
-    table of one row holds at any truncation.
+    Rows belong to evenly spaced truncations from 0 to 1, with linear interpolation in between;
+    pytorch-pretrained-BigGAN swaps the two coefficients, so its results differ at truncations off the grid. A table
+    of one row is used at any truncation.
     """
     return {
         name: _row(tensor, truncation) if name.endswith((".mean", ".variance")) else tensor

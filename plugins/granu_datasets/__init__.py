@@ -1,4 +1,4 @@
-"""Plugin module of granu_datasets: labelled images from folders, parquet files and Hugging Face data sets."""
+"""Plugin module of granu_datasets: labelled images from folders, parquet files and Hugging Face datasets."""
 
 from __future__ import annotations
 
@@ -11,61 +11,64 @@ from typing import TYPE_CHECKING
 from granu import DataError, DatasetOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
-    from granu.types import Dataset
+    from granu import BuildContext, Dataset
 
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How images are brought to one form; by default they are taken as they are."""
+    """Options of all sources; by default images are left unchanged."""
 
-    size: int | None = option(None, "shorter side is resized to this and the middle cut out as a square;", low=1)
-    colour: str = option("keep", "grey images stay grey, or all become one kind;", choices=("keep", "rgb", "grey"))
-    names: Path | None = option(None, "a table with a class a line: its name here, a tab, its name to the classifier")
+    size: int | None = option(None, "resize the shorter side to this, then crop the central square", low=1)
+    colour: str = option(
+        "keep", "convert all images to colour or to grey; keep: leave them as they are", choices=("keep", "rgb", "grey")
+    )
+    names: Path | None = option(
+        None, "a table that renames classes, one per line: name in the dataset, tab, name for the classifier"
+    )
 
 
 @dataclass(frozen=True)
 class FolderOptions(ImageOptions):
-    """A folder with a folder per class."""
+    """Options of `folder:`."""
 
-    path: Path | None = option(None, "the folder")
+    path: Path | None = option(None, "folder with one subfolder per class")
 
 
 @dataclass(frozen=True)
 class ColumnOptions(ImageOptions):
-    """Rows with an image and a label."""
+    """Options of sources whose rows hold an image and a label."""
 
-    image: str | None = option(None, "the column of images; by default image or img")
-    label: str | None = option(None, "the column of labels; by default label, labels or fine_label")
+    image: str | None = option(None, "column of images; by default image or img")
+    label: str | None = option(None, "column of labels; by default label, labels or fine_label")
 
 
 @dataclass(frozen=True)
 class ParquetOptions(ColumnOptions):
-    """A parquet file, or a folder of them."""
+    """Options of `parquet:`."""
 
-    path: Path | None = option(None, "the file, or a folder of files")
+    path: Path | None = option(None, "parquet file, or folder of them")
 
 
 @dataclass(frozen=True)
 class HubOptions(ColumnOptions):
-    """A Hugging Face data set."""
+    """Options of `datasets:`."""
 
-    source: str = option("", "its name on the hub, or its folder")
-    split: str = option("test", "which part of it")
-    config: str | None = option(None, "which of its configurations")
+    source: str = option("", "name on the hub, or folder")
+    split: str = option("test", "split to use")
+    config: str | None = option(None, "configuration to use")
 
 
 def check_folder(options: FolderOptions, context: BuildContext) -> None:
-    """Whether the folder is there."""
+    """Check that a folder is named and exists."""
     if options.path is None:
         raise OptionError("`folder` names no folder; write it like folder:val")
     if not options.path.expanduser().is_dir():
-        raise DataError(f"there is no folder {options.path}; name one that holds a folder per class")
+        raise DataError(f"there is no folder {options.path}; name one with a subfolder per class")
     _check_names(options)
 
 
 def check_parquet(options: ParquetOptions, context: BuildContext) -> None:
-    """Whether the file is there, and what reads it."""
+    """Check that a file is named and exists, and that pyarrow is installed."""
     if options.path is None:
         raise OptionError("`parquet` names no file; write it like parquet:test.parquet")
     if not options.path.expanduser().exists():
@@ -75,9 +78,9 @@ def check_parquet(options: ParquetOptions, context: BuildContext) -> None:
 
 
 def check_hub(options: HubOptions, context: BuildContext) -> None:
-    """Whether a data set is named, and what reads it."""
+    """Check that a dataset is named and that the package datasets is installed."""
     if not options.source:
-        raise OptionError("`datasets` names no data set; write it like datasets:cifar10,split=test")
+        raise OptionError("`datasets` names no dataset; write it like datasets:cifar10,split=test")
     _check_installed("datasets", "datasets")
     _check_names(options)
 
@@ -106,7 +109,7 @@ def granu_datasets() -> Sequence[DatasetOffer]:
     return [
         DatasetOffer(
             name="folder",
-            summary="images in a folder per class",
+            summary="images in one folder per class",
             options=FolderOptions,
             target="path",
             make=make_folder,
@@ -124,7 +127,7 @@ def granu_datasets() -> Sequence[DatasetOffer]:
         ),
         DatasetOffer(
             name="datasets",
-            summary="a data set of the Hugging Face hub",
+            summary="a dataset of the Hugging Face hub",
             options=HubOptions,
             target="source",
             make=make_hub,
@@ -142,5 +145,5 @@ def _check_installed(package: str, name: str) -> None:
 def _check_names(options: ImageOptions) -> None:
     if options.names is not None and not options.names.expanduser().is_file():
         raise DataError(
-            f"there is no table {options.names}; write a line per class: its name here, a tab, its other name"
+            f"there is no table {options.names}; it needs one line per class: name here, tab, name for the classifier"
         )

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to a tensor, whatever kind of image it is."""
+"""Decoding of image files of any kind to tensors."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from torch import Tensor
 
 from granu import DataError
 
-LARGEST = 100_000_000  # pixels; a file that declares more is taken for a decompression bomb
+LARGEST = 100_000_000  # pixels; a file that declares more may be a decompression bomb
 
 
 def decode(data: bytes | Path, name: str) -> Tensor:
-    """An image (C, H, W) in [0, 1]: C is 1 for grey and 3 for colour, the right way up, transparency over white.
+    """Decode an image to (C, H, W) in [0, 1]: C is 1 for grey and 3 for colour, oriented by its EXIF tag, on white.
 
-    DataError for anything that is broken or too large; `name` is how the sentence calls it.
+    DataError if the file is broken or too large; `name` is the image's name in the message.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(data if isinstance(data, Path) else io.BytesIO(data)) as image:
                 if image.width * image.height > LARGEST:
-                    raise DataError(f"{name} declares {image.width} x {image.height} pixels; that is too large")
+                    raise DataError(f"{name} declares {image.width} x {image.height} pixels; the limit is {LARGEST}")
                 return _tensor(ImageOps.exif_transpose(image), name)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise DataError(f"{name} declares more pixels than any image has; it is left out") from None
+        raise DataError(f"{name} declares too many pixels; the limit is {LARGEST}") from None
     except DataError:
         raise
     except Exception as problem:  # decoders of broken files raise nearly anything
@@ -40,7 +40,7 @@ def _tensor(image: Image.Image, name: str) -> Tensor:
     if image.mode.startswith("I"):
         return _sixteen_bits(image, name)
     if image.mode == "F":
-        raise DataError(f"{name} holds floating point numbers of unknown range; save it as 8 or 16 bit")
+        raise DataError(f"{name} holds floating-point numbers of unknown range; save it with 8 or 16 bits")
     if image.has_transparency_data:
         grey = image.mode in ("LA", "La", "L")
         image = image.convert("RGBA")
@@ -54,5 +54,5 @@ def _tensor(image: Image.Image, name: str) -> Tensor:
 def _sixteen_bits(image: Image.Image, name: str) -> Tensor:
     array = np.array(image).astype(np.float32)
     if array.max() > 65535 or array.min() < 0:
-        raise DataError(f"{name} holds whole numbers beyond 16 bits; save it as 8 or 16 bit")
+        raise DataError(f"{name} holds integers beyond 16 bits; save it with 8 or 16 bits")
     return torch.from_numpy(array)[None] / 65535

@@ -1,4 +1,4 @@
-"""Images in a folder per class."""
+"""Images in one folder per class."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 
 
 class Folder:
-    """Every image below FOLDER/CLASS/; an image's id is its path within the folder, its class the first part."""
+    """All images below FOLDER/CLASS/; an image's id is its path within FOLDER."""
 
     def __init__(self, options: FolderOptions) -> None:
         self.options = options
-        assert options.path is not None  # the plugin module checks it
+        assert options.path is not None  # checked by check_folder
         self.root = options.path.expanduser()
         names = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
         self.files = [
@@ -29,7 +29,7 @@ class Folder:
             if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
         ]
         if not self.files:
-            raise DataError(f"{self.root} holds no images in folders; put them in a folder per class, as in cat/1.png")
+            raise DataError(f"{self.root} holds no images in subfolders; use one subfolder per class, as in cat/1.png")
         self.classes: Sequence[str] = renamed(names, options)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""A data set of the Hugging Face hub, or one saved to a folder."""
+"""A dataset of the Hugging Face hub, or one saved to a folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Hub:
         names = getattr(rows.features[self.label], "names", None)
         self.own_classes = tuple(names) if names else class_names(rows[self.label])
         self.classes: Sequence[str] = renamed(self.own_classes, options)
-        # granu decodes by itself, so that broken images are message like everywhere
+        # images are decoded here, so that broken ones are reported as for the other sources
         self.rows = rows.cast_column(self.image, datasets.Image(decode=False))
 
     def __len__(self) -> int:
@@ -47,6 +47,6 @@ def _load(options: HubOptions) -> Any:
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DataError(
-            f"the data set '{options.source}' with split={options.split} cannot be opened ({reason}); where there is "
-            f"no network, fetch it before with: hf download --repo-type dataset {options.source}"
+            f"the dataset '{options.source}' with split={options.split} cannot be opened ({reason}); without "
+            f"network access, download it before with: hf download --repo-type dataset {options.source}"
         ) from problem

@@ -1,4 +1,4 @@
-"""Images and labels in parquet files, read a group of rows at a time."""
+"""Images and labels in parquet files, read one row group at a time."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from granu_datasets.columns import IMAGES, LABELS, choose_column, class_names, i
 from granu_datasets.decoding import decode
 from granu_datasets.prepared import prepare, renamed
 
-KEPT = 8  # groups of rows in memory; neighbours are mostly read together
+KEPT = 8  # row groups in memory, because images are mostly read in order
 
 
 class Parquet:
-    """The rows of a file, or of a folder's files by name; an image's id is `FILE#ROW`."""
+    """The rows of a file, or of all files of a folder in order of their names; an image's id is `FILE#ROW`."""
 
     def __init__(self, options: ParquetOptions) -> None:
         self.options = options
-        assert options.path is not None  # the plugin module checks it
+        assert options.path is not None  # checked by check_parquet
         path = options.path.expanduser()
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         if not files:
-            raise DataError(f"{path} holds no parquet files; name the file")
+            raise DataError(f"{path} holds no parquet files; name a file, or a folder that holds some")
         self.files = [_open(file) for file in files]
         self.names = [file.name for file in files]
         present = self.files[0].schema_arrow.names
@@ -42,7 +42,7 @@ class Parquet:
             for file in range(len(self.files))
             for group in range(self.files[file].metadata.num_row_groups)
         ]
-        self.ends: list[int] = []  # the row after each group's last, counted over all files
+        self.ends: list[int] = []  # index of the first row after each group, over all files
         for file, group in self.groups:
             rows = self.files[file].metadata.row_group(group).num_rows
             self.ends.append(rows + (self.ends[-1] if self.ends else 0))
@@ -76,8 +76,8 @@ class Parquet:
             raise DataError(f"rows of {self.names[file]} cannot be read ({problem})") from None
 
     def _classes(self) -> tuple[str, ...]:
-        about = json.loads((self.files[0].schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        feature = about.get("info", {}).get("features", {}).get(self.label, {})
+        metadata = json.loads((self.files[0].schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        feature = metadata.get("info", {}).get("features", {}).get(self.label, {})
         if feature.get("names"):
             return tuple(feature["names"])
         return class_names(label for file in self.files for label in file.read([self.label])[self.label].to_pylist())
@@ -87,4 +87,4 @@ def _open(file: Path) -> Any:
     try:
         return pyarrow.parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError) as problem:
-        raise DataError(f"{file} is no parquet file ({str(problem).splitlines()[0]})") from None
+        raise DataError(f"{file} is not a parquet file ({str(problem).splitlines()[0]})") from None

@@ -1,4 +1,4 @@
-"""What every source does with an image and a class name before handing them on."""
+"""Preparation of images and class names that all sources share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from granu import DataError
-from granu.images.ops import fit_channels, resize
+from granu import DataError, fit_channels, resize
 from granu_datasets import ImageOptions
 
 
 def prepare(image: Tensor, options: ImageOptions) -> Tensor:
-    """An image (C, H, W) in the form that the options ask for; in [0, 1]."""
+    """Convert an image (C, H, W) in [0, 1] to the colour and size of the options."""
     if options.colour != "keep":
         image = fit_channels(image[None], 3 if options.colour == "rgb" else 1)[0]
     if options.size is not None:
@@ -21,7 +20,7 @@ def prepare(image: Tensor, options: ImageOptions) -> Tensor:
 
 
 def square(image: Tensor, side: int) -> Tensor:
-    """The middle square (C, side, side) of an image whose shorter side is resized to `side`."""
+    """Resize the shorter side to `side` and crop the central square, (C, side, side)."""
     height, width = image.shape[-2:]
     share = side / min(height, width)
     if share != 1:
@@ -31,14 +30,16 @@ def square(image: Tensor, side: int) -> Tensor:
 
 
 def renamed(classes: Sequence[str], options: ImageOptions) -> tuple[str, ...]:
-    """The classes by the names that the table gives them. DataError where it leaves one out."""
+    """Rename classes by the table `names`. DataError if a class is missing there."""
     if options.names is None:
         return tuple(classes)
     table = {}
     for number, line in enumerate(options.names.expanduser().read_text().splitlines(), 1):
         ours, tab, theirs = line.partition("\t")
         if line.strip() and not tab:
-            raise DataError(f"line {number} of {options.names} has no tab; write a name here, a tab, its other name")
+            raise DataError(
+                f"line {number} of {options.names} has no tab; write: name here, tab, name for the classifier"
+            )
         table[ours.strip()] = theirs.strip()
     missing = [name for name in classes if name not in table]
     if missing:

@@ -10,38 +10,40 @@ from granu import OptionError, PerturbationOffer, hookimpl, option
 from granu_frequency.windows import COUNT
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
-    from granu.types import SpaceFactory
+    from granu import BuildContext, SpaceFactory
 
 
 @dataclass(frozen=True)
 class FrequencyOptions:
-    """Which band: one of the sweep by its number, or `start` and `width` for one's own."""
+    """Options of `frequency`: a band of the sweep by its number, or any band by `start` and `width`."""
 
-    window: int | None = option(None, "number of the band, low to high, from 0; `all` is the sweep;", low=0)
+    window: int | None = option(None, "number of the band, from low to high; `all` is the sweep", low=0)
     windows: int = option(
-        COUNT, "bands of the sweep; the paper has 21 at 28 pixels, 13 at 32, 14 at 224;", low=2, high=1000
+        COUNT, "bands of the sweep; the paper has 21 at 28 pixels, 13 at 32, 14 at 224", low=2, high=1000
     )
     shape: str = option(
         "window",
-        "a square of frequencies on the diagonal, a ring, or everything below or above;",
+        "a square of frequencies on the diagonal, a ring, or everything below or above",
         choices=("window", "ring", "low", "high"),
     )
-    start: int | None = option(None, "lowest frequency, in place of a number;", low=0)
-    width: int | None = option(None, "frequencies from start to end; by default that of the sweep;", low=1)
+    start: int | None = option(None, "lowest frequency, instead of a number", low=0)
+    width: int | None = option(None, "frequencies in the band along each axis; by default as in the sweep", low=1)
+    box: bool = option(
+        True, "keep images within [0, 1]; box=no measures distances beyond it, as the paper does with search=deepfool"
+    )
 
 
 def check(options: FrequencyOptions, context: BuildContext) -> None:
-    """Exactly one of a number, which the sweep must have, and a start."""
+    """Require either a number within the sweep or a start. OptionError otherwise."""
     if options.window is not None and options.start is not None:
-        raise OptionError(f"frequency:{options.window},start={options.start} names two bands; leave one of them out")
+        raise OptionError(f"frequency:{options.window},start={options.start} names two bands; give only one of them")
     if options.window is None and options.start is None:
         last = options.windows - 1
         raise OptionError(f"say which frequencies: frequency:0 to frequency:{last}, frequency:all, or start=")
     if options.window is not None and options.window >= options.windows:
         raise OptionError(
             f"frequency:{options.window} is beyond the sweep, which goes from 0 to {options.windows - 1}; "
-            "say windows= for a longer one"
+            "choose a longer one with windows="
         )
 
 

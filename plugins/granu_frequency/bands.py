@@ -1,4 +1,4 @@
-"""Which frequencies may change: windows, rings, low and high passes of the two-dimensional cosine transform."""
+"""Bands of the two-dimensional cosine transform: windows, rings, low and high passes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from granu_frequency.windows import all_starts, width_of
 class Band:
     """A set of frequencies within the rectangle `rows` x `columns`, each a row of the cosine transform.
 
-    Transforms are separable, D_rows X D_columns^T, so that no basis of the subspace is ever in memory.
+    Transforms are separable, D_rows X D_columns^T, so that a basis of the subspace is never in memory.
     """
 
     rows: Tensor  # (h, H)
     columns: Tensor  # (w, W)
-    inside: Tensor  # (h, w), 1 for a frequency that belongs, 0 for one of the rectangle that does not
+    inside: Tensor  # (h, w), 1 for a frequency of the band, 0 for others of the rectangle
 
     def spectrum(self, images: Tensor) -> Tensor:
         """Images (..., H, W) to the coefficients of this band (..., h, w)."""
@@ -32,7 +32,7 @@ class Band:
         return self.rows.T @ (self.inside * spectrum) @ self.columns
 
     def project(self, images: Tensor) -> Tensor:
-        """What of images (..., H, W) lies within the band."""
+        """The part of images (..., H, W) within the band."""
         return self.image(self.spectrum(images))
 
     def to(self, like: Tensor) -> Band:

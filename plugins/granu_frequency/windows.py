@@ -1,27 +1,27 @@
-"""Where along the frequencies one looks: the paper's windows, and as many for other sizes."""
+"""Windows along the frequencies: those of the paper, and as many for other image sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 PAPER = {28: (8, 1), 32: (8, 2), 224: (16, 16)}  # side -> width and step of its windows (section 3, code)
-COUNT = 13  # windows of a sweep unless one says otherwise; the paper's number at 32 pixels
+COUNT = 13  # windows of a sweep by default; the paper's number at 32 pixels
 
 
 def width_of(n: int) -> int:
-    """How many frequencies wide a window is along an axis of `n` pixels."""
+    """Width of a window along an axis of `n` pixels, in frequencies."""
     return PAPER[n][0] if n in PAPER else max(1, round(n / 4 if n <= 64 else n / 14))
 
 
 def starts_of(n: int) -> list[int]:
-    """Where along an axis of `n` pixels windows start, low to high: all the paper's, else `COUNT` spread evenly."""
+    """Starts of the windows along an axis of `n` pixels, low to high: all of the paper, else `COUNT` spread evenly."""
     if n in PAPER:
         return list(range(0, n - width_of(n) + 1, PAPER[n][1]))
     return [nth_start(n, number) for number in range(COUNT)]
 
 
 def nth_start(n: int, number: int, count: int = COUNT) -> int:
-    """Where window `number` (0 to count - 1) of a sweep of `count` starts; one of the paper's while they last."""
+    """Start of window `number` (0 to count - 1) of a sweep of `count`; one of the paper's if it has that many."""
     last = n - width_of(n)
     grid = PAPER[n][1] if n in PAPER and count <= last // PAPER[n][1] + 1 else 1
     return grid * round(number * last / grid / (count - 1))

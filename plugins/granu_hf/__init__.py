@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING
 from granu import ClassifierError, ClassifierOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.images.classifier import ImageClassifier
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext, ImageClassifier
 
 
 @dataclass(frozen=True)
 class HfOptions:
-    """Which network."""
+    """Options of `hf:`."""
 
-    model: str = option("", "its name on the hub, or the folder that holds it")
-    revision: str | None = option(None, "which version of it, by branch, tag or commit")
+    model: str = option("", "name on the hub, or folder")
+    revision: str | None = option(None, "branch, tag or commit on the hub")
 
 
 def check(options: HfOptions, context: BuildContext) -> None:
-    """Whether a model is named and transformers is installed."""
+    """Check that a model is named and transformers is installed."""
     if not options.model:
         raise OptionError("`hf` names no model; write it like hf:microsoft/resnet-50 or hf:FOLDER")
     if importlib.util.find_spec("transformers") is None:

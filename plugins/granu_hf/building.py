@@ -1,4 +1,4 @@
-"""A network of transformers as a classifier, with the numbers of its image processor."""
+"""Classifiers from networks of transformers, with the preprocessing of their image processor."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from granu import ClassifierError, WeightsError
-from granu.images.classifier import ImageClassifier
-from granu.images.cropping import Cropped
+from granu import ClassifierError, Cropped, ImageClassifier, WeightsError
 from granu_hf import HfOptions
 from granu_hf.processing import read_cropping
 
 
 def make_classifier(options: HfOptions) -> ImageClassifier:
-    """The network with its processor's mean, std, size and crop, and its own class names."""
+    """Load a network with its processor's mean, std, size and crop, and its own class names."""
     transformers, name = _import_transformers(options.model), f"hf:{options.model}"
     network = _fetch(
         lambda: transformers.AutoModelForImageClassification.from_pretrained(
@@ -38,7 +36,7 @@ def make_classifier(options: HfOptions) -> ImageClassifier:
         mean=processor["image_mean"] if normalises else (0.0,),
         std=processor["image_std"] if normalises else (1.0,),
         name=name,
-        named=labels != [f"LABEL_{number}" for number in range(len(labels))],  # what a config without names says
+        named=labels != [f"LABEL_{number}" for number in range(len(labels))],  # the labels of a config without names
     )
 
 
@@ -47,12 +45,12 @@ def _import_transformers(model: str) -> Any:
         import transformers  # type: ignore[import-not-found, unused-ignore]
         import transformers.utils  # type: ignore[import-not-found, unused-ignore]
 
-        transformers.AutoModelForImageClassification  # noqa: B018  transformers imports what is asked for, when it is
-    except (ImportError, RuntimeError) as problem:  # a torchvision made for another torch
+        transformers.AutoModelForImageClassification  # noqa: B018  transformers imports lazily
+    except (ImportError, RuntimeError) as problem:  # a torchvision built for another torch
         reason = str(problem).splitlines()[0]
         raise ClassifierError(
-            f"`hf:{model}` cannot be used: transformers does not import ({reason}); install the torchvision of your "
-            "torch, or none"
+            f"`hf:{model}` cannot be used: importing transformers fails ({reason}); install the torchvision that "
+            "matches your torch, or none"
         ) from problem
     return transformers
 
@@ -63,6 +61,6 @@ def _fetch(get: Any, model: str) -> Any:
     except (OSError, ValueError) as problem:
         reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         raise WeightsError(
-            f"`hf:{model}` cannot be had ({reason}); where there is no network, fetch it before with: "
+            f"`hf:{model}` cannot be loaded ({reason}); without network access, download it before with: "
             f"hf download {model}"
         ) from problem

@@ -1,28 +1,27 @@
-"""What an image processor does to an image's size, read from its numbers."""
+"""Resizing and cropping as an image processor's configuration describes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from granu import ClassifierError
-from granu.images.cropping import Cropping
+from granu import ClassifierError, Cropping
 
 
 def read_cropping(processor: Mapping[str, Any], name: str) -> Cropping:
-    """The sizes of a `preprocessor_config.json`. ClassifierError where it names none."""
+    """Read the cropping from a `preprocessor_config.json`. ClassifierError if it has no size."""
     mode = {2: "bilinear", 3: "bicubic"}.get(processor.get("resample", 2), "bicubic")
     size = processor.get("size", processor.get("crop_size"))
     size = {"height": size, "width": size} if isinstance(size, int) else size or {}
     if "shortest_edge" in size:
         edge = int(size["shortest_edge"])
-        if "crop_pct" in processor and edge < 384:  # as ConvNeXt's processor reads its own numbers
+        if "crop_pct" in processor and edge < 384:  # as ConvNeXt's processor does
             larger = int(edge / processor["crop_pct"])
             return Cropping((edge, edge), (larger, larger), mode)
         crop = _pair(processor.get("crop_size"), edge) if processor.get("do_center_crop") else (edge, edge)
         return Cropping(crop, (edge, edge), mode)
     if "height" not in size or "width" not in size:
-        raise ClassifierError(f"the preprocessor_config.json of `{name}` names no size; add one there")
+        raise ClassifierError(f"the preprocessor_config.json of `{name}` has no size; add one")
     whole = (int(size["height"]), int(size["width"]))
     crop = _pair(processor.get("crop_size"), *whole) if processor.get("do_center_crop") else whole
     return Cropping(crop, whole, mode, squash=True)

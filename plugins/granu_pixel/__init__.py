@@ -1,4 +1,4 @@
-"""Plugin module of granu_pixel: plain changes to pixels, small in L2, L-infinity or L1."""
+"""Plugin module of granu_pixel: changes to pixels, measured in L2, L-infinity or L1."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 from granu import PerturbationOffer, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
-    from granu.types import SpaceFactory
+    from granu import BuildContext, SpaceFactory
 
 NORMS = ("l2", "linf", "l1")
 
 
 @dataclass(frozen=True)
 class PixelOptions:
-    """How large a change is."""
+    """Options of `pixel:`."""
 
-    norm: str = option("l2", "how a change is measured;", choices=NORMS)
+    norm: str = option("l2", "norm that measures a change", choices=NORMS)
 
 
 def make(options: PixelOptions, context: BuildContext) -> SpaceFactory:

@@ -1,19 +1,17 @@
-"""`pixel` as the core meets it. Its space is the core's `PixelSpace`, which a generator's site `image` is too."""
+"""The perturbation `pixel`; its space is the core's `PixelSpace`, as for a generator's site `image`."""
 
 from __future__ import annotations
 
-from granu.spaces.base import NORM_NAMES, PixelSpace
-from granu.streams import Streams
-from granu.types import Batch, Classifier
+from granu import NORM_NAMES, Batch, Classifier, PixelSpace, Streams
 
 
 class Pixel:
-    """Any change to pixels that stays within [0, 1], measured by one norm."""
+    """Changes to pixels within [0, 1], measured by one norm."""
 
     def __init__(self, norm: str) -> None:
         self.norm = norm
         self.unit = f"pixel {NORM_NAMES[norm]}"
 
     def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> PixelSpace:
-        """The batch's images, every value free."""
+        """Open the space of all changes to the batch's images."""
         return PixelSpace(classifier, batch.images, self.norm)

@@ -1,4 +1,4 @@
-"""Plugin module of granu_python: anyone's own network, from a Python file or an exported program."""
+"""Plugin module of granu_python: your own network, from a Python file or an exported program."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from typing import TYPE_CHECKING
 from granu import ClassifierError, ClassifierOffer, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.images.classifier import ImageClassifier
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext, ImageClassifier
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What granu must know of a network that says nothing about itself."""
+    """Options of `python:` and `export:`."""
 
-    source: str = option("", "where the network is")
+    source: str = option("", "FILE.py:CALLABLE, MODULE:CALLABLE, or for export: FILE.pt2")
     classes: str | None = option(
         None,
-        "names of the outputs, joined by plus or a file with one a line; by default the network's own, or those of the "
-        "images in order",
+        "class names joined by plus, or a file with one per line; by default the network's own, or those of the "
+        "dataset in order",
     )
-    size: str | None = option(None, "the pixels it takes, like 224 or 28x32; by default any")
-    channels: int = option(3, "1 for grey, 3 for colour;", low=1, high=3)
-    mean: tuple[float, ...] = option((0.0,), "per channel in [0, 1] units, taken off first, like 0.5+0.5+0.5")
-    std: tuple[float, ...] = option((1.0,), "per channel in [0, 1] units, divided by next")
-    fit: str = option("resize", "how images of another size are brought to it;", choices=("resize", "pad"))
+    size: str | None = option(None, "input size, like 224 or 28x32; by default any")
+    channels: int = option(3, "input channels: 1 for grey, 3 for colour", low=1, high=3)
+    mean: tuple[float, ...] = option((0.0,), "mean to subtract, per channel in [0, 1] units, like 0.5+0.5+0.5")
+    std: tuple[float, ...] = option((1.0,), "standard deviation to divide by, per channel in [0, 1] units")
+    fit: str = option("resize", "fitting of images of another size", choices=("resize", "pad"))
 
 
 def check_python(options: NetworkOptions, context: BuildContext) -> None:
-    """Whether the file or module is there and a callable is named."""
+    """Check that the file or module exists and that a callable is named."""
     place, colon, name = options.source.rpartition(":")
     if not colon or not place or not name:
         raise ClassifierError(
@@ -42,18 +41,18 @@ def check_python(options: NetworkOptions, context: BuildContext) -> None:
         )
     if place.endswith(".py"):
         if not Path(place).expanduser().is_file():
-            raise ClassifierError(f"there is no file {place}; name the one that holds {name}")
+            raise ClassifierError(f"there is no file {place}; name the file that defines {name}")
         return
     try:
         known = importlib.util.find_spec(place) is not None
     except (ImportError, ValueError):
         known = False
     if not known:
-        raise ClassifierError(f"there is no module '{place}'; write a file as {place}.py:{name}, or install the module")
+        raise ClassifierError(f"there is no module '{place}'; install it, or name a file as {place}.py:{name}")
 
 
 def check_export(options: NetworkOptions, context: BuildContext) -> None:
-    """Whether the file is there."""
+    """Check that the file exists."""
     if not options.source:
         raise ClassifierError("`export` names no file; write it like export:FILE.pt2")
     if not Path(options.source).expanduser().is_file():

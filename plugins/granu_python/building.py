@@ -1,4 +1,4 @@
-"""A stranger's network as a classifier: asked a few questions first, so that mistakes are message and not measured."""
+"""Classifiers from users' networks, which are tried on random images first to detect common mistakes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from granu import ClassifierError, OptionError
-from granu.images.classifier import ImageClassifier
+from granu import ClassifierError, ImageClassifier, OptionError
 from granu_python import NetworkOptions
 
-USUAL = (224, 224)  # what is tried where no size is named
+DEFAULT_SIZE = (224, 224)  # of the random images, if the network takes any size
 
 
 def make_classifier(network: nn.Module, name: str, options: NetworkOptions) -> ImageClassifier:
-    """The network with its input's size and normalisation. ClassifierError where its answers cannot be right."""
+    """Wrap a network with its input size and normalisation. ClassifierError if its outputs cannot be logits."""
     size = read_size(options.size, name)
     first = next((m for m in network.modules() if not list(m.children())), network)
     if "normaliz" in type(first).__name__.lower() and (options.mean != (0.0,) or options.std != (1.0,)):
         raise ClassifierError(
-            f"`{name}` begins with a {type(first).__name__}, so it normalises already; leave mean= and std= out"
+            f"`{name}` begins with a {type(first).__name__}, so it normalises its input; remove mean= and std="
         )
     if len(options.mean) not in (1, options.channels) or len(options.std) not in (1, options.channels):
-        raise OptionError(f"`{name}`: mean= and std= need 1 or {options.channels} numbers each, joined by a plus")
+        raise OptionError(f"`{name}`: mean= and std= need 1 or {options.channels} numbers each, joined by plus")
     if 0.0 in options.std:
         raise OptionError(f"`{name}`: std= must not be 0")
-    logits = _probe(network.eval(), name, options.channels, size or USUAL, given=size is not None)
+    logits = _probe(network.eval(), name, options.channels, size or DEFAULT_SIZE, given=size is not None)
     names = _class_names(network, options.classes)
     classes = tuple(map(str, range(logits.shape[1]))) if names is None else names
     if len(classes) != logits.shape[1]:
         raise ClassifierError(
-            f"`{name}` has {logits.shape[1]} outputs but {len(classes)} classes are named; name one for each output"
+            f"`{name}` has {logits.shape[1]} outputs but {len(classes)} class names; give one name for each output"
         )
     return ImageClassifier(
         network,
@@ -48,47 +47,47 @@ def make_classifier(network: nn.Module, name: str, options: NetworkOptions) -> I
 
 
 def read_size(text: str | None, where: str) -> tuple[int, int] | None:
-    """ "224" or "28x32" as (height, width)."""
+    """Parse `224` or `28x32` to (height, width). OptionError for anything else."""
     if text is None:
         return None
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise OptionError(f"`{where}`: size={text} is no size; write it like 224 or 28x32")
+        raise OptionError(f"`{where}`: size={text} is not a size; write it like 224 or 28x32")
     return int(parts[0]), int(parts[-1])
 
 
 def _probe(network: nn.Module, name: str, channels: int, size: tuple[int, int], *, given: bool) -> Tensor:
-    """Logits of three images, after asking for them alone and together."""
+    """Check the outputs for three random images, together and alone, and return the logits (3, K)."""
     images = torch.rand(3, channels, *size, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
             together, alone = _logits(network(images)), _logits(network(images[:1]))
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        hint = "its batch size must be free" if given else "name the size it takes with size="
+        hint = "it must accept any batch size" if given else "set its input size with size="
         raise ClassifierError(
             f"`{name}` fails on images of {channels} x {size[0]} x {size[1]} ({reason}); {hint}, "
-            "and channels=1 for grey"
+            "and channels=1 if it takes grey images"
         ) from problem
     if together is None or alone is None or together.ndim != 2:
-        raise ClassifierError(f"`{name}` must return logits (B, K), one row an image and one column a class")
+        raise ClassifierError(f"`{name}` must return logits (B, K), one row per image and one column per class")
     if not together.isfinite().all():
         raise ClassifierError(f"`{name}` gives NaN or infinite logits for images in [0, 1]; check its weights")
     if together.shape[1] < 2:
-        raise ClassifierError(f"`{name}` has one output; two classes need two logits")
+        raise ClassifierError(f"`{name}` has a single output; two classes need two logits")
     if (together >= 0).all() and torch.allclose(together.sum(dim=1), torch.ones(3), atol=1e-3):
-        raise ClassifierError(f"`{name}` gives probabilities; return what goes into its softmax instead")
+        raise ClassifierError(f"`{name}` returns probabilities; return the logits, before softmax")
     if (together[:1] - alone).abs().max() > 1e-2 * together.abs().max().clamp_min(1):
         raise ClassifierError(
-            f"`{name}` answers differently when other images are in the batch, or from call to call; "
-            "let its batch normalisation and dropout follow .eval()"
+            f"`{name}` gives other outputs when other images are in the batch, or when called again; "
+            "make its batch normalisation and dropout respect .eval()"
         )
     return together
 
 
-def _logits(answer: object) -> Tensor | None:
-    answer = getattr(answer, "logits", answer)  # Hugging Face wraps them
-    return answer.float() if isinstance(answer, Tensor) else None
+def _logits(output: object) -> Tensor | None:
+    output = getattr(output, "logits", output)  # Hugging Face wraps them
+    return output.float() if isinstance(output, Tensor) else None
 
 
 def _class_names(network: nn.Module, given: str | None) -> Sequence[str] | None:

@@ -1,4 +1,4 @@
-"""Programs written by torch.export as networks."""
+"""Networks from programs written by torch.export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from granu import ClassifierError
 
 
 class Exported(nn.Module):
-    """An exported program. Its mode was fixed when it was exported, so there is nothing to switch."""
+    """An exported program; its mode, training or evaluation, was fixed by the export."""
 
     def __init__(self, program: nn.Module) -> None:
         super().__init__()
@@ -22,17 +22,17 @@ class Exported(nn.Module):
         return self.program(images)
 
     def train(self, mode: bool = True) -> Self:
-        """Only note the mode: torch refuses to switch exported programs."""
+        """Set the flag only: torch cannot change the mode of an exported program."""
         self.training = mode
         return self
 
 
 def load_exported(file: Path) -> Exported:
-    """Read a `.pt2` file. ClassifierError where torch cannot."""
+    """Read a `.pt2` file. ClassifierError if torch cannot read it."""
     try:
         return Exported(torch.export.load(file).module())
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise ClassifierError(
-            f"{file} cannot be read as an exported program ({reason}); torch.export.save writes one"
+            f"{file} cannot be read as an exported program ({reason}); write it with torch.export.save"
         ) from problem

@@ -1,4 +1,4 @@
-"""From `FILE.py:CALLABLE` to a network."""
+"""Networks from `FILE.py:CALLABLE` or `MODULE:CALLABLE`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from types import ModuleType
 
 from torch import nn
 
-from granu import ClassifierError
-from granu.errors import suggest
+from granu import ClassifierError, suggest
 
 
 def load_callable(source: str) -> nn.Module:
-    """Import the file or module, and call what is named; a module that stands there ready is taken as it is."""
+    """Import the file or module and call the named function; a torch.nn.Module of that name is used directly.
+
+    ClassifierError if the import or the call fails, or if the result is not a torch.nn.Module.
+    """
     place, _, name = source.rpartition(":")
     module = _import(place)
     if not hasattr(module, name):
@@ -44,7 +46,7 @@ def _import(place: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(file.stem, file)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.path.insert(0, str(file.parent))  # as `python FILE` would, so that it finds its neighbours
+        sys.path.insert(0, str(file.parent))  # as `python FILE` does, so that it can import files beside it
         sys.modules.setdefault(file.stem, module)
         spec.loader.exec_module(module)
         return module

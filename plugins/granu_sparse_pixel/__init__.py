@@ -10,29 +10,28 @@ from typing import TYPE_CHECKING
 from granu import PerturbationOffer, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
-    from granu.types import Perturbation
+    from granu import BuildContext, Perturbation
 
 
 @dataclass(frozen=True)
 class SparsePixelOptions:
-    """What `sparse-pixel` lets one choose. Closest to the paper: solver=l1,lambda=3,classes=9,prune=0,refine=0."""
+    """Options of `sparse-pixel`. Closest to the paper: solver=l1,lambda=3,classes=9,prune=0,refine=0."""
 
     solver: str = option(
         "pixel",
-        "what is made small: whole pixels, features (l0), or the sum of changes (l1, the paper's);",
+        "what is minimised: pixels, features (l0), or the sum of changes (l1, as in the paper)",
         choices=("pixel", "l0", "l1"),
     )
     lambda_: float = option(
-        3.0, "how far behind the boundary to aim: near 1 gives fewer pixels in more passes;", low=1, high=20
+        3.0, "how far behind the boundary to aim; near 1 gives fewer pixels in more passes", low=1, high=20
     )
-    classes: int = option(3, "rival classes whose boundaries are compared;", low=1, high=1000)
-    delta: float = option(1.0, "how far a value may move, 255ths allowed as in 25/255;", low=1 / 255, high=1)
-    mask: Path | None = option(None, "a grey image of the same size; only where it is white may pixels change")
-    prune: int = option(16, "forward passes spent on taking changes back, one after another;", low=0, high=10_000)
-    refine: int = option(10, "rounds of adding a few pixels and pruning again;", low=0, high=1000)
-    loops: int = option(20, "walks to the boundary at most;", low=1, high=1000)
-    margin: float = option(1e-3, "logits by which another class must lead;", low=0, high=1000)
+    classes: int = option(3, "candidate classes whose boundaries are compared", low=1, high=1000)
+    delta: float = option(1.0, "largest change of a value; a fraction such as 25/255 is allowed", low=1 / 255, high=1)
+    mask: Path | None = option(None, "a grey image of the same size; pixels may change only where it is white")
+    prune: int = option(16, "forward passes spent on undoing changes that are not needed", low=0, high=10_000)
+    refine: int = option(10, "rounds of adding a few pixels and pruning again", low=0, high=1000)
+    loops: int = option(20, "DeepFool runs to the boundary at most", low=1, high=1000)
+    margin: float = option(1e-3, "logits by which another class must lead", low=0, high=1000)
 
 
 def make(options: SparsePixelOptions, context: BuildContext) -> Perturbation:

@@ -1,15 +1,26 @@
-"""Where the nearest decision boundary lies: DeepFool in L2, batched, with the label pinned."""
+"""The nearest decision boundary of each image: the core's DeepFool in L2, among the pixels that may change."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from granu.types import Criterion
+from granu import Criterion, DeepFoolCandidates, DeepFoolStop, SearchState, Space, deepfool
 from granu_sparse_pixel.failure import FailureReason
 from granu_sparse_pixel.passes import Passes
+
+STEPS = 50
+OVERSHOOT = 0.02
+REASONS = {
+    DeepFoolStop.CROSSED: FailureReason.NONE,
+    DeepFoolStop.STEPS_SPENT: FailureReason.NOT_REACHED,
+    DeepFoolStop.ZERO_GRADIENT: FailureReason.ZERO_GRADIENT,
+    DeepFoolStop.NOT_FINITE: FailureReason.NOT_FINITE,
+}
 
 
 @dataclass(frozen=True)
@@ -21,84 +32,63 @@ class Boundary:
     failure: Tensor  # (b,) int64, a FailureReason each
 
 
+class MaskedPixelSpace(Space):
+    """Changes to the pixels that `mask` (b, C, H, W) allows, measured in L2 and not bounded to [0, 1]."""
+
+    unit = "pixel L2"
+    has_images = False
+
+    def __init__(self, classifier: Callable[[Tensor], Tensor], clean: Tensor, mask: Tensor) -> None:
+        super().__init__(classifier, clean, clean[0].numel())
+        self.mask = mask
+
+    def forward(self, change: Tensor) -> Tensor:
+        return self.classifier(self.clean + change.view_as(self.clean))
+
+    def size(self, change: Tensor) -> Tensor:
+        return change.norm(dim=1)
+
+    def within(self, change: Tensor, budget: Tensor) -> Tensor:
+        """Nothing is bounded here."""
+        return change
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        allowed = gradient * self.mask.flatten(1)
+        return allowed / allowed.norm(dim=1, keepdim=True).clamp_min(1e-30)
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        return (gradient * self.mask.flatten(1)).norm(dim=1)
+
+    def select(self, index: Tensor) -> Self:
+        chosen = super().select(index)
+        chosen.mask = self.mask[index]
+        return chosen
+
+
 def nearest_boundary(
-    passes: Passes,
-    x: Tensor,
-    criterion: Criterion,
-    rows: Tensor,
-    *,
-    mask: Tensor,
-    rivals: int,
-    overshoot: float = 0.02,
-    steps: int = 50,
-    shortest: float = 1e-4,
+    passes: Passes, x: Tensor, criterion: Criterion, rows: Tensor, *, mask: Tensor, classes: int
 ) -> Boundary:
-    """The boundary next to `x` (b, C, H, W), linearised where the walk crosses it (SparseFool, section 3.2).
+    """The boundary next to `x` (b, C, H, W), linearised where DeepFool crosses it (SparseFool, section 3.2).
 
-    `rows` (b,) say where the images stand in the batch that `passes` counts; `mask` (b, C, H, W) is 1 where a
-    image may change and 0 elsewhere; the boundaries with the `rivals` classes next in rank at `x` are compared.
+    `rows` (b,) say which rows of the batch that `passes` counts the images are; `mask` (b, C, H, W) is 1 where an image
+    may change and 0 elsewhere; the boundaries with the `classes` classes ranked highest at `x` are compared.
 
-    Where we differ from the authors' code: the label is the criterion's and not whatever `x` is called by now, so a
-    walk never starts for home. Rivals are compared once, at `x`, and the nearest is then followed, at a third of
-    the backward passes. Logits and gradient are both taken at the overshot point, at half the forward passes.
+    Differences from the authors' code: the label is the criterion's and not the present prediction at `x`, so DeepFool
+    never steps back. Classes are compared once, at `x`, and the nearest is then followed, at a third of the gradient
+    passes. Logits and gradient are both taken at the overshot point, at half the forward passes.
     """
-    r, w = torch.zeros_like(x), torch.zeros_like(x)
-    failure = torch.full_like(criterion.labels, FailureReason.NOT_REACHED)
-    rival = torch.zeros_like(criterion.labels)
-    active = torch.arange(len(x), device=x.device)
-    for n in range(steps + 1):
-        z = (x[active] + (1 + overshoot) * r[active]).requires_grad_()
-        logits = passes.logits(z, rows[active])  # (b, K)
-        label = criterion.labels[active, None]
-        others = logits.detach().scatter(1, label, -torch.inf)
-        crossed = criterion.select(active).reached(logits.detach())
-        if n == 0:
-            ranked = others.topk(min(rivals, others.shape[1] - 1), dim=1).indices  # (b, R)
-        else:
-            # past the boundary, the class found there is the one whose normal is wanted
-            ranked = torch.where(crossed, others.argmax(dim=1), rival[active])[:, None]
-        lead = logits.gather(1, ranked) - logits.gather(1, label) - criterion.margin
-        plane = _nearest_plane(passes, lead, z, rows[active], mask[active])
-
-        rival[active] = ranked.gather(1, plane.which[:, None]).squeeze(1)
-        sound = plane.failure == FailureReason.NONE
-        failure[active[~sound]] = plane.failure[~sound]
-        failure[active[sound & crossed]] = FailureReason.NONE
-        w[active] = plane.normal
-        on = sound & ~crossed
-        active = active[on]
-        if len(active) == 0:
-            break
-        r[active] += plane.distance[on].clamp_min(shortest)[:, None, None, None] * plane.normal[on]
-    return Boundary(r, w, failure)
-
-
-@dataclass
-class _Plane:
-    distance: Tensor  # (b,)
-    normal: Tensor  # (b, C, H, W)
-    which: Tensor  # (b,)
-    failure: Tensor  # (b,)
-
-
-def _nearest_plane(passes: Passes, lead: Tensor, z: Tensor, rows: Tensor, mask: Tensor) -> _Plane:
-    """The nearest of the planes lead = 0, (b, R), one backward pass each; never more than two gradients in memory."""
-    zero = torch.zeros_like(rows)
-    plane = _Plane(torch.full_like(lead[:, 0].detach(), torch.inf), torch.zeros_like(z), zero, zero.clone())
-    broken = torch.zeros_like(rows, dtype=torch.bool)
-    for k in range(lead.shape[1]):
-        w = passes.gradient(lead[:, k], z, rows, again=k + 1 < lead.shape[1]) * mask
-        length = w.flatten(1).norm(dim=1)
-        distance = lead[:, k].detach().abs() / length
-        broken |= ~length.isfinite() | ~lead[:, k].detach().isfinite()
-        closer = (length > 0) & (distance < plane.distance)
-        plane.distance = torch.where(closer, distance, plane.distance)
-        plane.normal = torch.where(_wide(closer), w / _wide(length), plane.normal)
-        plane.which = torch.where(closer, k, plane.which)
-    plane.failure[plane.distance.isinf()] = FailureReason.ZERO_GRADIENT
-    plane.failure[broken] = FailureReason.NOT_FINITE
-    return plane
-
-
-def _wide(per_image: Tensor) -> Tensor:
-    return per_image[:, None, None, None]
+    state = SearchState(MaskedPixelSpace(passes.classifier, x, mask), criterion)
+    crossing = deepfool(
+        state,
+        torch.full_like(state.size, torch.inf),
+        steps=STEPS,
+        classes=classes,
+        candidates=DeepFoolCandidates.NEAREST,
+        overshoot=OVERSHOOT,
+        minimum_step=1e-4,
+        normals=True,
+    )
+    passes.add(rows, state.forward, state.backward)
+    failure = torch.tensor([REASONS[stop] for stop in DeepFoolStop], device=x.device)[crossing.stop]
+    step = crossing.change / (1 + OVERSHOOT)
+    return Boundary(step.view_as(x), crossing.normal.view_as(x), failure)

@@ -1,4 +1,4 @@
-"""How far each element of an image may be moved."""
+"""Bounds on the change of each element of an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PixelBounds:
-    """Bounds in [0, 1] on the grid of 8-bit images, and where changes are allowed at all; (b, C, H, W) each."""
+    """Bounds in [0, 1] on the grid of 8-bit images, and a mask of allowed changes; (b, C, H, W) each."""
 
     lower: Tensor
     upper: Tensor

@@ -1,4 +1,4 @@
-"""`sparse-pixel` as the core meets it: find, prune, refine; say what was counted and what went wrong."""
+"""The perturbation `sparse-pixel`: find, prune, refine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from granu import Batch, Criterion, DataError, Proposal
-from granu.streams import Streams
-from granu.types import Classifier, ImageEvidence
+from granu import Batch, Classifier, Criterion, DataError, ImageEvidence, Proposal, Streams
 from granu_sparse_pixel import SparsePixelOptions
 from granu_sparse_pixel.bounds import PixelBounds, bounds_around
 from granu_sparse_pixel.counted import choose, count_changes, merge
@@ -31,7 +29,7 @@ class SparsePixel:
         self.options = options
 
     def perturb(self, classifier: Classifier, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
-        """Images with few changed pixels; the size counts them, whatever the solver makes small."""
+        """Images with few changed pixels; the size counts them, whatever the solver minimises."""
         options, clean = self.options, batch.images
         criterion = replace(criterion, margin=options.margin)
         region = None if options.mask is None else read_mask(options.mask, clean.shape[-2:])
@@ -44,7 +42,7 @@ class SparsePixel:
             bounds,
             solver=Solver(options.solver),
             lambda_=options.lambda_,
-            rivals=options.classes,
+            classes=options.classes,
             loops=options.loops,
         )
         failed = found.failure != FailureReason.NONE
@@ -57,7 +55,7 @@ class SparsePixel:
         return Proposal(
             evidence=ImageEvidence(images),
             size=torch.where(failed, torch.nan, pixels.float()),
-            tried=torch.where(failed, found.looked, pixels).float(),
+            tried=torch.where(failed, found.tried, pixels).float(),
             forward=passes.forward,
             backward=passes.backward,
             notes=tuple(FailureReason(code).sentence for code in found.failure.tolist()),
@@ -77,7 +75,9 @@ class SparsePixel:
         options = self.options
         pixels = options.solver == Solver.PIXEL
         if options.prune:
-            changed = prune(passes, clean, changed, criterion, rows, normal=normal, pixels=pixels, looks=options.prune)
+            changed = prune(
+                passes, clean, changed, criterion, rows, normal=normal, pixels=pixels, pruning_passes=options.prune
+            )
         return refine(
             passes,
             clean,
@@ -87,12 +87,12 @@ class SparsePixel:
             bounds,
             pixels=pixels,
             rounds=options.refine,
-            looks=options.prune,
+            pruning_passes=options.prune,
         )
 
 
 def draw_pixels(clean: Tensor, count: Tensor, bounds: PixelBounds, noise: Streams) -> Tensor:
-    """`count` (B,) random pixels of each image (B, C, H, W) that may change, each channel at a random bound."""
+    """Move `count` (B,) random pixels of each image (B, C, H, W) that may change, each channel to a random bound."""
     _, C, H, W = clean.shape
     allowed = merge((bounds.upper > bounds.lower).int(), pixels=True) > 0
     order = noise.uniform(H * W).masked_fill(~allowed, 2.0)
@@ -102,7 +102,7 @@ def draw_pixels(clean: Tensor, count: Tensor, bounds: PixelBounds, noise: Stream
 
 
 def read_mask(file: Path, shape: tuple[int, ...]) -> Tensor:
-    """A grey image as truth values (H, W): where it is lighter than middle grey. DataError if it does not fit."""
+    """A grey image as bool (H, W), true where it is lighter than middle grey. DataError if it does not fit."""
     import numpy as np
     from PIL import Image
 
@@ -113,9 +113,7 @@ def read_mask(file: Path, shape: tuple[int, ...]) -> Tensor:
         raise DataError(f"cannot read the mask {file}: {problem}") from None
     if light.shape != shape:
         (height, width), (tall, wide) = light.shape, shape
-        raise DataError(
-            f"the mask {file} is {height} x {width} but the images are {tall} x {wide}; draw it at their size"
-        )
+        raise DataError(f"the mask {file} is {height} x {width} but the images are {tall} x {wide}; make it that size")
     if not light.any():
-        raise DataError(f"the mask {file} is black, so nothing may change; paint white what may")
+        raise DataError(f"the mask {file} is black, so nothing may change; make white what may")
     return light

@@ -1,11 +1,11 @@
-"""Taking back changes that turn out not to be needed, by looking only."""
+"""Undo changes that are not needed, by forward passes alone."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from granu.types import Criterion
+from granu import Criterion
 from granu_sparse_pixel.counted import choose, merge
 from granu_sparse_pixel.passes import Passes
 
@@ -19,13 +19,13 @@ def prune(
     *,
     normal: Tensor,
     pixels: bool,
-    looks: int,
+    pruning_passes: int,
 ) -> Tensor:
-    """Images with fewer changes than `changed` (b, C, H, W) that still reach the criterion, as it does.
+    """Images with at most the changes of `changed` (b, C, H, W) that still reach the criterion.
 
-    Changes are ranked by what they add along the boundary's `normal` (b, C, H, W). A bisection finds how many of
-    the first ranks are enough; then, least first, each one left is tried without, in groups so that at most
-    `looks` forward passes are spent on this second part.
+    Changes are ranked by what they add along the boundary's `normal` (b, C, H, W). A bisection finds how many of the
+    first ranks are enough; then the remaining ones are removed on trial, the least first, in groups so that at most
+    `pruning_passes` forward passes are spent on this second part.
     """
     touched = merge((changed != clean).int(), pixels=pixels) > 0  # (b, D)
     worth = merge(normal * (changed - clean), pixels=pixels).masked_fill(~touched, -torch.inf)
@@ -44,8 +44,8 @@ def prune(
             low[of] = torch.where(fewer, low[of], middle)
         kept = rank < high[:, None]
 
-        top, group = high, (high + looks - 1) // max(looks, 1)
-        for _ in range(looks):
+        top, group = high, (high + pruning_passes - 1) // max(pruning_passes, 1)
+        for _ in range(pruning_passes):
             of = (top > 0).nonzero().squeeze(1)
             if len(of) == 0:
                 break

@@ -1,11 +1,11 @@
-"""Fewer changes still: add a few where the boundary says that they help most, and prune again."""
+"""Reduce the changes further: add a few that help most according to the boundary, and prune again."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from granu.types import Criterion
+from granu import Criterion
 from granu_sparse_pixel.bounds import PixelBounds
 from granu_sparse_pixel.counted import choose, count_changes, merge
 from granu_sparse_pixel.passes import Passes
@@ -22,18 +22,18 @@ def refine(
     *,
     pixels: bool,
     rounds: int,
-    looks: int,
+    pruning_passes: int,
     more: float = 0.25,
 ) -> Tensor:
-    """Images that reach the criterion, as `changed` (b, C, H, W) does, with as many changes or fewer.
+    """Images that reach the criterion, as `changed` (b, C, H, W) does, with at most as many changes.
 
-    SparseFool's planes are drawn beside dense steps; the sparse image crosses the boundary elsewhere, and there
-    other pixels count. Each round takes the gradient at the sparse image, moves the share `more` of further
-    pixels (at least one) that gain most to their bounds, and prunes with `looks`. Where that does not help, a
-    quarter as many are tried next, and an image that one pixel does not help leaves.
+    SparseFool's planes belong to dense steps; the sparse image crosses the boundary elsewhere, where other pixels
+    matter. Each round takes the gradient at the sparse image, moves the share `more` of further pixels (at least one)
+    that gain most to their bounds, and prunes with `pruning_passes`. Where that does not help, a quarter as many are
+    tried next, and an image that one more pixel does not help leaves.
 
-    Working inwards from an image that fools is sigma-zero's idea (Cinà et al. 2025); pixels are taken one by one
-    here and not through a smooth count.
+    Working inwards from an adversarial image is the idea of sigma-zero (Cinà et al. 2025); pixels are removed one by
+    one here, not through a smooth count.
     """
     best, share = changed.clone(), torch.full(rows.shape, more, device=clean.device)
     active = torch.arange(len(clean), device=clean.device)
@@ -60,9 +60,9 @@ def refine(
             rows[active[of]],
             normal=w[of],
             pixels=pixels,
-            looks=looks,
+            pruning_passes=pruning_passes,
         )
-        # sideways is welcome too: as many pixels, but others, may fall further in the next round
+        # as many pixels, but others, count as better: the next round may remove more of them
         moved = (x != best[active]).flatten(1).any(dim=1)
         better = holds & moved & (count_changes(x, x0, pixels=pixels) <= before)
         best[active[better]] = x[better]
@@ -72,7 +72,7 @@ def refine(
 
 
 def _normal(passes: Passes, x: Tensor, criterion: Criterion, rows: Tensor) -> Tensor:
-    """Where the criterion's objective falls most steeply, (b, C, H, W); zero where that is not a number."""
+    """The direction in which the criterion's objective falls, (b, C, H, W); zero where it is not finite."""
     z = x.detach().requires_grad_()
     w = passes.gradient(-criterion.objective(passes.logits(z, rows)), z, rows)
     return w.nan_to_num(0.0, 0.0, 0.0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Solver(StrEnum):
-    """What is made small: the L1 norm as in the paper, the number of coordinates, or the number of pixels."""
+    """What is minimised: the L1 norm as in the paper, the number of coordinates, or the number of pixels."""
 
     L1 = "l1"
     L0 = "l0"
@@ -19,14 +19,14 @@ class Solver(StrEnum):
 def cross_plane(
     x: Tensor, w: Tensor, need: Tensor, lower: Tensor, upper: Tensor, solver: Solver
 ) -> tuple[Tensor, Tensor]:
-    """Carry each `x` (b, C, H, W) by `need` (b,) along `w`, changing as little of it as `solver` says.
+    """Carry each `x` (b, C, H, W) by `need` (b,) along `w`, changing as little of it as possible.
 
     An element can gain |w_i| room_i before it meets its bound. Spending the largest |w_i| first is the paper's
     greedy (Algorithm 2), and solves min L1 exactly (a fractional knapsack). Spending the largest gain first solves
     min L0 exactly; the largest gain of a pixel, all its channels together, does so for pixels. Only what is spent
     last may stop short of its bound.
 
-    Returns the images, and (b,) how far they got: less than `need` where there was no bounds for more.
+    Returns the images, and (b,) how far they moved along `w`: less than `need` where the bounds allow no more.
     """
     bounds = torch.where(w > 0, upper - x, x - lower).clamp_min(0)
     gain = w.abs() * bounds  # (b, C, H, W)
@@ -40,7 +40,7 @@ def cross_plane(
 
 
 def _shares(key: Tensor, gain: Tensor, need: Tensor) -> Tensor:
-    """Which share of each gain is used, in [0, 1], when gains are spent in falling order of `key` until `need`."""
+    """The share of each gain used, in [0, 1], when gains are spent in falling order of `key` up to `need`."""
     order = key.flatten(1).argsort(dim=1, descending=True, stable=True)
     sorted_gain = gain.flatten(1).gather(1, order)
     before = sorted_gain.cumsum(dim=1) - sorted_gain

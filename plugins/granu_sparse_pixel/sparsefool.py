@@ -1,4 +1,4 @@
-"""SparseFool: walk to a boundary, cross its plane with few changes, look, and repeat (Modas et al. 2019)."""
+"""SparseFool: find a boundary, cross its plane with few changes, classify, and repeat (Modas et al. 2019)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from granu.images.ops import quantize
-from granu.types import Criterion
+from granu import Criterion, quantize
 from granu_sparse_pixel.boundary import nearest_boundary
 from granu_sparse_pixel.bounds import PixelBounds
 from granu_sparse_pixel.counted import count_changes
@@ -18,27 +17,27 @@ from granu_sparse_pixel.passes import Passes
 from granu_sparse_pixel.solver import Solver, cross_plane
 
 GROWTH = 1.5  # of lambda, where a loop came no nearer
-NEARER = 0.8  # of the lead that the label had before
+NEARER = 0.8  # of the label's lead before the loop
 NARROWER = (1.0, 1 / 2, 1 / 8)  # of the bounds, one after another, where nothing was found
 SETTLED = (
     FailureReason.NONE,
     FailureReason.ZERO_GRADIENT,
     FailureReason.NOT_FINITE,
-)  # where another search is of no use
+)  # where another attempt cannot help
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the search came back with; the clean image where there is a failure."""
+    """Result of the search; the clean image where there is a failure."""
 
     images: Tensor  # (B, C, H, W) in [0, 1] and on the 8-bit grid
     normal: Tensor  # (B, C, H, W) of the boundary that was crossed last
     failure: Tensor  # (B,) int64, a FailureReason each
-    looked: Tensor  # (B,) int64: pixels that were changed in the largest image looked at
+    tried: Tensor  # (B,) int64: the largest number of changed pixels in an image that was classified
 
-    def enter(self, rows: Tensor, later: Found, *, first: bool) -> None:
-        """Take over what a search came back with for some images; a failure only if it is the first one's."""
-        self.looked[rows] = self.looked[rows].maximum(later.looked)
+    def update(self, rows: Tensor, later: Found, *, first: bool) -> None:
+        """Take over the result of an attempt at some images; a failure only if it is the first attempt's."""
+        self.tried[rows] = self.tried[rows].maximum(later.tried)
         news = (later.failure == FailureReason.NONE) | first
         rows = rows[news]
         self.images[rows], self.normal[rows] = later.images[news], later.normal[news]
@@ -53,29 +52,31 @@ def sparsefool(
     *,
     solver: Solver,
     lambda_: float,
-    rivals: int,
+    classes: int,
     loops: int = 20,
     overshoot: float = 0.02,
 ) -> Found:
     """Change few elements of each 8-bit image `clean` (B, C, H, W) so that `criterion` is reached (Algorithm 1).
 
-    `lambda_` is how far behind the boundary the plane is placed, in steps to the boundary: near 1 gives fewer
-    changes in more loops. An image is looked at as an 8-bit file would hold it, and leaves the batch when it is
-    found or in failure, so that passes go where they are needed.
+    `lambda_` is how far behind the boundary the plane is placed, in steps to the boundary: near 1 gives fewer changes
+    in more loops. Images are classified as 8-bit files hold them, and leave the batch when a change is found or the
+    search has failed.
 
-    Where we differ from the paper: lambda grows by half after a loop that came hardly nearer, because with a fixed
-    one some images go back and forth before the boundary until their loops are spent. What is not found is
-    searched again with elements that may move only part of their way, where a plane tells more of the classifier.
+    Differences from the paper: lambda grows by half after a loop that came hardly nearer, because with a fixed one some
+    images oscillate before the boundary until their loops are spent. What is not found is searched again with smaller
+    bounds, within which a plane approximates the classifier better.
     """
     everyone = torch.arange(len(clean), device=clean.device)
     nowhere = torch.zeros_like(criterion.labels)
     found = Found(clean.clone(), torch.zeros_like(clean), nowhere + FailureReason.LOOPS_SPENT, nowhere.clone())
-    attempt = partial(_attempt, passes, solver=solver, lambda_=lambda_, rivals=rivals, loops=loops, overshoot=overshoot)
+    attempt = partial(
+        _attempt, passes, solver=solver, lambda_=lambda_, classes=classes, loops=loops, overshoot=overshoot
+    )
     for share in NARROWER:
         rows = everyone[~torch.isin(found.failure, torch.tensor(SETTLED, device=clean.device))]
         if len(rows):
             space = bounds.select(rows).narrower(clean[rows], share)
-            found.enter(rows, attempt(clean[rows], criterion.select(rows), rows, space), first=share == 1)
+            found.update(rows, attempt(clean[rows], criterion.select(rows), rows, space), first=share == 1)
     return found
 
 
@@ -88,16 +89,16 @@ def _attempt(
     *,
     solver: Solver,
     lambda_: float,
-    rivals: int,
+    classes: int,
     loops: int,
     overshoot: float,
 ) -> Found:
-    """One search within `bounds` of images that stand at `rows` of the batch that `passes` counts."""
+    """One search within `bounds`; `rows` (b,) are the images' rows in the batch that `passes` counts."""
     x, images, normal = clean.clone(), clean.clone(), torch.zeros_like(clean)
-    failure, looked = torch.full_like(criterion.labels, FailureReason.LOOPS_SPENT), torch.zeros_like(criterion.labels)
+    failure, tried = torch.full_like(criterion.labels, FailureReason.LOOPS_SPENT), torch.zeros_like(criterion.labels)
     everyone = torch.arange(len(clean), device=clean.device)
     with torch.no_grad():
-        wrong = criterion.reached(passes.logits(clean, rows))  # to begin with: then no change is the smallest
+        wrong = criterion.reached(passes.logits(clean, rows))  # at once: the zero change is the smallest
     failure[wrong] = FailureReason.NONE
     active = everyone[~wrong]
     further = torch.full(criterion.labels.shape, float(lambda_), device=clean.device)
@@ -107,16 +108,16 @@ def _attempt(
             break
         here = bounds.select(active)
         boundary = nearest_boundary(
-            passes, x[active], criterion.select(active), rows[active], mask=here.mask, rivals=rivals
+            passes, x[active], criterion.select(active), rows[active], mask=here.mask, classes=classes
         )
         w = boundary.normal
-        reach = (w * boundary.step).flatten(1).sum(dim=1)  # how far the boundary is along its own normal
+        distance = (w * boundary.step).flatten(1).sum(dim=1)  # to the boundary along its own normal
         # at least one 8-bit step of one element, or rounding could undo the whole move
         least = w.flatten(1).abs().amax(dim=1) / 255
-        moved, gained = cross_plane(x[active], w, further[active] * reach + least, here.lower, here.upper, solver)
+        moved, gained = cross_plane(x[active], w, further[active] * distance + least, here.lower, here.upper, solver)
         state = boundary.failure
-        state[(state == FailureReason.NONE) & (reach < 0)] = FailureReason.WRONG_SIDE
-        state[(state == FailureReason.NONE) & (gained < reach)] = FailureReason.NO_ROOM
+        state[(state == FailureReason.NONE) & (distance < 0)] = FailureReason.WRONG_SIDE
+        state[(state == FailureReason.NONE) & (gained < distance)] = FailureReason.OUT_OF_BOUNDS
 
         on = state == FailureReason.NONE
         failure[active[~on]] = state[~on]
@@ -126,7 +127,7 @@ def _attempt(
         x[active], normal[active] = moved[on], w[on]
         overshot = clean[active] + (1 + overshoot) * (x[active] - clean[active])
         changed = quantize(overshot.clamp(here.lower, here.upper))
-        looked[active] = looked[active].maximum(count_changes(changed, clean[active], pixels=True))
+        tried[active] = tried[active].maximum(count_changes(changed, clean[active], pixels=True))
         with torch.no_grad():
             left = criterion.select(active).objective(passes.logits(changed, rows[active])) + criterion.margin
         further[active] *= torch.where(left > NEARER * lead[active], GROWTH, 1.0)
@@ -134,4 +135,4 @@ def _attempt(
         images[active[reached]] = changed[reached]
         failure[active[reached]] = FailureReason.NONE
         active = active[~reached]
-    return Found(images, normal, failure, looked)
+    return Found(images, normal, failure, tried)

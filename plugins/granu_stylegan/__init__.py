@@ -1,4 +1,4 @@
-"""Plugin module of granu_stylegan: StyleGAN2 and StyleGAN3 as generators whose inside can be edited at every layer."""
+"""Plugin module of granu_stylegan: StyleGAN2 and StyleGAN3 as generators with a site at every layer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from granu import GeneratorOffer, Site, hookimpl, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.plugins.context import BuildContext
-    from granu.weights.checkpoints import Header
+    from granu import BuildContext, WeightsHeader
 
 
 NOISES = ("own", "stored", "none")
@@ -21,15 +20,17 @@ NOISES = ("own", "stored", "none")
 
 @dataclass(frozen=True)
 class StyleGANOptions:
-    """What a person may say after `stylegan:`."""
+    """Options of `stylegan:`."""
 
     weights: str = option(
         "stylegan-mnist",
-        "shipped weights by name, a .pkl of NVIDIA's StyleGAN2-ADA or StyleGAN3, a state dict of a StyleGAN2, "
-        "or what `granu convert` wrote",
+        "name of shipped weights, a .pkl of NVIDIA's StyleGAN2-ADA or StyleGAN3, a state dict of a StyleGAN2, "
+        "or a file written by `granu convert`",
     )
-    truncation: float = option(1.0, "pull w towards its mean, towards typical images", low=0, high=1)
-    noise: str = option("own", "noise maps of StyleGAN2: each image's own, the stored ones, or none", choices=NOISES)
+    truncation: float = option(1.0, "scale w towards its mean: lower values give more typical images", low=0, high=1)
+    noise: str = option(
+        "own", "noise maps of StyleGAN2: drawn for each image, those stored in the weights, or none", choices=NOISES
+    )
 
 
 def make(options: StyleGANOptions, context: BuildContext) -> Any:
@@ -44,7 +45,7 @@ def sites(options: StyleGANOptions, context: BuildContext) -> Sequence[Site]:
     return sites_of_weights(options, context)
 
 
-def read(path: Path) -> tuple[Header, Mapping[str, Tensor]]:
+def read(path: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     from granu_stylegan.loading import read_weights
 
     return read_weights(path)
@@ -55,7 +56,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
     return [
         GeneratorOffer(
             name="stylegan",
-            summary="StyleGAN2 and StyleGAN3, with classes or without: latents, styles, noise maps and layers",
+            summary="StyleGAN2 and StyleGAN3, with classes or without: sites at latents, styles, noise maps and layers",
             options=StyleGANOptions,
             make=make,
             sites=sites,

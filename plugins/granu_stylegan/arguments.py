@@ -1,4 +1,4 @@
-"""What the constructor arguments in NVIDIA's files, or the shapes of their tensors, say of a network. No torch."""
+"""Network configurations from the constructor arguments in NVIDIA's files, or from shapes of tensors. No torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from granu_stylegan.stylegan3_config import StyleGAN3Config
 
-# these steer training and speed, never what a finished network computes
-OF_NO_CONSEQUENCE = frozenset(
+# these affect training and speed, not the output of a trained network
+IGNORED = frozenset(
     {"class_name", "num_fp16_res", "w_avg_beta", "magnitude_ema_beta", "fused_modconv_default", "fp16_channels_last"}
 )
-# what our StyleGAN2 takes for granted; a file that says otherwise holds another network
-TAKEN_FOR_GRANTED = {
+# the only values that our StyleGAN2 supports
+FIXED = {
     "architecture": "skip",
     "activation": "lrelu",
     "use_noise": True,
@@ -31,18 +31,18 @@ STYLEGAN2_ARGUMENTS = {"z_dim", "c_dim", "w_dim", "img_resolution", *NVIDIA_STYL
 
 
 def stylegan2_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of our StyleGAN2 from those of NVIDIA's. ValueError names one that is unknown or differs."""
+    """Translate NVIDIA's arguments to those of our StyleGAN2. ValueError names an unknown or unsupported one."""
     given = flat(arguments)
-    for name, usual in TAKEN_FOR_GRANTED.items():
+    for name, usual in FIXED.items():
         if name in given and given.pop(name) != usual:
-            raise ValueError(f"its {name} is not {usual}, as granu's StyleGAN2 has it")
+            raise ValueError(f"its {name} is not {usual}, the only one that is supported")
     if unknown := given.keys() - STYLEGAN2_ARGUMENTS:
         raise ValueError(f"StyleGAN2 has no argument {', '.join(sorted(unknown))}")
     return {**NVIDIA_STYLEGAN2, **given}
 
 
 def stylegan3_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a StyleGAN3Config from NVIDIA's arguments. ValueError names one that is unknown."""
+    """Translate NVIDIA's arguments to fields of StyleGAN3Config. ValueError names an unknown one."""
     given = flat(arguments)
     if unknown := given.keys() - {field.name for field in dataclasses.fields(StyleGAN3Config)}:
         raise ValueError(f"StyleGAN3 has no argument {', '.join(sorted(unknown))}")
@@ -50,16 +50,16 @@ def stylegan3_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments side by side, those of mapping and synthesis too, less what is of no consequence."""
+    """Flatten the arguments, with those of mapping and synthesis, and drop ignored ones."""
     given = dict(arguments)
     mapping, synthesis = (dict(given.pop(f"{part}_kwargs", None) or {}) for part in ("mapping", "synthesis"))
     if "num_layers" in mapping:
         mapping["mapping_layers"] = mapping.pop("num_layers")
-    return {name: value for name, value in {**given, **synthesis, **mapping}.items() if name not in OF_NO_CONSEQUENCE}
+    return {name: value for name, value in {**given, **synthesis, **mapping}.items() if name not in IGNORED}
 
 
 def stylegan2_config_from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Arguments of a StyleGAN2 whose file holds tensors alone. KeyError where one that must be there is not."""
+    """Infer the arguments of a StyleGAN2 from its tensors' shapes. KeyError if a required tensor is missing."""
     sizes = sorted(
         int(n.split(".")[1][1:]) for n in shapes if n.startswith("synthesis.b") and n.endswith(".torgb.weight")
     )

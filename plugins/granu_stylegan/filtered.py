@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 def lowpass_filter(taps: int, cutoff: float, half_width: float, rate: float, radial: bool = False) -> Tensor:
-    """Kaiser-windowed low-pass filter of unit gain (Karras et al. 2021, appendix C.1).
+    """Compute a Kaiser-windowed low-pass filter of unit gain (Karras et al. 2021, appendix C.1).
 
-    `cutoff`, `half_width` (half the transition band) and `rate` are frequencies in cycles per image. Gives
-    (taps,), applied once per axis, or, when `radial`, a rotationally symmetric (taps, taps) made from jinc.
+    `cutoff`, `half_width` (half the transition band) and `rate` are frequencies in cycles per image. Returns
+    (taps,), to be applied along each axis, or, if `radial`, a rotationally symmetric (taps, taps) made from jinc.
     """
     from scipy import signal, special  # type: ignore[import-untyped]
 
@@ -23,7 +23,7 @@ def lowpass_filter(taps: int, cutoff: float, half_width: float, rate: float, rad
         return torch.as_tensor(kernel, dtype=torch.float32)
     x = (np.arange(taps) - (taps - 1) / 2) / rate
     r = np.hypot(*np.meshgrid(x, x))
-    # Both callers have an even number of taps, so no sample falls on r = 0 where jinc is a limit.
+    # the number of taps is always even, so no sample lies at r = 0, where jinc would be 0 / 0
     jinc = special.j1(2 * np.pi * cutoff * r) / (np.pi * r)
     beta = signal.kaiser_beta(signal.kaiser_atten(taps, 4 * half_width / rate))
     window = np.kaiser(taps, beta)
@@ -53,12 +53,12 @@ def filtered_leaky_relu(
 
 
 def upsample(x: Tensor, kernel: Tensor | None, up: int, padding: tuple[int, int]) -> Tensor:
-    """Places `up - 1` zeros after each sample, pads or crops, filters; brightness is kept. (B, C, h, w)."""
+    """Insert `up - 1` zeros after each sample, pad or crop, and filter, keeping the mean. (B, C, h, w)."""
     before, after = padding
     if kernel is None:
         return F.pad(x, (before, after, before, after))
-    # A transposed convolution never touches the zeros. It gives every position where the filter meets a
-    # sample; padding and cropping to the asked window can then be done in one step afterwards.
+    # A transposed convolution skips the zeros and gives every position that the filter reaches from a sample;
+    # one padding or cropping afterwards selects the window.
     C, taps = x.shape[1], kernel.shape[0]
     for part, step in _passes(kernel, up):
         weight = (part * math.prod(step)).to(x.dtype).expand(C, 1, -1, -1)
@@ -68,18 +68,18 @@ def upsample(x: Tensor, kernel: Tensor | None, up: int, padding: tuple[int, int]
 
 
 def downsample(x: Tensor, kernel: Tensor | None, down: int) -> Tensor:
-    """Filters and keeps every `down`-th sample. (B, C, h, w) -> (B, C, (h - taps) // down + 1, ...)."""
+    """Filter and keep every `down`-th sample. (B, C, h, w) -> (B, C, (h - taps) // down + 1, ...)."""
     if kernel is None:
         return x
     C = x.shape[1]
-    # convolution, not correlation: PyTorch slides kernels unflipped
+    # flipped, because conv2d computes a correlation
     for part, step in _passes(kernel.flip(tuple(range(kernel.ndim))), down):
         x = F.conv2d(x, part.to(x.dtype).expand(C, 1, -1, -1), stride=step, groups=C)
     return x
 
 
 def _passes(kernel: Tensor, step: int) -> list[tuple[Tensor, tuple[int, int]]]:
-    """A filter as (h, w) kernels with their steps: one along each axis, or, for a radial one, both at once."""
+    """Split a filter into (h, w) kernels with strides: one per axis, or a single one if it is radial."""
     if kernel.ndim == 1:
         return [(kernel[None, :], (1, step)), (kernel[:, None], (step, 1))]
     return [(kernel, (step, step))]

@@ -1,4 +1,4 @@
-"""A trained StyleGAN as granu sees it: it draws, and computes anew only what lies behind an edited site."""
+"""A trained StyleGAN as a generator, written as steps so that it can be resumed behind any site."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from granu import Site
-from granu.streams import Streams
-from granu_stylegan.steps import Step, StepTail, open_tail
+from granu import Site, Step, Streams, Tail, open_tail
 from granu_stylegan.stylegan2 import StyleGAN2
 from granu_stylegan.stylegan3 import StyleGAN3
 
@@ -21,7 +19,7 @@ __all__ = ["StyleGANGenerator", "StyleGANLatent"]
 
 @dataclass(frozen=True)
 class StyleGANLatent:
-    """All that fixes the images of a batch."""
+    """The inputs that determine the images of a batch."""
 
     labels: Tensor  # (B,), -1 where the network is unconditional
     z: Tensor  # (B, z_dim)
@@ -34,7 +32,7 @@ class StyleGANLatent:
 
 @dataclass(frozen=True)
 class StyleGANGenerator:
-    """Keeps the protocol granu.types.Generator; `truncation` in [0, 1], where 1 draws the full variety."""
+    """A granu.Generator; `truncation` in [0, 1], where 1 draws the full variety."""
 
     network: StyleGAN2 | StyleGAN3
     layout: Sequence[Site]
@@ -51,13 +49,13 @@ class StyleGANGenerator:
         return self.layout
 
     def draw(self, noise: Streams, labels: Tensor | None = None) -> StyleGANLatent:
-        """Latents; noise maps are each image's own unless asked otherwise, since stored ones are alike for all."""
+        """Draw latents, and noise maps as `noise` says."""
         if labels is None:
             labels = torch.full([len(noise)], -1, device=noise.device)
         return StyleGANLatent(labels, noise.scope("z").normal(self.network.z_dim), tuple(self._noises(noise)))
 
     def _noises(self, noise: Streams) -> Iterator[Tensor]:
-        """For each layer that takes one, (B, 1, h, w)."""
+        """Noise maps (B, 1, h, w), one for each layer that takes one."""
         for i, site in enumerate(site for site in self.layout if site.name.startswith("noise")):
             if self.noise == "own":
                 yield noise.scope(site.name).normal(*site.shape)
@@ -67,7 +65,7 @@ class StyleGANGenerator:
             else:
                 yield torch.zeros(len(noise), *site.shape, device=noise.device)
 
-    def tail(self, latent: StyleGANLatent, sites: Sequence[str]) -> StepTail:
+    def tail(self, latent: StyleGANLatent, sites: Sequence[str]) -> Tail:
         inputs = {"z": latent.z} | {f"noise{i}": noise for i, noise in enumerate(latent.noises)}
         if self.network.c_dim:
             inputs["label"] = F.one_hot(latent.labels, self.network.c_dim).to(latent.z.dtype)
@@ -81,7 +79,7 @@ class StyleGANGenerator:
 
 
 def stylegan2_steps(network: StyleGAN2, truncation: float) -> Iterator[Step]:
-    """The whole computation: from z and a one-hot label over w, styles, layers and rgb to an image about [0, 1]."""
+    """Steps from z and the one-hot label over w, styles, layers and RGB sums to an image about [0, 1]."""
     given = ("z", "label") if network.c_dim else ("z",)
     yield Step("w", given, partial(network.mapping, truncation=truncation))
     rgb: tuple[str, ...] = ()
@@ -94,7 +92,7 @@ def stylegan2_steps(network: StyleGAN2, truncation: float) -> Iterator[Step]:
         if (block := network.block_ending_at(i)) is not None:
             yield Step(f"rgb{block}", (f"layer{i}", "w", *rgb), partial(network.to_rgb, block))
             rgb = (f"rgb{block}",)
-    yield Step("image", rgb, lambda painted: (painted + 1) / 2)
+    yield Step("image", rgb, lambda total: (total + 1) / 2)
 
 
 def first_layer(network: StyleGAN2, style: Tensor, noise: Tensor) -> Tensor:
@@ -102,7 +100,7 @@ def first_layer(network: StyleGAN2, style: Tensor, noise: Tensor) -> Tensor:
 
 
 def stylegan3_steps(network: StyleGAN3, truncation: float) -> Iterator[Step]:
-    """The same for a StyleGAN3, which has no noise maps and whose waves move with w."""
+    """Steps of a StyleGAN3, which has no noise maps and whose Fourier features depend on w."""
     yield Step("w", ("z", "label") if network.c_dim else ("z",), partial(network.mapping, truncation=truncation))
     yield Step("input", ("w",), network.start)
     before = "input"
@@ -110,4 +108,4 @@ def stylegan3_steps(network: StyleGAN3, truncation: float) -> Iterator[Step]:
         yield Step(f"style{i}", ("w",), partial(network.affine, i))
         yield Step(f"layer{i}", (before, f"style{i}"), partial(network.layer, i))
         before = f"layer{i}"
-    yield Step("image", (before,), lambda canvas: (network.finish(canvas) + 1) / 2)
+    yield Step("image", (before,), lambda x: (network.finish(x) + 1) / 2)

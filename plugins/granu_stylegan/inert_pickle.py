@@ -1,8 +1,8 @@
-"""Reads a pickle of networks without running anything: what it would rebuild becomes plain records.
+"""Reading a pickle of networks without running its code: objects become plain records.
 
-A pickle is a program: it names functions and calls them. Here the only names that resolve are those in `STAND_INS`,
-and each stands for something that merely keeps its arguments. Every other name is refused, whoever asks for it. The
-stand-ins have no attributes to set, so that a pickle cannot change them for the next one either.
+A pickle is a program that looks up functions by name and calls them. Here only the names in `STAND_INS` resolve, each
+to a replacement that does no more than store its arguments; every other name is refused. The replacements are
+immutable, so that a pickle cannot change how the next one is read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from granu import WeightsError
 
-DTYPES = {  # of torch's storage classes: its name for the numbers, and bytes for each
+DTYPES = {  # storage class of torch -> dtype and bytes per number
     "FloatStorage": ("float32", 4),
     "DoubleStorage": ("float64", 8),
     "HalfStorage": ("float16", 2),
@@ -33,14 +33,14 @@ NUMPY_SCALARS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}
 
 
 class Refused(WeightsError):
-    """The pickle wants what a file of weights has no business to want."""
+    """The pickle contains something that a weights file need not contain."""
 
 
 class Record:
-    """Something read and finished: a pickle may fill it once, by its constructor, and not afterwards."""
+    """An object read from a pickle, immutable: only the constructor sets its fields."""
 
     def __setstate__(self, state: object) -> None:
-        raise Refused("wants to change what was already read")
+        raise Refused("changes an object that was already read")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class StorageRecord(Record):
 
 @dataclass(frozen=True)
 class TensorRecord(Record):
-    """A view of a storage: where it starts, its shape, and the steps between neighbours, in numbers."""
+    """A view of a storage; offset and strides are counted in numbers."""
 
     storage: StorageRecord
     offset: int
@@ -63,14 +63,14 @@ class TensorRecord(Record):
 
 @dataclass(frozen=True)
 class ModuleRecord(Record):
-    """An object that carries the source of its own class. The source is dropped; name and state are kept."""
+    """An object pickled with the source of its class; the source is dropped, name and state are kept."""
 
     class_name: str
     state: Mapping[str, Any]
 
 
 class Opaque:
-    """Something that is of no interest; takes any state and keeps none."""
+    """An object that is not needed; ignores its state."""
 
     __slots__ = ()
 
@@ -85,11 +85,11 @@ class NumpyType(Record):
     code: str
 
     def __setstate__(self, state: object) -> None:
-        del state  # byte order and the like, which numpy sends along
+        del state  # byte order and similar details
 
 
 class StandIn:
-    """Called in place of the function that a pickle names."""
+    """Replacement for a function that a pickle names."""
 
     __slots__ = ("_act",)
     _act: Callable[..., Any]
@@ -101,63 +101,63 @@ class StandIn:
         return self._act(*arguments)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise Refused("wants to change what stands for a function")
+        raise Refused("changes the replacement of a function")
 
 
 def load_inert(stream: BinaryIO) -> Any:
-    """The pickle's object as records. Refused says what it wanted; any error means that it is damaged."""
+    """Read a pickle's object as records. Refused if it needs more than that; any other error means damage."""
     return _Unpickler(stream).load()
 
 
 class _Unpickler(pickle.Unpickler):
-    """Resolves the names in STAND_INS and no other."""
+    """Resolves only the names in STAND_INS."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("dnnlib.tflib"):
-            raise Refused("is a TensorFlow pickle of the first StyleGANs; NVIDIA's legacy.py turns it into a newer one")
+            raise Refused("is a TensorFlow pickle; convert it with NVIDIA's legacy.py")
         if (module, name) in STAND_INS:
             return STAND_INS[module, name]
         if module in ("torch", "torch.storage") and name in DTYPES:
             return DTYPES[name]
-        named = ascii(f"{module}.{name}")[1:-1]  # it goes to a terminal, and is anything that the file likes
-        raise Refused(f"wants to run {named}, which granu never does")
+        named = ascii(f"{module}.{name}")[1:-1]  # an untrusted string that is printed to a terminal
+        raise Refused(f"asks to run {named}; granu does not run code from weights files")
 
     def persistent_load(self, pid: Any) -> Any:
-        raise Refused("refers to things outside itself")
+        raise Refused("refers to data outside the file")
 
 
 class _StorageUnpickler(_Unpickler):
-    """For the blob of one storage, where a persistent id says what the bytes after the pickle are."""
+    """For the blob of one storage, in which a persistent id describes the bytes after the pickle."""
 
     def persistent_load(self, pid: Any) -> Any:
         whole = isinstance(pid, tuple) and len(pid) >= 5 and not any(pid[5:])  # no view of another storage
         if not whole or pid[0] != "storage" or pid[1] not in DTYPES.values():
-            raise Refused("holds a storage of a kind that is not known")
+            raise Refused("holds a storage of an unknown type")
         return pid
 
 
 def _load_storage(blob: bytes) -> StorageRecord:
-    """One storage as torch saved it before it used zips: five pickles, then a count and the numbers themselves."""
+    """Read a storage in torch's format before 1.6: five pickles, then a count and the numbers."""
     if not isinstance(blob, bytes):
-        raise Refused("holds a storage that is no bytes")
+        raise Refused("holds a storage that is not bytes")
     stream = io.BytesIO(blob)
     load_inert(stream)  # a magic number
     load_inert(stream)  # the version of the protocol
     load_inert(stream)  # the machine's byte order and sizes
     storage = _StorageUnpickler(stream).load()
     if not isinstance(storage, tuple):
-        raise Refused("holds a blob that is more than a storage")
+        raise Refused("holds a blob that is not a storage")
     load_inert(stream)  # the keys of the storages, of which there is one
     dtype, width = storage[1]
     (count,) = struct.unpack("<q", stream.read(8))
     data = stream.read(count * width)
     if count < 0 or len(data) != count * width:
-        raise Refused("holds a storage that is cut off")
+        raise Refused("holds a truncated storage")
     return StorageRecord(dtype, data)
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_more: object) -> TensorRecord:
-    """What follows (gradients, hooks, metadata) is let go."""
+    """Keep the view; gradients, hooks and metadata are dropped."""
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, StorageRecord) or not all(isinstance(n, int) and n >= 0 for n in numbers):
         raise Refused("holds a tensor without numbers")
@@ -188,7 +188,7 @@ def _numpy_scalar(kind: Any, data: Any = b"", *_more: object) -> Any:
     return struct.unpack(code, data)[0] if code and isinstance(data, bytes) else Opaque()
 
 
-# (module, name) -> what stands for it; types of Python's own that only hold things stand for themselves
+# (module, name) -> replacement; containers of Python stand for themselves
 STAND_INS: Mapping[tuple[str, str], Any] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): StandIn(_module),
     ("torch._utils", "_rebuild_tensor"): StandIn(_tensor),

@@ -1,4 +1,4 @@
-"""What a StyleGAN of given arguments looks like from outside: its sites, coarse to fine. No torch needed."""
+"""The sites of a StyleGAN, coarse to fine, from its configuration alone; without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["list_sites", "list_stylegan3_sites"]
 
 
 def list_sites(config: Mapping[str, Any]) -> Sequence[Site]:
-    """The sites of the network that `config`, the arguments of StyleGAN2, describes."""
+    """List the sites of a StyleGAN2 with the arguments `config`."""
     sizes = [2**k for k in range(2, int(config["img_resolution"]).bit_length())]
     channels = [min(config["channel_base"] // size, config["channel_max"]) for size in sizes]
     convs = [(channels[0], channels[0], sizes[0])]  # channels in, channels out, size of each convolution
@@ -23,7 +23,7 @@ def list_sites(config: Mapping[str, Any]) -> Sequence[Site]:
     return [
         Site("z", (config["z_dim"],), "the latent"),
         Site("w", (config["w_dim"],), "the intermediate latent, after truncation"),
-        *(Site(f"style{i}", (n_in,), f"what modulates layer {i}") for i, (n_in, _, _) in enumerate(convs)),
+        *(Site(f"style{i}", (n_in,), f"the style of layer {i}") for i, (n_in, _, _) in enumerate(convs)),
         *(Site(f"noise{i}", (1, s, s), f"the noise map of layer {i}") for i, (_, _, s) in enumerate(convs)),
         *(Site(f"layer{i}", (n, s, s), f"the output of layer {i}") for i, (_, n, s) in enumerate(convs)),
         Site("image", image, "the image's pixels", scale="pixel"),
@@ -31,14 +31,18 @@ def list_sites(config: Mapping[str, Any]) -> Sequence[Site]:
 
 
 def list_stylegan3_sites(config: StyleGAN3Config) -> Sequence[Site]:
-    """The sites of a StyleGAN3. Most layers compute on a canvas wider than the image by a margin on each side."""
+    """List the sites of a StyleGAN3. Most layers are wider than the image by a margin on each side."""
     *inner, last = layer_plans(config)
-    inputs = [inner[0], *inner]  # what each layer receives, the last one, to RGB, included
+    inputs = [inner[0], *inner]  # the input of each layer, with the last one, to RGB
     return [
         Site("z", (config.z_dim,), "the latent"),
         Site("w", (config.w_dim,), "the intermediate latent, after truncation"),
-        Site("input", (inner[0].channels, inner[0].size, inner[0].size), "the waves that synthesis sets out from"),
-        *(Site(f"style{i}", (plan.channels,), f"what modulates layer {i}") for i, plan in enumerate(inputs)),
+        Site(
+            "input",
+            (inner[0].channels, inner[0].size, inner[0].size),
+            "the Fourier features that synthesis starts from",
+        ),
+        *(Site(f"style{i}", (plan.channels,), f"the style of layer {i}") for i, plan in enumerate(inputs)),
         *(
             Site(
                 f"layer{i}",
@@ -52,6 +56,6 @@ def list_stylegan3_sites(config: StyleGAN3Config) -> Sequence[Site]:
 
 
 def _margin(plan: LayerPlan) -> str:
-    """How a canvas relates to the image, which is `rate` samples wide there."""
+    """Describe a layer's size relative to the image, which is `rate` samples wide there."""
     wider = (plan.size - plan.rate) // 2
     return f"{wider} samples wider than the image on each side" if wider else "as wide as the image"

@@ -1,4 +1,4 @@
-"""From a weights file to a generator, and from what the file says of itself to the sites."""
+"""Generators and sites from weights files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu import Site, WeightsError
-from granu.weights.checkpoints import Header, load_strictly
+from granu import Site, WeightsError, WeightsHeader, load_strictly
 from granu_stylegan.formats import STYLEGAN3, Opened, open_weights
 from granu_stylegan.layout import list_sites, list_stylegan3_sites
 from granu_stylegan.stylegan3_config import StyleGAN3Config
@@ -15,19 +14,19 @@ from granu_stylegan.stylegan3_config import StyleGAN3Config
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext
     from granu_stylegan import StyleGANOptions
     from granu_stylegan.generator import StyleGANGenerator
     from granu_stylegan.stylegan2 import StyleGAN2
     from granu_stylegan.stylegan3 import StyleGAN3
 
 
-# the usual way is not message, so that what was measured before one could choose is still known by its name
-NOISE_TOLD = {"own": "", "stored": " noise stored", "none": " noise none"}
+# the default adds nothing, so that statistics measured before the option existed remain valid
+NOISE_SUFFIX = {"own": "", "stored": " noise stored", "none": " noise none"}
 
 
 def make_generator(options: StyleGANOptions, context: BuildContext) -> StyleGANGenerator:
-    """Build the network that the weights describe and fill it with exactly these weights."""
+    """Build the network that a weights file describes, and load the weights strictly."""
     import torch
 
     from granu_stylegan.generator import StyleGANGenerator
@@ -43,38 +42,38 @@ def make_generator(options: StyleGANOptions, context: BuildContext) -> StyleGANG
         sites_of(opened, file),
         opened.classes,
         options.truncation,
-        f"{context.used_weights[options.weights]} truncation {options.truncation}" + NOISE_TOLD[options.noise],
+        f"{context.used_weights[options.weights]} truncation {options.truncation}" + NOISE_SUFFIX[options.noise],
         options.noise,
     )
 
 
 def sites_of_weights(options: StyleGANOptions, context: BuildContext) -> Sequence[Site]:
-    """The sites, coarse to fine; of a safetensors file with a granu header and of a .pkl without torch."""
+    """List the sites, coarse to fine; without torch for a granu weights file and for a .pkl."""
     file = context.locate(options.weights)
     return sites_of(open_weights(file), file)
 
 
-def read_weights(file: Path) -> tuple[Header, Mapping[str, Tensor]]:
-    """What a granu weights file of a StyleGAN would hold."""
+def read_weights(file: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
+    """Read header and tensors for a granu weights file, from a StyleGAN in any known format."""
     opened = open_weights(file)
     state = opened.state()
-    # a file that does not fit is refused now, not when somebody opens what was made of it
+    # so that a file that does not fit is refused here and not after the conversion
     load_strictly(build_network(opened, file), state, file)
-    return Header(opened.architecture, opened.config, opened.classes), state
+    return WeightsHeader(opened.architecture, opened.config, opened.classes), state
 
 
 def sites_of(opened: Opened, file: Path) -> Sequence[Site]:
-    """The sites of the network that a file describes. WeightsError where it leaves something out."""
+    """List the sites of the network that a file describes. WeightsError if an argument is missing."""
     if opened.architecture == STYLEGAN3:
         return list_stylegan3_sites(_stylegan3_config(opened, file))
     try:
         return list_sites(opened.config)
     except KeyError as missing:
-        raise WeightsError(f"the header of {file} does not say {missing} of its StyleGAN2") from None
+        raise WeightsError(f"the header of {file} lacks {missing} of its StyleGAN2") from None
 
 
 def build_network(opened: Opened, file: Path) -> StyleGAN2 | StyleGAN3:
-    """The network that a file describes, not yet filled. WeightsError where there is no such network."""
+    """Build the network that a file describes, with random weights. WeightsError if there is no such network."""
     from granu_stylegan.stylegan2 import StyleGAN2
     from granu_stylegan.stylegan3 import StyleGAN3
 

@@ -1,7 +1,7 @@
-"""The form of rosinality/stylegan2-pytorch (MIT): a .pt whose `g_ema` is the same StyleGAN2 under other names.
+"""The file format of rosinality/stylegan2-pytorch (MIT): a .pt whose `g_ema` is a StyleGAN2 under other names.
 
-Only the layout of its files is taken from there. It scales the convolutions' weights where NVIDIA does not, which
-demodulation takes out again; its smoothing filter is the one that StyleGAN2 always has.
+Only the layout of its files is taken from there. It scales the weights of convolutions, which demodulation cancels;
+its smoothing filter is always that of StyleGAN2.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-MEAN_OF = 4096  # latents, where a file does not tell the mean style
+MEAN_OF = 4096  # latents, to compute a mean style that the file lacks
 
 OWNER = re.compile(r"(conv1|to_rgb1|convs\.(\d+)|to_rgbs\.(\d+))\.(.+)")
 PARTS = {
@@ -26,13 +26,13 @@ PARTS = {
 }
 
 
-def is_of_this_form(content: Any) -> bool:
-    """Whether what torch.load gave is such a checkpoint."""
+def recognises(content: Any) -> bool:
+    """Recognise such a checkpoint in the result of torch.load."""
     return isinstance(content, dict) and isinstance(content.get("g_ema"), dict) and "input.input" in content["g_ema"]
 
 
 def translate(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The averaged generator's tensors under NVIDIA's names; what is not known keeps its name."""
+    """Rename the averaged generator's tensors to NVIDIA's names; unknown ones keep their names."""
     ours = {_rename(name): tensor for name, tensor in content["g_ema"].items() if not name.endswith(".kernel")}
     ours = {name: _reshape(name, tensor) for name, tensor in ours.items()}
     ours |= dict(_filters(ours))
@@ -42,7 +42,7 @@ def translate(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _rename(name: str) -> str:
     if match := re.fullmatch(r"style\.(\d+)\.(weight|bias)", name):
-        return f"mapping.fc{int(match[1]) - 1}.{match[2]}"  # the first of the list normalises z
+        return f"mapping.fc{int(match[1]) - 1}.{match[2]}"  # style.0 normalises z and has no weights
     if match := re.fullmatch(r"noises\.noise_(\d+)", name):
         return f"synthesis.{_conv(int(match[1]))}.noise_const"
     if name == "input.input":
@@ -58,12 +58,12 @@ def _rename(name: str) -> str:
 
 
 def _conv(number: int) -> str:
-    """The place of a convolution, counted from 0: b4.conv1, b8.conv0, b8.conv1, b16.conv0, ..."""
+    """Name convolution `number`, counted from 0: b4.conv1, b8.conv0, b8.conv1, b16.conv0, ..."""
     return f"b{4 * 2 ** ((number + 1) // 2)}.conv{1 - number % 2}"
 
 
 def _reshape(name: str, tensor: Tensor) -> Tensor:
-    """Without the axes of length one that make theirs fit a batch."""
+    """Remove axes of length one, which broadcast over the batch."""
     if name.endswith("noise_strength"):
         return tensor.reshape([])
     if name.endswith(".bias"):
@@ -74,7 +74,7 @@ def _reshape(name: str, tensor: Tensor) -> Tensor:
 
 
 def _filters(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """The smoothing filter under each name that a StyleGAN2 has for it."""
+    """The smoothing filter under all its names in a StyleGAN2."""
     from granu_stylegan.stylegan2 import fir_filter
 
     for name in state:
@@ -85,7 +85,7 @@ def _filters(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _mean_style(state: Mapping[str, Tensor]) -> Tensor:
-    """The mean of the styles of latents that are always the same ones."""
+    """Compute the mean style w over a fixed set of latents."""
     import torch
 
     from granu_stylegan.stylegan2 import Mapping as MappingNetwork
@@ -94,7 +94,7 @@ def _mean_style(state: Mapping[str, Tensor]) -> Tensor:
     own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     w_dim, z_dim = own["fc0.weight"].shape
     network = MappingNetwork(z_dim, 0, w_dim, len(own) // 2)
-    network.load_state_dict(own, strict=False)  # all but the mean, which is what is asked for
+    network.load_state_dict(own, strict=False)  # all but w_avg, which is computed here
     z = torch.randn(MEAN_OF, z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return network(z).mean(0)

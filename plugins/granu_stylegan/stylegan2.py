@@ -4,10 +4,9 @@ Architecture: Karras et al. 2020a (arXiv:1912.04958), in the configuration of St
 arXiv:2006.06676). Parameter names are those of NVIDIA's published files, so a state dict of theirs loads strictly;
 the code is ours.
 
-An image comes about in steps over a small state (x, rgb): `mapping` gives w, then for every convolution i
-`affine(i, w)` gives the style that modulates it and `layer(i, x, style, noise)` its output, and after the last
-convolution of a block `to_rgb(block, x, w, rgb)` adds that block's share of the image. Whoever wants to start in
-the middle, starts in the middle.
+Every step is a method: `mapping` gives w; for each convolution i, `affine(i, w)` gives its style and
+`layer(i, x, style, noise)` its output; after the last convolution of a block, `to_rgb(block, x, w, rgb)` adds the
+block's RGB output to the image. A computation can therefore be resumed at any step.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class StyleGAN2(nn.Module):
     img_channels           1 for grey, 3 for colour
     mapping_layers         fully connected layers between z and w
     channel_base           a block of size r has channel_base / r channels ...
-    channel_max            ... but no more than this
+    channel_max            ... but at most this
     conv_clamp             outputs of convolutions are clamped to ±conv_clamp; None: not clamped
     """
 
@@ -77,11 +76,11 @@ class StyleGAN2(nn.Module):
         return i // 2 if i % 2 == 0 else None
 
     def start(self, batch: int) -> Tensor:
-        """The learned constant from which synthesis sets out, (batch, C, 4, 4)."""
+        """The learned constant that synthesis starts from, (batch, C, 4, 4)."""
         return self.blocks[0].const.expand(batch, -1, -1, -1)
 
     def affine(self, i: int, w: Tensor) -> Tensor:
-        """w (B, w_dim) -> style of layer i (B, C_in), about 1 where nothing is modulated."""
+        """w (B, w_dim) -> style of layer i (B, C_in), about 1 for an unmodulated channel."""
         return self.layers[i].affine(w)
 
     def noise(self, i: int) -> Tensor:
@@ -93,10 +92,10 @@ class StyleGAN2(nn.Module):
         return self.layers[i](x, style, noise)
 
     def to_rgb(self, block: int, x: Tensor, w: Tensor, rgb: Tensor | None = None) -> Tensor:
-        """Grow the image so far to the block's size and add what the block paints: (B, img_channels, H, W)."""
-        room = self.blocks[block]
-        painted = room.torgb(x, w)
-        return painted if rgb is None else upsample(rgb, room.resample_filter) + painted
+        """Upsample the image so far to the block's size and add the block's RGB output: (B, img_channels, H, W)."""
+        module = self.blocks[block]
+        output = module.torgb(x, w)
+        return output if rgb is None else upsample(rgb, module.resample_filter) + output
 
     def synthesize(self, w: Tensor, noises: Sequence[Tensor | None] | None = None) -> Tensor:
         """w (B, w_dim) -> image. Noises default to the stored maps."""
@@ -141,7 +140,7 @@ class Mapping(nn.Module):
 
 
 class Block(nn.Module):
-    """All that happens at one size: one convolution (at 4 x 4) or two, and the layer that paints."""
+    """All layers of one size: one convolution (at 4 x 4) or two, and the layer to RGB."""
 
     resample_filter: Tensor
 
@@ -180,7 +179,7 @@ class ModulatedConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """x (B, C_in, h, w), style (B, C_in), noise (B, 1, H, W) -> (B, C, H, W), H = 2h where the layer grows."""
         power = style.float().square() @ self.weight.square().sum((2, 3)).T
-        # the gain of the activation, √2, rides on the small tensors: leaky relu lets positive factors through
+        # the activation's gain √2 is applied to the small tensors instead: leaky_relu commutes with positive factors
         unit = SQRT2 * (power.float() + EPSILON).rsqrt()  # (B, C)
         x = x * style[:, :, None, None].to(x.dtype)
         if self.grow:
@@ -237,18 +236,18 @@ def fir_filter() -> Tensor:
 
 
 def smooth(x: Tensor, kernel: Tensor) -> Tensor:
-    """Each channel convolved with the (symmetric, 4 x 4) kernel, (B, C, H, W) -> (B, C, H - 1, W - 1)."""
+    """Convolve each channel with the (symmetric, 4 x 4) kernel, (B, C, H, W) -> (B, C, H - 1, W - 1)."""
     C = x.shape[1]
     return F.conv2d(x, kernel.to(x.dtype).expand(C, 1, 4, 4), padding=1, groups=C)
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
-    """Twice the size: zeros between the pixels, then the low-pass filter. (B, C, h, w) -> (B, C, 2h, 2w)."""
+    """Double the size: insert zeros between pixels, then apply the low-pass filter. (B, C, h, w) -> (B, C, 2h, 2w)."""
     C = x.shape[1]
     kernel = (4 * kernel).to(x.dtype).expand(C, 1, 4, 4)
     return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=C)
 
 
 def unit_moment(x: Tensor) -> Tensor:
-    """Each row scaled so that its mean square is 1."""
+    """Scale each row so that its mean square is 1."""
     return x * (x.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()

@@ -3,8 +3,8 @@
 Written from the paper (Karras et al., arXiv:2106.12423). Parameter names are those of NVIDIA's published files,
 so a state dict of theirs loads strictly; the code is ours.
 
-`start` lays out waves, and each layer i takes the canvas x and a style from `affine(i, w)`; `finish` makes
-the last canvas an image. Whoever wants to start in the middle, starts in the middle.
+Every step is a method: `start` gives the Fourier features, `layer` each layer's output from the one before and its
+style, which `affine` gives, and `finish` the image. A computation can therefore be resumed at any step.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class StyleGAN3(nn.Module):
         return [cast(SynthesisLayer, self.synthesis.get_submodule(name)) for name in self.layer_names]
 
     def start(self, w: Tensor) -> Tensor:
-        """The waves from which synthesis sets out, moved as w (B, w_dim) asks: (B, C, size, size)."""
+        """The Fourier features that synthesis starts from, rotated and shifted by w (B, w_dim): (B, C, size, size)."""
         return self.synthesis.get_submodule("input")(w)
 
     def affine(self, i: int, w: Tensor) -> Tensor:
-        """w (B, w_dim) -> style of layer i (B, C_in), about 1 where nothing is modulated."""
+        """w (B, w_dim) -> style of layer i (B, C_in), about 1 for an unmodulated channel."""
         return self.layers[i].affine(w)
 
     def layer(self, i: int, x: Tensor, style: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class StyleGAN3(nn.Module):
         return self.layers[i](x, style)
 
     def finish(self, x: Tensor) -> Tensor:
-        """The last layer's output as an image."""
+        """Scale the last layer's output to the image."""
         return x * self.config.output_scale
 
     def synthesize(self, w: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class StyleGAN3(nn.Module):
 
 
 class FourierInput(nn.Module):
-    """An image-independent pattern of sine waves, rotated and shifted as the style asks (section 3.2)."""
+    """Fixed sine waves, rotated and shifted by the style (section 3.2)."""
 
     transform: Tensor
     freqs: Tensor
@@ -83,15 +83,15 @@ class FourierInput(nn.Module):
         self.size, self.rate, self.bandwidth = plan.size, plan.rate, plan.cutoff
         self.weight = nn.Parameter(torch.randn(plan.channels, plan.channels))
         self.affine = Dense(w_dim, 4)
-        nn.init.zeros_(self.affine.weight)  # an untrained network does not move its image
+        nn.init.zeros_(self.affine.weight)  # no rotation or shift before training
         self.affine.bias.data[0] = 1.0
-        self.register_buffer("transform", torch.eye(3))  # a motion from outside, the same for every image
+        self.register_buffer("transform", torch.eye(3))  # a further transform, the same for every image
         directions = F.normalize(torch.randn(plan.channels, 2))
         self.register_buffer("freqs", directions * plan.cutoff * torch.rand(plan.channels, 1).sqrt())
         self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
 
     def forward(self, w: Tensor) -> Tensor:
-        """Features (B, C, size, size) for styles w (B, w_dim); in full precision, since phases do not forgive."""
+        """Features (B, C, size, size) for styles w (B, w_dim); in float32, as phases are sensitive to rounding."""
         with torch.autocast(w.device.type, enabled=False):
             return self._waves(w.float())
 
@@ -102,10 +102,10 @@ class FourierInput(nn.Module):
         shift = _matrices([[one, zero, -shift_x], [zero, one, -shift_y], [zero, zero, one]])
         motion = rotation @ shift @ self.transform  # (B, 3, 3)
 
-        # moving the image is turning each wave's frequency and shifting its phase
+        # a transformed image has rotated frequencies and shifted phases
         phases = self.phases + (self.freqs @ motion[:, :2, 2:]).squeeze(2)  # (B, C)
         freqs = self.freqs @ motion[:, :2, :2]  # (B, C, 2)
-        # waves that turned or grew beyond what the canvas can hold fade out instead of aliasing
+        # waves with frequencies beyond the layer's band fade out instead of aliasing
         fade = 1 - (freqs.norm(dim=2) - self.bandwidth) / (self.rate / 2 - self.bandwidth)  # (B, C)
 
         at = (torch.arange(self.size, device=w.device) + 0.5 - self.size / 2) / self.rate  # in images
@@ -122,7 +122,7 @@ class FourierInput(nn.Module):
 
 
 def _matrices(rows: list[list[Tensor]]) -> Tensor:
-    """Entries of shape (B,) each -> matrices (B, rows, columns)."""
+    """Stack entries of shape (B,) each to matrices (B, rows, columns)."""
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
@@ -143,7 +143,7 @@ class SynthesisLayer(nn.Module):
         down_taps = config.filter_size * self.down if self.down > 1 and not plan.to_rgb else 1
         radial = config.use_radial_filters and not plan.critical
 
-        # what the convolution and both filters eat from the canvas, so that exactly plan.size samples leave
+        # compensates the convolution and both filters, so that the output has exactly plan.size samples
         padding = (plan.size - 1) * self.down + 1 + up_taps + down_taps - 2 - (before.size + kernel - 1) * self.up
         first = (padding + self.up) // 2
         self.padding = (first, padding - first)
@@ -175,13 +175,13 @@ class SynthesisLayer(nn.Module):
 
 
 def modulated_convolution(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool) -> Tensor:
-    """Convolves each image with its input channels scaled by its style; padded so that borders grow.
+    """Convolve each image with its input channels scaled by its style; full padding, so that sizes grow.
 
-    x (B, C_in, h, w), weight (C, C_in, k, k), style (B, C_in). With `demodulate`, outputs are brought back to
-    unit variance.
+    x (B, C_in, h, w), weight (C, C_in, k, k), style (B, C_in). With `demodulate`, outputs are scaled
+    to unit variance.
     """
     if demodulate:
-        # both cancel in the quotient below and only keep half precision from overflowing
+        # both factors cancel in the quotient below and prevent overflow in half precision
         weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
         style = style * style.square().mean(1, keepdim=True).rsqrt()
     y = F.conv2d(x * style[:, :, None, None].to(x.dtype), weight, padding=weight.shape[-1] - 1)

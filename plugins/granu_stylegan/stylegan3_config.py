@@ -1,4 +1,4 @@
-"""What fixes the shapes of a StyleGAN3, and the canvases that follow from it. No torch."""
+"""Configuration of a StyleGAN3 and the sizes and frequencies of its layers; without torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class StyleGAN3Config:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """What one synthesis layer hands on: a canvas of size² samples whose frequencies end at `cutoff`."""
+    """The output of a synthesis layer: size x size samples, band-limited to `cutoff`."""
 
     channels: int
     size: int
@@ -59,10 +59,10 @@ class LayerPlan:
 
 
 def layer_plans(config: StyleGAN3Config) -> list[LayerPlan]:
-    """The canvases along the network, coarse to fine, the last one to RGB (section 3.2 and appendix C.1).
+    """Plan the layers, coarse to fine, the last one to RGB (section 3.2 and appendix C.1).
 
-    Frequencies grow in equal ratios until `num_critical` layers before the end; the canvas is wider than the
-    image by a margin on each side, until the critically sampled layers crop it away.
+    Cutoffs grow geometrically until `num_critical` layers before the end; layers are wider than the image by a
+    margin on each side, which the critically sampled layers crop.
     """
     N, last_cutoff = config.num_layers, config.img_resolution / 2
     last_stopband = last_cutoff * config.last_stopband_rel

@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING
 from granu import ClassifierError, ClassifierOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu.images.classifier import ImageClassifier
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext, ImageClassifier
 
 
 @dataclass(frozen=True)
 class TimmOptions:
-    """Which network, and whose weights."""
+    """Options of `timm:`."""
 
-    model: str = option("", "its name, as timm.list_models() has it, with or without the tag of its weights")
-    weights: str | None = option(None, "a file of your own weights, .safetensors or .pth; by default timm's")
+    model: str = option("", "name from timm.list_models(), with or without the tag of its weights")
+    weights: str | None = option(None, "file with other weights, .safetensors or .pth; by default timm's")
     classes: str | None = option(
-        None, "names of the outputs, joined by plus or a file with one a line; by default ImageNet's WordNet ids"
+        None, "class names joined by plus, or a file with one per line; by default ImageNet's WordNet ids"
     )
 
 
 def check(options: TimmOptions, context: BuildContext) -> None:
-    """Whether a model is named, timm is installed and the weights are there."""
+    """Check that a model is named, timm is installed and the weights exist."""
     if not options.model:
         raise OptionError("`timm` names no model; write it like timm:resnet50.a1_in1k")
     if importlib.util.find_spec("timm") is None:

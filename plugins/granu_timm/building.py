@@ -1,4 +1,4 @@
-"""A timm network as a classifier, with the numbers that timm keeps beside its weights."""
+"""Classifiers from networks of timm, with the preprocessing of their weights."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from granu import ClassifierError, UnknownName, WeightsError
-from granu.images.classifier import ImageClassifier
-from granu.images.cropping import Cropped, Cropping
-from granu.plugins.context import BuildContext
-from granu.weights.checkpoints import is_safetensors, load_strictly, read_tensors
+from granu import (
+    BuildContext,
+    ClassifierError,
+    Cropped,
+    Cropping,
+    ImageClassifier,
+    UnknownName,
+    WeightsError,
+    is_safetensors,
+    load_strictly,
+    read_tensors,
+)
 from granu_timm import TimmOptions
 
 
 def make_classifier(options: TimmOptions, context: BuildContext) -> ImageClassifier:
-    """The network with its own mean, std, size, interpolation, crop and class names."""
+    """Create a network with its own mean, std, size, interpolation, crop and class names."""
     timm = _import_timm(options.model)
     names = read_names(options.classes)
     if ":" not in options.model and not timm.is_model(options.model):
@@ -45,7 +52,7 @@ def make_classifier(options: TimmOptions, context: BuildContext) -> ImageClassif
 
 
 def read_names(given: str | None) -> tuple[str, ...] | None:
-    """Class names as typed: a file with one a line, or joined by plus."""
+    """Read class names from a file with one per line, or from a text joined by plus."""
     if given is None:
         return None
     file = Path(given).expanduser()
@@ -55,15 +62,15 @@ def read_names(given: str | None) -> tuple[str, ...] | None:
 
 
 def read_state(file: Path) -> Mapping[str, Tensor]:
-    """The tensors of a safetensors file, or of a .pth file without anything that could run code."""
+    """Read the tensors of a safetensors or .pth file, without running code in it."""
     if is_safetensors(file):
         return read_tensors(file)
     try:
         state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise WeightsError(f"{file} holds no plain weights ({reason}); save the network's state_dict()") from None
-    for key in ("state_dict", "model"):  # how training scripts wrap them
+        raise WeightsError(f"{file} cannot be read as weights ({reason}); save the network's state_dict()") from None
+    for key in ("state_dict", "model"):  # as training scripts wrap them
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{file} holds no state_dict; save the network's state_dict()")
@@ -74,9 +81,10 @@ def _import_timm(model: str) -> Any:
     try:
         import timm  # type: ignore[import-not-found, import-untyped, unused-ignore]
         import timm.data  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except (ImportError, RuntimeError, AttributeError) as problem:  # a torchvision made for another torch
+    except (ImportError, RuntimeError, AttributeError) as problem:  # a torchvision built for another torch
         raise ClassifierError(
-            f"`timm:{model}` cannot be used: timm does not import ({problem}); install the torchvision of your torch"
+            f"`timm:{model}` cannot be used: importing timm fails ({problem}); "
+            "install the torchvision that matches your torch"
         ) from problem
     return timm
 
@@ -89,7 +97,7 @@ def _create(timm: Any, options: TimmOptions, outputs: int | None) -> nn.Module:
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise WeightsError(
-            f"the weights of `timm:{options.model}` cannot be had ({reason}); where there is no network, fetch them "
+            f"the weights of `timm:{options.model}` cannot be loaded ({reason}); without network access, download them "
             f"before with: hf download timm/{options.model}, or name a file with weights="
         ) from problem
 

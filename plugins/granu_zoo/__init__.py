@@ -1,4 +1,4 @@
-"""Plugin module of granu_zoo: small trained networks that come with granu, so that the first run needs no download."""
+"""Plugin module of granu_zoo: small trained networks that ship with granu, so that a first run needs no download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from granu import ClassifierOffer, Weights, hookimpl, option
 from granu_zoo.trained_on import CIFAR10, MNIST, trained_on
 
 if TYPE_CHECKING:
-    from granu.plugins.context import BuildContext
+    from granu import BuildContext
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -22,7 +22,7 @@ GENERATORS = {
 }
 CLASSIFIERS = {
     "mnist-cnn": "standard training",
-    "mnist-cnn-l2": "its twin, trained against pixel L2 at 2.0",
+    "mnist-cnn-l2": "the same network, trained against pixel L2 at 2.0",
     "mnist-cnn-linf": "the same network, trained against L-infinity at 0.3",
     "mnist-lenet": "LeNet, standard training",
     "mnist-judge-resnet": "a residual network, standard training",
@@ -47,16 +47,16 @@ SHA256 = {
 
 @dataclass(frozen=True)
 class ZooOptions:
-    """What a person may say after `zoo:`."""
+    """Options of `zoo:`."""
 
-    model: str = option("mnist-cnn", "shipped weights by name, or a safetensors file of one of these architectures")
+    model: str = option("mnist-cnn", "name of shipped weights, or a granu weights file of one of their architectures")
 
 
 def check(options: ZooOptions, context: BuildContext) -> None:
-    """Whether the file is there and says that it holds one of the zoo's architectures."""
-    from granu.weights.checkpoints import read_header
+    """Check that the file exists and that its header names one of the zoo's architectures."""
+    from granu import read_weights_header
 
-    read_header(context.locate(options.model), ARCHITECTURES)
+    read_weights_header(context.locate(options.model), ARCHITECTURES)
 
 
 def make(options: ZooOptions, context: BuildContext) -> Any:
@@ -70,7 +70,7 @@ def granu_classifiers() -> Sequence[ClassifierOffer]:
     return [
         ClassifierOffer(
             name="zoo",
-            summary="small classifiers of digits and of CIFAR-10 that come with granu",
+            summary="small classifiers of MNIST and CIFAR-10 that ship with granu",
             options=ZooOptions,
             target="model",
             make=make,
@@ -83,12 +83,12 @@ def granu_classifiers() -> Sequence[ClassifierOffer]:
 
 @hookimpl
 def granu_weights() -> Sequence[Weights]:
-    fitting = {
+    matching = {
         "classifiers": ("zoo:mnist-cnn", "zoo:mnist-cnn-l2", "zoo:mnist-cnn-linf"),
         "judges": ("zoo:mnist-judge-resnet", "zoo:mnist-judge-mixer", "zoo:mnist-judge-l2"),
     }
     generators = [
-        shipped(name, summary, **fitting, default_source=DEFAULT_SOURCES.get(name, ""))
+        shipped(name, summary, **matching, default_source=DEFAULT_SOURCES.get(name, ""))
         for name, summary in GENERATORS.items()
     ]
     return [*generators, *(shipped(name, summary) for name, summary in CLASSIFIERS.items())]
@@ -101,7 +101,7 @@ def shipped(
     judges: tuple[str, ...] = (),
     default_source: str = "",
 ) -> Weights:
-    """The description of one file in the folder of weights."""
+    """Describe one file in the folder of weights."""
     return Weights(
         name=name,
         summary=summary,

@@ -1,6 +1,6 @@
-"""The classifiers of the zoo: small, and of different kinds, so that their blind spots differ.
+"""The zoo's classifiers: small networks of different architectures, so that their errors differ.
 
-All take images (B, 1, 32, 32) in [0, 1], the one for colour (B, 3, 32, 32), and give logits (B, 10).
+All map images (B, 1, 32, 32), or (B, 3, 32, 32) for colour, in [0, 1] to logits (B, 10).
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ class ResNet(nn.Module):
 
 
 class ColourResNet(ResNet):
-    """The same for colour; images keep their full size through the first block."""
+    """A residual network for colour images, which keep their full size through the first block."""
 
     def __init__(self, width: int = 32, classes: int = 10) -> None:
         super().__init__(width, classes, channels=3, stride=1)
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions around which the input is also passed, through a 1 x 1 where the shape changes."""
+    """Two 3 x 3 convolutions and a shortcut, which is a 1 x 1 convolution if the shape changes."""
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Residual(nn.Module):
 
 
 class Mixer(nn.Module):
-    """Patches of 4 x 4 pixels, mixed in turn over places and channels, no convolution (Tolstikhin et al. 2021)."""
+    """Patches of 4 x 4 pixels, mixed over positions and channels in turn, no convolution (Tolstikhin et al. 2021)."""
 
     def __init__(self, width: int = 64, depth: int = 3, classes: int = 10) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Mixer(nn.Module):
 
 
 class MixerBlock(nn.Module):
-    """A perceptron over the places of each channel, then one over the channels of each place."""
+    """A perceptron over the positions of each channel, then one over the channels of each position."""
 
     def __init__(self, places: int, width: int) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class MixerBlock(nn.Module):
 
 
 class LargeKernel(nn.Module):
-    """Two convolutions that see 9 x 9 and 5 x 5 at once, smooth activations, and no hidden layer after them."""
+    """Convolutions of 9 x 9, 5 x 5 and 3 x 3 with smooth activations, and a linear output layer."""
 
     def __init__(self, width: int = 24, classes: int = 10) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the weights were trained on: whom to credit, under which licence they are, and the names of the classes."""
+"""The datasets that the weights were trained on: credit, licence and class names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """A data set; `name` is part of the name of every weights file trained on it."""
+    """A dataset; `name` is part of the name of every weights file trained on it."""
 
     name: str
     credit: str
@@ -27,5 +27,5 @@ CIFAR10 = TrainedOn(
 
 
 def trained_on(name: str) -> TrainedOn:
-    """The data set of a weights file or architecture, by its name."""
+    """Find the dataset in the name of a weights file or architecture."""
     return next(data for data in (MNIST, CIFAR10) if data.name in name.split("-"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from granu.weights.checkpoints import read_header
+from granu.weights.checkpoints import read_weights_header
 from granu_stylegan.stylegan2 import StyleGAN2
 
 Granu = Callable[..., Any]
@@ -32,7 +32,7 @@ def test_it_writes_what_opens_again_and_says_where_it_came_from(granu: Granu, st
     result = granu("convert", str(state_dict), str(out), "--classes", "cat, dog")
     assert result.returncode == 0, result.stderr
     assert f"granu info stylegan:weights={out}" in result.stdout
-    header = read_header(out, ("stylegan2",))
+    header = read_weights_header(out, ("stylegan2",))
     assert header.classes == ("cat", "dog") and header.about["converted"] == "network.pt"
     sites = json.loads(granu("info", f"stylegan:weights={out}", "--json").stdout)[0]["sites"]
     assert sites[-1]["shape"] == [3, 8, 8]
@@ -41,12 +41,12 @@ def test_it_writes_what_opens_again_and_says_where_it_came_from(granu: Granu, st
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("nowhere.pkl", "out"), "there is no nowhere.pkl"),
-        (("network.pt", "network.pt"), "exists; name a file that does not"),
+        (("nowhere.pkl", "out"), "nowhere.pkl does not exist"),
+        (("network.pt", "network.pt"), "already exists; name a new file"),
         (("network.pt", "out", "--classes", "cat"), "names 1 classes; the network has 2"),
         (("network.pt", "out", "--as", "biggan"), "not a BigGAN"),
         (("network.pt", "out", "--as", "bigan"), "did you mean 'biggan'?"),
-        (("forged.pkl", "out"), "wants to run"),
+        (("forged.pkl", "out"), "asks to run"),
     ],
 )
 def test_mistakes_are_told(

@@ -11,17 +11,27 @@ import torch
 from torch import nn
 
 from granu import Weights, WeightsError
-from granu.weights.checkpoints import Header, load_strictly, locate, read_header, read_tensors, save, verify
+from granu.weights.checkpoints import (
+    WeightsHeader,
+    load_strictly,
+    locate,
+    read_tensors,
+    read_weights_header,
+    save_weights,
+    verify,
+)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    save(tmp_path / "w.safetensors", {"weight": torch.ones(2, 3).half()}, Header("net", {"width": 3}, ("a", "b")))
+    save_weights(
+        tmp_path / "w.safetensors", {"weight": torch.ones(2, 3).half()}, WeightsHeader("net", {"width": 3}, ("a", "b"))
+    )
     return tmp_path / "w.safetensors"
 
 
 def test_a_header_is_read_back(file: Path) -> None:
-    header = read_header(file, ("net",))
+    header = read_weights_header(file, ("net",))
     assert (header.architecture, header.config, header.classes) == ("net", {"width": 3}, ("a", "b"))
 
 
@@ -53,32 +63,32 @@ def spoil(file: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("pickle", "looks like a pickle"),
-        ("torch.save", "looks like a zip, as torch.save writes"),
+        ("pickle", "begins like a pickle"),
+        ("torch.save", "begins like a zip, as torch.save writes"),
         ("empty", "it is empty"),
         ("cut in the header", "truncated or damaged"),
         ("cut in the tensors", "4 bytes are missing"),
-        ("image", "no format that granu knows"),
+        ("image", "its format is unknown"),
     ],
 )
-def test_what_is_no_weights_file_is_told_and_not_run(file: Path, kind: str, message: str) -> None:
+def test_other_files_are_refused_without_running_them(file: Path, kind: str, message: str) -> None:
     spoil(file, kind)
     with pytest.raises(WeightsError, match=message):
-        read_header(file, ("net",))
+        read_weights_header(file, ("net",))
     assert not Path("ran").exists()
 
 
-def test_another_architecture_is_told(file: Path) -> None:
+def test_another_architecture_is_refused(file: Path) -> None:
     with pytest.raises(WeightsError, match="holds the architecture 'net', not stylegan2"):
-        read_header(file, ("stylegan2",))
+        read_weights_header(file, ("stylegan2",))
 
 
-def test_a_file_without_our_header_is_told(tmp_path: Path) -> None:
+def test_a_file_without_a_granu_header_is_refused(tmp_path: Path) -> None:
     import safetensors.torch
 
     safetensors.torch.save_file({"x": torch.ones(1)}, tmp_path / "x.safetensors")
     with pytest.raises(WeightsError, match="no granu header"):
-        read_header(tmp_path / "x.safetensors", ("net",))
+        read_weights_header(tmp_path / "x.safetensors", ("net",))
 
 
 def test_every_tensor_must_fit(file: Path) -> None:
@@ -96,7 +106,7 @@ def test_shipped_weights_are_checked_before_use(file: Path) -> None:
         verify("net", file, shipped)
 
 
-def test_a_name_that_is_neither_shipped_nor_a_file_is_told(file: Path) -> None:
+def test_a_name_that_is_neither_shipped_nor_a_file_is_refused(file: Path) -> None:
     shipped = {"mnist": Weights(name="mnist", summary="s", file=file, sha256="0", licence="l", source="s")}
     with pytest.raises(WeightsError, match="did you mean 'mnist'"):
         locate("mnst", shipped)

@@ -8,17 +8,17 @@ from granu.images.cropping import Cropped, Cropping
 
 @pytest.mark.parametrize("squash", [False, True])
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (20, 31), (32, 33)])
-def test_any_size_is_brought_to_the_networks(squash: bool, shape: tuple[int, int]) -> None:
+def test_images_of_any_size_are_cropped_to_the_input_size(squash: bool, shape: tuple[int, int]) -> None:
     cropping = Cropping((32, 32), (36, 36), "bicubic", squash)
     assert cropping(torch.rand(2, 3, *shape)).shape == (2, 3, 32, 32)
 
 
-def test_a_image_of_the_right_size_is_left_alone() -> None:
+def test_an_image_of_the_input_size_is_unchanged() -> None:
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(Cropping((32, 32), (36, 36), "bicubic")(images), images)
 
 
-def test_the_middle_is_what_is_kept_and_squashing_keeps_all() -> None:
+def test_cropping_keeps_the_centre_and_squashing_keeps_everything() -> None:
     images = torch.zeros(1, 3, 64, 128)
     images[..., 32:96] = 1
     assert Cropping((32, 32), (32, 32), "bilinear")(images).mean() > 0.99
@@ -31,7 +31,7 @@ def test_an_interpolation_without_a_gradient_becomes_bicubic() -> None:
     assert torch.equal(ours, bicubic)
 
 
-def test_a_gradient_goes_back_to_the_whole_image() -> None:
+def test_the_gradient_reaches_the_image() -> None:
     images = torch.rand(1, 3, 40, 48, requires_grad=True)
     Cropped(torch.nn.Flatten(), Cropping((32, 32), (32, 32), "bilinear"))(images).sum().backward()
     assert images.grad is not None and (images.grad[..., 8:-8] != 0).all() and not images.grad[..., :2].any()

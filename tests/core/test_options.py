@@ -13,9 +13,9 @@ from granu.plugins.options import describe_options, option_values, read_options
 
 @dataclass(frozen=True)
 class Options:
-    steps: int = option(100, "gradient steps;", low=1, high=1000)
-    lambda_: float = option(3.0, "how far;", low=1)
-    norm: str = option("l2", "which;", choices=("l1", "l2"))
+    steps: int = option(100, "gradient steps", low=1, high=1000)
+    lambda_: float = option(3.0, "how far", low=1)
+    norm: str = option("l2", "which", choices=("l1", "l2"))
     prune: bool = option(True, "or not")
     budget: float | None = option(None, "size")
     classes: tuple[str, ...] = option((), "which ones")
@@ -62,8 +62,8 @@ def test_a_bad_value_is_told_with_what_would_be_right(key: str, text: str, messa
 
 def test_every_option_is_described_with_its_range() -> None:
     described = dict((name, meaning) for name, _, meaning in describe_options(Options))
-    assert described["steps"] == "gradient steps; from 1 to 1000"
-    assert described["norm"] == "which; one of l1, l2"
+    assert described["steps"] == "gradient steps (from 1 to 1000)"
+    assert described["norm"] == "which (one of l1, l2)"
 
 
 def test_values_are_plain_data_for_the_record() -> None:

@@ -1,4 +1,4 @@
-"""A classifier as granu sees it: images in [0, 1] go in, logits come out; the rest is its own business."""
+"""A network with its preprocessing as a classifier: images in [0, 1] to logits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from granu.images.ops import fit_channels, pad_to, resize
 class ImageClassifier(nn.Module):
     """A network with its input size, channels and normalisation inside.
 
-    `size` is (height, width), or None where the network takes any. `fit` says how other sizes are brought to
-    it: "resize" (antialiased bicubic) or "pad" (zeros around, for digits). `mean` and `std` are per channel, in
-    [0, 1] image units. `named` is False where `classes` are mere numbers because nobody gave names; images of as
-    many classes then name them, in order. Parameters are frozen: a gradient for an image must not pay for weight
-    gradients. They lie channels last in memory, which makes convolutions faster, on a CPU too.
+    `size` is (height, width), or None if the network takes any. `fit` says how images of other sizes are fitted:
+    "resize" (antialiased bicubic) or "pad" (zeros around, for digits). `mean` and `std` are per channel, in [0, 1]
+    image units. `named` is False if `classes` are numbers because no names are known; a dataset with as many classes
+    then names them, in order. Parameters are frozen, because gradients are needed for images alone, and channels
+    last in memory, which makes convolutions faster, on a CPU too.
     """
 
     mean: Tensor
@@ -46,7 +46,7 @@ class ImageClassifier(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, K) float32. ClassifierError if the answer cannot be one."""
+        """(B, C, H, W) in [0, 1] -> (B, K) float32. ClassifierError if the output has another shape."""
         logits = self.network((self._fitted(images) - self.mean) / self.std)
         logits = getattr(logits, "logits", logits)  # Hugging Face wraps them
         if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] != len(self.classes):

@@ -1,4 +1,4 @@
-"""The resizing and cropping that a network was evaluated with, as a differentiable part of the network."""
+"""Differentiable resizing and cropping, as a part of the network that was evaluated with them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from granu.images.ops import resize
 
-MODES = ("bicubic", "bilinear")  # those that a gradient can go back through; anything else becomes bicubic
+MODES = ("bicubic", "bilinear")  # the differentiable ones; any other mode becomes bicubic
 
 
 @dataclass(frozen=True)
 class Cropping:
-    """Resize until the image covers `box` (height, width), then cut out the middle `size`.
+    """Resize until the image covers `box` (height, width), then crop the centre of `size`.
 
-    With `squash` the image becomes `box` itself and loses its proportions. `mode` is the interpolation.
+    With `squash` the image is resized to `box` itself, whatever its proportions. `mode` is the interpolation.
     """
 
     size: tuple[int, int]
@@ -24,7 +24,7 @@ class Cropping:
     squash: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, *size); what has that size already is taken as it is."""
+        """(B, C, H, W) to (B, C, *size); images of that size are left unchanged."""
         if images.shape[-2:] == self.size:
             return images
         height, width = self.box
@@ -37,12 +37,12 @@ class Cropping:
 
 
 class Cropped(nn.Module):
-    """A network that takes images of any size (B, C, H, W)."""
+    """A network with a cropping in front; takes images of any size (B, C, H, W)."""
 
     def __init__(self, network: nn.Module, cropping: Cropping) -> None:
         super().__init__()
         self.network, self.cropping = network, cropping
 
     def forward(self, images: Tensor) -> Tensor:
-        """What the network answers to the middle of the images."""
+        """The network's output for the cropped images."""
         return self.network(self.cropping(images))

@@ -1,4 +1,4 @@
-"""Images: what an 8-bit PNG would hold, how far two are apart, reading, writing, and fitting to a size."""
+"""Operations on images (B, C, H, W) in [0, 1]: quantization, fitting, distances, reading and writing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def quantize(images: Tensor) -> Tensor:
-    """The images as an 8-bit PNG would hold them: clamped to [0, 1] and rounded to 1/255."""
+    """Quantize to 8 bits: clamp to [0, 1] and round to multiples of 1/255, as a PNG stores images."""
     return (images.clamp(0, 1) * 255).round() / 255
 
 
@@ -30,14 +30,14 @@ class _ClampForDescent(torch.autograd.Function):
 def clamp_for_descent(images: Tensor) -> Tensor:
     """Clamp to [0, 1] with a gradient for searches that descend.
 
-    A pixel outside the range lets the gradient through where a descent step brings it back. The plain clamp's
-    gradient is zero there, so a search would never see that a black background can be lit.
+    At a pixel outside the range the gradient is kept if a descent step would bring the pixel back into it. The
+    gradient of `clamp` is zero there, so a search could never brighten a background that it made negative.
     """
     return _ClampForDescent.apply(images)
 
 
 def fit_channels(images: Tensor, channels: int) -> Tensor:
-    """Grey to colour by repeating, colour to grey by the mean; (B, C, H, W) to (B, channels, H, W)."""
+    """Repeat grey to colour, average colour to grey; (B, C, H, W) to (B, channels, H, W)."""
     if images.shape[1] == channels:
         return images
     if images.shape[1] == 1:
@@ -46,21 +46,21 @@ def fit_channels(images: Tensor, channels: int) -> Tensor:
 
 
 def pad_to(images: Tensor, height: int, width: int) -> Tensor:
-    """Zero-pad to the middle of a larger canvas, as 28 x 28 digits are brought to 32 x 32."""
+    """Pad with zeros on all sides to (B, C, height, width), as 28 x 28 digits become 32 x 32."""
     top, left = (height - images.shape[-2]) // 2, (width - images.shape[-1]) // 2
     bottom, right = height - images.shape[-2] - top, width - images.shape[-1] - left
     return F.pad(images, (left, right, top, bottom))
 
 
 def resize(images: Tensor, height: int, width: int, mode: str = "bicubic") -> Tensor:
-    """Resize with antialiasing, differentiably; the result may leave [0, 1] a little under bicubic."""
+    """Resize with antialiasing, differentiably; bicubic results may exceed [0, 1] slightly."""
     return F.interpolate(images, (height, width), mode=mode, align_corners=False, antialias=True)
 
 
 def distances(clean: Tensor, changed: Tensor) -> dict[str, Tensor]:
-    """What a person sees of a change, (B,) each: `l2` and `linf` in [0, 1] image units, `ssim` at most 1.
+    """Distances between images, (B,) each: `l2` and `linf` in [0, 1] image units, `ssim` at most 1.
 
-    `pixels` counts the places where any channel differs, `features` the values that do: L0 has both meanings.
+    `pixels` counts the positions where any channel differs, `features` the values that differ: L0 has both meanings.
     """
     difference, differs = (changed - clean).flatten(1), changed != clean
     return {
@@ -105,7 +105,7 @@ def encode_png(image: Tensor) -> bytes:
 
 
 def decode_png(data: bytes) -> Tensor:
-    """The image (C, H, W) in [0, 1] that `encode_png` wrote."""
+    """Decode what `encode_png` returned, (C, H, W) in [0, 1]."""
     import numpy as np
     from PIL import Image
 

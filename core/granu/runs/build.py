@@ -13,6 +13,7 @@ from granu.plugins.context import BuildContext
 from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource
 from granu.runs.sources import DatasetSource, GeneratorSource, Source
 from granu.search.perturbation import SearchedPerturbation
+from granu.search.registry import make_search
 from granu.spaces.sites import SitePerturbation, StatisticsCache
 from granu.types import Classifier, Generator, Perturbation, Site
 
@@ -70,7 +71,9 @@ class Builder:
                 thing = self._make(planned.resolved)
             if planned.search is not None:
                 low_precision = self.plan.request.precision == "bfloat16"
-                thing = SearchedPerturbation(thing, planned.search.options, low_precision)
+                thing = SearchedPerturbation(
+                    thing, make_search(planned.search.name, planned.search.options), low_precision
+                )
             self._perturbations[planned.key] = thing
         return self._perturbations[planned.key]
 

@@ -124,9 +124,7 @@ def _aligned(missing: Sequence[int], size: int) -> Iterator[tuple[int, ...]]:
     yield from map(tuple, batches.values())
 
 
-def _refuse_changed_images(
-    writer: RunWriter, planned: PlannedPerturbation, source: Source, ids: Sequence[str]
-) -> None:
+def _refuse_changed_images(writer: RunWriter, planned: PlannedPerturbation, source: Source, ids: Sequence[str]) -> None:
     """RunFolderError where images of a dataset are not those that the run's trials saw under the same names."""
     if not isinstance(source, DatasetSource):
         return

@@ -164,7 +164,12 @@ def make_plan(
     classifiers = _classifiers(catalog, request, sources)
     perturbations = tuple(
         PlannedPerturbation(
-            draft.key, draft.resolved, draft.search, source, _judges(catalog, request, source), draft.sites,
+            draft.key,
+            draft.resolved,
+            draft.search,
+            source,
+            _judges(catalog, request, source),
+            draft.sites,
             draft.samples,
         )
         for draft, source in zip(drafts, sources, strict=True)

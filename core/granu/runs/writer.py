@@ -159,9 +159,7 @@ class RunWriter:
                 raise self._conflict(f"the weights '{name}' are not those measured there")
 
     def _conflict(self, what: str) -> RunFolderError:
-        return RunFolderError(
-            f"{what} in {self.run}; name another folder with --out, or start over with --fresh"
-        )
+        return RunFolderError(f"{what} in {self.run}; name another folder with --out, or start over with --fresh")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -207,9 +205,7 @@ def _lock(folder: Path) -> IO[str]:
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("a")
     except OSError as problem:
-        raise RunFolderError(
-            f"cannot write to {folder}: {problem.strerror}; name another folder with --out"
-        ) from None
+        raise RunFolderError(f"cannot write to {folder}: {problem.strerror}; name another folder with --out") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

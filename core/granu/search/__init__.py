@@ -1,1 +1,1 @@
-"""How a space is searched, apart from what may change: smallest, paper, worst, random."""
+"""Searches for a change in any space: smallest, deepfool, dunn2020, worst, random."""

@@ -1,55 +1,58 @@
-"""The search as published: Adam under a bound that grows with every iteration (Dunn et al. 2020, section 3).
+"""`search=dunn2020`: Adam under a bound that grows with every iteration, as published (Dunn et al. 2020, section 3).
 
-The constants are those of the authors' BigGAN code. Differences, all of them mended defects: the margin is per
-image instead of the batch's mean, it leaves out the label alone, and the change returned is the one that was
-tested. Adam moves a coordinate by about `RATE` a step, so the bound acts only where there are many of them; in
-how many steps it acted is counted as `bound_steps`.
+The constants are those of the authors' BigGAN code. Differences, which mend defects: the margin is per image instead of
+the batch's mean and excludes only the label, and the change returned is the one that was tested. Adam moves a
+coordinate by about `RATE` a step, so the bound is active only where there are many coordinates; `bound_steps` counts
+those steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor
 
-from granu.search.state import NO_GRADIENT, SearchState, judged, objective_and_gradient, unusable
-from granu.streams import Streams
-from granu.types import Criterion, Space
+from granu.search.base import Search, size_limit
+from granu.search.options import Dunn2020Options
+from granu.search.state import NO_GRADIENT, SearchState, unusable
 
 RATE = 0.003
 START, GROWTH = 1.0, 0.1  # of the bound on the plain L2 norm of the change's coordinates
-BETA1, BETA2, TINY = 0.9, 0.999, 1e-8  # Adam's own
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's own
 
 
-def dunn2020(
-    space: Space, criterion: Criterion, noise: Streams, *, steps: int, limit: Tensor
-) -> tuple[SearchState, Tensor]:
-    """The first change that fools while the bound grows; with it, (B,) in how many steps the bound acted."""
-    state = SearchState.start(space)
-    p = 1e-4 * noise.normal(state.change.shape[1])
-    m, v = torch.zeros_like(p), torch.zeros_like(p)
-    bound_steps = torch.zeros_like(state.forward)
-    for t in range(steps):
-        if not len(state.active):
-            break
-        objective, gradient = objective_and_gradient(space, p, criterion)
-        state.count(forward=1, backward=1)
-        stuck, reached = unusable(gradient), objective < -criterion.margin
-        if reached.any():  # only then is it worth a pass to ask about the rounded image
-            state.count(forward=1)
-            reached = reached & judged(space, p, criterion)
-        state.enter(p, space.size(p), reached)
-        state.fail(stuck, NO_GRADIENT)
-        going = ~stuck & ~reached
-        if not going.all():
-            index = state.keep(going)
-            space, criterion, limit = space.select(index), criterion.select(index), limit[index]
-            p, m, v, gradient = p[index], m[index], v[index], gradient[index]
+class Dunn2020(Search[Dunn2020Options]):
+    """The first change that reaches the criterion while the bound grows."""
 
-        m = BETA1 * m + (1 - BETA1) * gradient
-        v = BETA2 * v + (1 - BETA2) * gradient**2
-        step = m / (1 - BETA1 ** (t + 1)) / ((v / (1 - BETA2 ** (t + 1))).sqrt() + TINY)
-        p = p - RATE * step
-        norm, bound = p.norm(dim=1), START + GROWTH * t
-        bound_steps[state.active] += norm > bound
-        p = space.within(p * (bound / norm.clamp_min(1e-30)).clamp_max(1)[:, None], limit)
-    return state, bound_steps
+    options = Dunn2020Options
+
+    def search(self, state: SearchState) -> Mapping[str, Tensor]:
+        """Returns `bound_steps`: in how many steps the bound was active."""
+        assert state.streams is not None  # Search.run hands them in
+        p = 1e-4 * state.streams.normal(state.change.shape[1])  # (B, D)
+        bound_steps = torch.zeros_like(state.forward)
+        work = state.working = SimpleNamespace(
+            p=p, m=torch.zeros_like(p), v=torch.zeros_like(p), limit=size_limit(state.space, self.chosen.limit)
+        )
+        for t in range(self.chosen.steps):
+            if not len(state.active):
+                break
+            objective, work.gradient = state.gradient(work.p)
+            stuck, reached = unusable(work.gradient), objective < -state.criterion.margin
+            if reached.any():  # only then is a pass for the judged evidence worth it
+                reached = reached & state.judge(work.p)
+            state.update(work.p, state.space.size(work.p), reached)
+            state.mark_failed(stuck, NO_GRADIENT)
+            state.narrow(~stuck & ~reached)
+
+            work.m = BETA1 * work.m + (1 - BETA1) * work.gradient
+            work.v = BETA2 * work.v + (1 - BETA2) * work.gradient**2
+            step = work.m / (1 - BETA1 ** (t + 1)) / ((work.v / (1 - BETA2 ** (t + 1))).sqrt() + EPSILON)
+            p = work.p - RATE * step
+            norm, bound = p.norm(dim=1), START + GROWTH * t
+            bound_steps[state.active] += norm > bound
+            p = p * (bound / norm.clamp_min(1e-30)).clamp_max(1)[:, None]
+            work.p = state.space.within(p, work.limit)
+        return {"bound_steps": bound_steps}

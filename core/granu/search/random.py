@@ -1,30 +1,34 @@
-"""Random changes of a given size: the control that tells the adversarial from the average."""
+"""`search=random`: random changes of a given size, which tell what chance alone does."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import torch
 from torch import Tensor
 
-from granu.search.state import SearchState, judged
-from granu.streams import Streams
-from granu.types import Criterion, Space
+from granu.search.base import Search
+from granu.search.options import RandomOptions
+from granu.search.state import SearchState
 
 
-def random(space: Space, criterion: Criterion, noise: Streams, *, draws: int, budget: Tensor) -> SearchState:
-    """Draw up to `draws` changes of size `budget` (B,); an image that is fooled leaves the batch."""
-    state = SearchState.start(space)
-    for _ in range(draws):
-        if not len(state.active):
-            break
-        change = space.within(space.draw(budget, noise), budget)
-        state.count(forward=1)
-        reached = judged(space, change, criterion)
-        state.change[state.active] = change
-        state.enter(change, space.size(change), reached)
-        index = state.keep(~reached)
-        space, criterion, budget, noise = (
-            space.select(index),
-            criterion.select(index),
-            budget[index],
-            noise.select(index),
-        )
-    return state
+class Random(Search[RandomOptions]):
+    """Up to `steps` random changes of size `budget`; an image whose evidence reaches the criterion leaves."""
+
+    options = RandomOptions
+    spends_budget = True
+
+    def search(self, state: SearchState) -> Mapping[str, Tensor]:
+        state.working = SimpleNamespace(budget=torch.full_like(state.size, self.chosen.budget))
+        for _ in range(self.chosen.steps):
+            if not len(state.active):
+                break
+            assert state.streams is not None  # Search.run hands them in
+            space, budget = state.space, state.working.budget
+            change = space.within(space.draw(budget, state.streams), budget)
+            reached = state.judge(change)
+            state.change[state.active] = change
+            state.update(change, space.size(change), reached)
+            state.narrow(~reached)
+        return {}

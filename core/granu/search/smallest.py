@@ -1,78 +1,93 @@
-"""The smallest change that is found: direction and norm decoupled (Rony et al. 2019, algorithm 1), any norm.
+"""`search=smallest`: direction and norm decoupled (Rony et al. 2019, algorithm 1), for any norm.
 
-As in the fast minimum-norm attack (Pintor et al. 2021, section 2.1) the norm first follows the linearised
-boundary. Differences: the step is a share of the present norm, so that no step size must be tuned to a unit, and
-an image that no longer improves leaves the batch. After a walk (`reach`) the norm follows the linearised boundary
-on the way back too, so that a crossing far beyond it does not cost twenty steps.
+As in the fast minimum-norm attack (Pintor et al. 2021, section 2.1) the norm first follows the linearised boundary.
+Differences: the step is a share of the present norm, so that no step size must be tuned to a unit, and an image that no
+longer improves leaves the batch. After a DeepFool initialisation the norm follows the linearised boundary inwards too,
+so that a crossing far beyond the boundary does not cost twenty steps.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from granu.search.deepfool import reach
+from granu.search.base import Search, size_limit
+from granu.search.deepfool import DeepFoolCandidates, deepfool
+from granu.search.options import SmallestOptions
 from granu.search.quantization import survive_quantization
-from granu.search.state import NO_GRADIENT, SearchState, objective_and_gradient, unusable
-from granu.types import Criterion, Space
+from granu.search.state import NO_GRADIENT, SearchState, unusable
 
-PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after which an image is done
+PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after which an image leaves
+CANDIDATES = 3  # classes whose boundaries the initialisation compares at each step
 
 
-def smallest(
-    space: Space, criterion: Criterion, *, steps: int, limit: Tensor, deepfool_init: int = 0
-) -> tuple[SearchState, dict[str, Tensor]]:
-    """Each image's smallest change of at most `limit` (B,) in `steps` gradient passes.
+class Smallest(Search[SmallestOptions]):
+    """The smallest change found within the space's limit."""
 
-    With it, (B,) each: the size before rounding, which papers print, and by which factor the change was quantization_scale to
-    survive rounding. With `deepfool_init` the search begins where a walk of as many looks crossed a boundary: smaller changes
-    where steps are few, but which boundary is nearest can hang on the last digit, and so less repeatable.
-    """
-    everything, everyone, limits = space, criterion, limit
-    state = SearchState.start(space)
-    x = reach(space, criterion, state, looks=deepfool_init, limit=limit) if deepfool_init else space.start()
-    epsilon = torch.where(state.found, state.size, 0.0)
-    last, waited = torch.full_like(limit, torch.inf), torch.zeros_like(state.forward)
-    for t in range(steps):
-        if not len(state.active):
-            break
-        objective, gradient = objective_and_gradient(space, x, criterion)
-        state.count(forward=1, backward=1)
-        size, stuck = space.size(x), unusable(gradient)
-        reached = (objective < -criterion.margin) & ~stuck
-        state.enter(x, size, reached)
-        state.fail(stuck, NO_GRADIENT)
+    options = SmallestOptions
 
-        best = state.size[state.active]
-        waited = torch.where(best < 0.999 * last, 0, waited + 1)
-        last = torch.where(waited == 0, best, last)
-        going = ~stuck & ((waited < PATIENCE * steps) | best.isinf())
-        if not going.all():
-            index = state.keep(going)
-            space, criterion, limit = space.select(index), criterion.select(index), limit[index]
-            x, epsilon, last, waited = x[index], epsilon[index], last[index], waited[index]
-            objective, gradient, size = objective[index], gradient[index], size[index]
-            reached, best = reached[index], best[index]
+    def search(self, state: SearchState) -> Mapping[str, Tensor]:
+        """Returns what `survive_quantization` does: the size before quantization, and the scale it took.
 
-        gamma = _anneal(0.05, 0.001, t / steps)
-        outside = size + (objective + criterion.margin) / space.slope(gradient).clamp_min(1e-30)
-        growing = outside.clamp_min(epsilon * (1 + gamma)).minimum(2 * epsilon if t else limit)
+        With `deepfool_init` the search begins where DeepFool crossed a boundary: smaller changes where steps are few,
+        but which boundary is nearest can depend on the last digit, so results are less reproducible.
+        """
+        limit, steps = size_limit(state.space, self.chosen.limit), self.chosen.steps
+        x = self._start(state, limit)
+        state.activate(
+            torch.ones_like(state.found),
+            x=x,
+            epsilon=torch.where(state.found, state.size, 0.0),
+            last=torch.full_like(limit, torch.inf),
+            waited=torch.zeros_like(state.forward),
+            limit=limit,
+        )
+        for t in range(steps):
+            if not len(state.active):
+                break
+            self._visit(state)
+            state.working.x = self._step(state, t, t / steps)
+        return survive_quantization(state, limit)
+
+    def _start(self, state: SearchState, limit: Tensor) -> Tensor:
+        """The changes (B, D) that the search begins with."""
+        if not self.chosen.deepfool_init:
+            return state.space.start()
+        return deepfool(
+            state, limit, steps=self.chosen.deepfool_init, classes=CANDIDATES, candidates=DeepFoolCandidates.RANKED_ANEW
+        ).change
+
+    def _visit(self, state: SearchState) -> None:
+        """Take the gradient at each active change, keep what reaches the criterion, and let finished images leave."""
+        work = state.working
+        work.objective, work.gradient = state.gradient(work.x)
+        work.size, stuck = state.space.size(work.x), unusable(work.gradient)
+        work.reached = (work.objective < -state.criterion.margin) & ~stuck
+        state.update(work.x, work.size, work.reached)
+        state.mark_failed(stuck, NO_GRADIENT)
+
+        work.waited = torch.where(state.best < 0.999 * work.last, 0, work.waited + 1)
+        work.last = torch.where(work.waited == 0, state.best, work.last)
+        state.narrow(~stuck & ((work.waited < PATIENCE * self.chosen.steps) | state.best.isinf()))
+
+    def _step(self, state: SearchState, t: int, progress: float) -> Tensor:
+        """The next change of each active image, (A, D), on a sphere of its new norm epsilon."""
+        work, space, best, epsilon = state.working, state.space, state.best, state.working.epsilon
+        gamma = _anneal(0.05, 0.001, progress)
+        boundary = work.size + (work.objective + state.criterion.margin) / space.slope(work.gradient).clamp_min(1e-30)
+        growing = boundary.clamp_min(epsilon * (1 + gamma)).minimum(2 * epsilon if t else work.limit)
         inward = epsilon.minimum(best) * (1 - gamma)
-        if deepfool_init:
-            inward = inward.minimum(outside.maximum(best / 2))
-        shrinking = torch.where(reached, inward, (epsilon * (1 + gamma)).minimum(best))
-        epsilon = torch.where(best.isinf(), growing, shrinking).minimum(limit)
-        x = x - (_anneal(1.0, 0.01, t / steps) * epsilon)[:, None] * space.direction(gradient)
+        if self.chosen.deepfool_init:
+            inward = inward.minimum(boundary.maximum(best / 2))
+        shrinking = torch.where(work.reached, inward, (epsilon * (1 + gamma)).minimum(best))
+        work.epsilon = epsilon = torch.where(best.isinf(), growing, shrinking).minimum(work.limit)
+        x = work.x - (_anneal(1.0, 0.01, progress) * epsilon)[:, None] * space.direction(work.gradient)
         # up onto the sphere by scaling, down onto it by projecting, which keeps L1 changes sparse
-        x = space.within(x * (epsilon / space.size(x).clamp_min(1e-30)).clamp_min(1)[:, None], epsilon)
-    size_before_quantization = state.size.clone()
-    return state, {
-        "size_before_quantization": size_before_quantization,
-        "quantization_scale": survive_quantization(everything, everyone, state, limits),
-    }
+        return space.within(x * (epsilon / space.size(x).clamp_min(1e-30)).clamp_min(1)[:, None], epsilon)
 
 
-def _anneal(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def _anneal(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2

@@ -1,43 +1,46 @@
-"""The worst change at a budget: projected steps along the gradient (Madry et al. 2018, section 2.1), any norm."""
+"""`search=worst`: the worst change of a given size, by projected gradient descent on the criterion's objective."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from granu.search.state import NO_GRADIENT, SearchState, judged, objective_and_gradient, unusable
-from granu.types import Criterion, Space
+from granu.search.base import Search
+from granu.search.options import WorstOptions
+from granu.search.pgd import projected_gradient_descent
+from granu.search.state import NO_GRADIENT, SearchState, unusable
 
 
-def worst(space: Space, criterion: Criterion, *, steps: int, budget: Tensor) -> SearchState:
-    """Spend `budget` (B,) on each image; one that is fooled, rounded to 8 bits too, leaves the batch.
+class Worst(Search[WorstOptions]):
+    """The worst change of at most `budget`."""
 
-    An image that holds keeps the change under which its label led least.
+    options = WorstOptions
+    spends_budget = True
+
+    def search(self, state: SearchState) -> Mapping[str, Tensor]:
+        spend(state, torch.full_like(state.size, self.chosen.budget), steps=self.chosen.steps)
+        return {}
+
+
+def spend(state: SearchState, budget: Tensor, *, steps: int) -> None:
+    """Spend `budget` (A,) on each active image; one whose evidence reaches the criterion leaves.
+
+    An image that never does keeps the change under which its label led least.
     """
-    state = SearchState.start(space)
-    x = space.start()
-    weakest = torch.full_like(budget, torch.inf)
-    alpha = 2.5 * budget / steps
-    for t in range(steps + 1):
-        if not len(state.active):
-            break
-        objective, gradient = objective_and_gradient(space, x, criterion)
-        state.count(forward=1, backward=1)
-        stuck, reached = unusable(gradient), objective < -criterion.margin
+    weakest = torch.full_like(state.size, torch.inf)
+
+    def visit(state: SearchState) -> None:
+        work = state.working
+        stuck, reached = unusable(work.gradient), work.objective < -state.criterion.margin
         if reached.any():
-            state.count(forward=1)
-            reached = reached & judged(space, x, criterion)
-        size = space.size(x)
-        state.enter(x, size, reached)
-        weaker = ~reached & (objective < weakest)
-        state.change[state.active[weaker]] = x[weaker]
-        weakest = torch.where(weaker, objective, weakest)
-        state.fail(stuck, NO_GRADIENT)
-        going = ~stuck & ~reached
-        if not going.all():
-            index = state.keep(going)
-            space, criterion, budget, alpha = space.select(index), criterion.select(index), budget[index], alpha[index]
-            x, gradient, weakest = x[index], gradient[index], weakest[index]
-        if t < steps:
-            x = space.within(x - alpha[:, None] * space.direction(gradient), budget)
-    return state
+            reached = reached & state.judge(work.x)
+        state.update(work.x, state.space.size(work.x), reached)
+        weaker = ~reached & (work.objective < weakest[state.active])
+        state.change[state.active[weaker]] = work.x[weaker]
+        weakest[state.active[weaker]] = work.objective[weaker]
+        state.mark_failed(stuck, NO_GRADIENT)
+        state.narrow(~stuck & ~reached)
+
+    projected_gradient_descent(state, budget, steps=steps, visit=visit)

@@ -1,9 +1,10 @@
-"""What may change in a batch, and how large a change is: the base class, and the space of plain pixels."""
+"""Spaces of changes to a batch, with a measure of size: the base class, and the space of plain pixels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import torch
@@ -11,22 +12,28 @@ from torch import Tensor
 
 from granu.images.ops import clamp_for_descent, quantize
 from granu.streams import Streams
-from granu.types import Classifier
+from granu.types import ClassifierEvidence, Evidence, ImageEvidence
+
+Network = Callable[[Tensor], Tensor]
+"""Images (B, C, H, W) in [0, 1] to logits (B, K); a `granu.types.Classifier` is one."""
 
 
 class Space:
     """A space of changes for a batch; a change is (B, D), zero changes nothing, and sizes scale with it.
 
-    A plugin gives `images` and the attributes; the defaults measure the root mean square of the change, which
-    makes sizes of sites with different numbers of neurons comparable. `largest` is the size beyond which a
-    change is no longer small; searches stop there unless message otherwise.
+    A plugin implements `images` and sets the attributes. A space whose changes have no images, because they lie inside
+    the classifier or leave [0, 1], sets `has_images = False` and implements `forward` instead; it is then judged by its
+    logits. The defaults measure the root mean square of the change, which makes sizes of sites with different numbers
+    of neurons comparable. `largest` is the size beyond which a change is no longer small; by default searches stop
+    there.
     """
 
     unit = "RMS"
     largest = 4.0
+    has_images = True  # whether a change is judged by its images, or by the classifier's logits alone
     low_precision = False  # whether `logits`, and so its gradient, is computed in bfloat16
 
-    def __init__(self, classifier: Classifier, clean: Tensor, dimension: int) -> None:
+    def __init__(self, classifier: Network, clean: Tensor, dimension: int) -> None:
         self.classifier = classifier
         self.clean = clean  # (B, C, H, W)
         self.dimension = dimension  # D
@@ -37,19 +44,34 @@ class Space:
 
     def images(self, change: Tensor) -> Tensor:
         """The changed images, (B, C, H, W) in [0, 1], differentiable."""
-        raise TypeError(f"{type(self).__name__} must say what its changes do to images")
+        raise TypeError(f"{type(self).__name__} must implement `images`, or `forward` with has_images = False")
+
+    def forward(self, change: Tensor) -> Tensor:
+        """The classifier's logits (B, K) for a change, differentiable, in whatever precision autocast says."""
+        return self.classifier(self.images(change))
 
     def logits(self, change: Tensor) -> Tensor:
-        """The classifier's logits for a change, (B, K), as the gradient passes of a search see them."""
+        """The logits (B, K) as the gradient passes of a search see them."""
         with torch.autocast(change.device.type, torch.bfloat16, enabled=self.low_precision):
-            return self.classifier(self.images(change)).float()
+            return self.forward(change).float()
+
+    def evidence(self, change: Tensor) -> Evidence:
+        """What the core judges: the changed images, or a view of the classifier where there are none."""
+        if self.has_images:
+            return ImageEvidence(self.images(change))
+        return ClassifierEvidence(partial(self.exact_logits, change))
 
     def judged_logits(self, change: Tensor) -> Tensor:
-        """The logits in float32 for the changed images as an 8-bit PNG holds them, which is what the core judges."""
-        return self.classifier(quantize(self.images(change)))
+        """The logits (B, K) by which the core judges: of the images quantized to 8 bits, else in float32."""
+        return self.classifier(quantize(self.images(change))) if self.has_images else self.exact_logits(change)
 
-    def rounded(self, change: Tensor) -> Tensor:
-        """What an 8-bit PNG of its images holds of a change; the change itself where that is not in the space."""
+    def exact_logits(self, change: Tensor) -> Tensor:
+        """The logits (B, K) in float32, without gradient."""
+        with torch.no_grad(), torch.autocast(change.device.type, enabled=False):
+            return self.forward(change).float()
+
+    def quantized(self, change: Tensor) -> Tensor:
+        """The change that 8-bit images of it hold; the change itself where that is not in the space."""
         return change
 
     def size(self, change: Tensor) -> Tensor:
@@ -79,7 +101,7 @@ class Space:
         return torch.full((len(self.clean),), self.largest, device=self.clean.device)
 
     def select(self, index: Tensor) -> Self:
-        """The space of some of the images. Whoever holds more per image narrows it too."""
+        """The space of some of the images. A subclass that holds further tensors per image selects them too."""
         chosen = object.__new__(type(self))
         chosen.__dict__.update(self.__dict__)
         chosen.clean = self.clean[index]
@@ -92,7 +114,7 @@ class PixelSpace(Space):
     A generator's last site, `image`, and the perturbation `pixel` are both this space and nothing else.
     """
 
-    def __init__(self, classifier: Classifier, clean: Tensor, norm: str) -> None:
+    def __init__(self, classifier: Network, clean: Tensor, norm: str) -> None:
         super().__init__(classifier, clean, clean[0].numel())
         self.norm = norm
         self.unit = f"pixel {NORM_NAMES[norm]}"
@@ -100,19 +122,19 @@ class PixelSpace(Space):
     def images(self, change: Tensor) -> Tensor:
         return clamp_for_descent(self.clean + change.view_as(self.clean))
 
-    def rounded(self, change: Tensor) -> Tensor:
+    def quantized(self, change: Tensor) -> Tensor:
         return (quantize(self.images(change)) - self.clean).flatten(1)
 
     def size(self, change: Tensor) -> Tensor:
         return change.norm(p=ORDERS[self.norm], dim=1)
 
     def within(self, change: Tensor, budget: Tensor) -> Tensor:
-        """Into the ball, then into the range of images; the second never makes a change larger."""
+        """Project onto the ball, then onto the range of images, which never makes a change larger."""
         flat = self.clean.flatten(1)
         return (flat + BALLS[self.norm](change, budget)).clamp(0, 1) - flat
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Steepest for L2 and L-infinity. For L1 the L2 direction: one pixel at a time would never move on."""
+        """Steepest for L2 and L-infinity. For L1 the L2 direction: one pixel at a time would make no progress."""
         if self.norm == "linf":
             return gradient.sign()
         step = gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)

@@ -1,1 +1,25 @@
-"""For those who write plugins: the contracts that every plugin keeps, and a small world to try them in."""
+"""For authors of plugins: the contracts that every plugin keeps, and a small world to test against (`tiny`)."""
+
+from granu.testing.contracts import (
+    check_classifier,
+    check_dataset,
+    check_generator,
+    check_import_without_torch,
+    check_offer,
+    check_perturbation,
+    check_plugin,
+    check_space,
+    check_space_factory,
+)
+
+__all__ = [
+    "check_classifier",
+    "check_dataset",
+    "check_generator",
+    "check_import_without_torch",
+    "check_offer",
+    "check_perturbation",
+    "check_plugin",
+    "check_space",
+    "check_space_factory",
+]

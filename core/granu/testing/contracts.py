@@ -1,11 +1,13 @@
-"""What every plugin must keep, ours or theirs; each function raises AssertionError with a sentence.
+"""The contracts that every plugin keeps; each check raises AssertionError with a sentence.
 
-Call them from your own tests: `check_plugin("checkers")` for what is installed under that entry point, or
-`check_generator`, `check_space`, `check_perturbation`, `check_classifier`, `check_dataset` for a thing you built.
+Call them from the tests of a plugin: `check_plugin("checkers")` for everything that the entry point `checkers` offers,
+the other checks for single objects. `granu.testing.tiny` has a generator, classifiers and a batch to pass to them.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -19,16 +21,31 @@ from granu.plugins.options import describe_options
 from granu.plugins.spec import NAME
 from granu.search.options import SEARCH_KEYS
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Criterion, Dataset, Generator, Perturbation, Space, SpaceFactory
+from granu.types import (
+    Batch,
+    Classifier,
+    Criterion,
+    Dataset,
+    Evidence,
+    Generator,
+    ImageEvidence,
+    Latent,
+    Perturbation,
+    Proposal,
+    Site,
+    Space,
+    SpaceFactory,
+)
 
 SIZE_TOLERANCE = 1e-3  # relative; kernels round differently for other batch shapes
+PIXEL_STEP = 1 / 255
 
 
 def check_plugin(name: str) -> None:
-    """The entry point `name` loads without load_error and its offers are in order."""
+    """Check that the entry point `name` loads without an error and that its offers keep `check_offer`."""
     catalog = load_catalog()
-    load_errors = [str(t) for t in catalog.load_errors if t.plugin == name]
-    assert not load_errors, load_errors[0]
+    errors = [str(error) for error in catalog.load_errors if error.plugin == name]
+    assert not errors, errors[0]
     offers = [entry.offer for _, entry in catalog.all_entries() if entry.plugin == name]
     assert offers, f"no plugin '{name}' is installed, or it offers nothing"
     for offer in offers:
@@ -36,133 +53,172 @@ def check_plugin(name: str) -> None:
 
 
 def check_offer(offer: Offer | Weights) -> None:
-    """An offer is named as people type names, says in one line what it is, and its options have defaults and help."""
-    assert NAME.fullmatch(offer.name) and offer.name == offer.name.lower(), f"'{offer.name}' is no lower-case name"
+    """Check an offer's name, one-line summary and licence, and that all its options have help."""
+    assert NAME.fullmatch(offer.name) and offer.name.islower(), f"'{offer.name}' is not a lower-case name"
     assert offer.summary and "\n" not in offer.summary, f"'{offer.name}' needs a summary of one line"
     assert offer.licence, f"'{offer.name}' needs a licence"
     if isinstance(offer, Weights):
         return
-    keys = [name for name, _, _ in describe_options(offer.options)]
-    for name, _, meaning in describe_options(offer.options):
+    options = describe_options(offer.options)
+    keys = {name for name, _, _ in options}
+    for name, _, meaning in options:
         assert meaning, f"option '{name}' of '{offer.name}' needs help"
     assert not offer.target or offer.target in keys, f"'{offer.name}' has no option '{offer.target}' for its target"
     if isinstance(offer, PerturbationOffer) and offer.searched:
-        taken = set(keys) & set(SEARCH_KEYS)
-        assert not taken, f"options {sorted(taken)} of '{offer.name}' belong to the searches"
+        taken = sorted(keys.intersection(SEARCH_KEYS))
+        assert not taken, f"options {taken} of '{offer.name}' have the names of search options"
 
 
-def check_import_without_torch(module: str) -> None:
-    """Importing the plugin's plugin module does not import torch; run it in a fresh process."""
-    import subprocess
-
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, f"{module} imports torch"
+def check_import_without_torch(*modules: str) -> None:
+    """Check, in a new process, that importing these plugin modules does not import torch."""
+    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert result.returncode == 0, f"importing {' or '.join(modules)} imports torch"
 
 
 def check_generator(generator: Generator, count: int = 3) -> None:
-    """Sites, draws and tails keep their promises; a zero edit reproduces the clean image exactly."""
+    """Check sites, draws and tails with `count` (at least 2) images.
+
+    Images depend on their own streams alone, a zero edit reproduces the clean image exactly, `select` narrows a tail,
+    and a gradient reaches every site.
+    """
     sites = generator.sites()
     assert sites[-1].name == "image" and sites[-1].scale == "pixel", "the last site must be `image`, in pixels"
-    assert len({site.name for site in sites}) == len(sites), "two sites have one name"
+    assert len({site.name for site in sites}) == len(sites), "two sites have the same name"
     ids = [f"contract#{i}" for i in range(count)]
     chosen = generator.labels
     labels = torch.tensor([chosen[i % len(chosen)] for i in range(count)]) if generator.classes else None
     latent = generator.draw(Streams(0, ids, "draw"), labels)
     clean = generator.tail(latent, ["image"])({})
     again = generator.draw(Streams(0, ids, "draw"), labels)
-    assert torch.equal(clean, generator.tail(again, ["image"])({})), "the same streams drew other images"
+    assert torch.equal(clean, generator.tail(again, ["image"])({})), "the same streams drew different images"
     alone = generator.tail(latent.select(torch.tensor([count - 1])), ["image"])({})
-    _near(alone, clean[-1:], "an image depends on its batch")
+    _check_close(alone, clean[-1:], "an image depends on the other images of its batch")
     for site in sites:
-        tail = generator.tail(latent, [site.name])
-        assert tail.clean[site.name].shape == (count, *site.shape), f"'{site.name}' is not of the shape it says"
-        zero = torch.zeros(count, *site.shape)
-        _near(tail({}), clean, f"the tail behind '{site.name}' draws another image", 1e-5)
-        assert torch.equal(tail({site.name: zero}), tail({})), f"a zero edit at '{site.name}' changes the image"
-        pushed = Streams(1, ids).normal(*site.shape) * tail.clean[site.name].std().clamp_min(0.1)
-        changed = tail({site.name: pushed})
-        assert changed.shape == clean.shape, f"an edit at '{site.name}' changes the image's shape"
-        picked = tail.select(torch.tensor([1]))({site.name: pushed[1:2]})
-        _near(picked, changed[1:2], f"select breaks the tail behind '{site.name}'")
-        push = pushed.clone().requires_grad_()
-        clamp_for_descent(tail({site.name: push})).square().sum().backward()
-        assert push.grad is not None and push.grad.isfinite().all(), f"no gradient reaches '{site.name}'"
+        _check_tail(generator, latent, site, clean)
 
 
 def check_space(space: Space, count: int) -> None:
-    """Zero changes nothing and has size zero, sizes scale, projections keep budgets, draws have their size."""
+    """Check a space of changes to `count` images.
+
+    The zero change has size 0, sizes scale with the change, `draw` and `within` keep the budget, and the evidence of a
+    change has the right shape and range and does not depend on the batch.
+    """
     start = space.start()
-    assert start.ndim == 2 and len(start) == count, "a change must be (B, D)"
-    assert not space.size(start).any(), "the start has a size"
-    images = space.images(start)
-    assert images.min() >= 0 and images.max() <= 1, "images leave [0, 1]"
+    assert start.ndim == 2 and len(start) == count, "`start` must be (B, D)"
+    assert not space.size(start).any(), "the zero change must have size 0"
     budget = 0.5 * space.limit().clamp_max(1)
-    ids = [f"contract#{i}" for i in range(count)]
-    change = space.draw(budget, Streams(0, ids))
-    _near(space.size(change), budget, "a drawn change is not of the size asked for", SIZE_TOLERANCE)
-    _near(space.size(change / 2), budget / 2, "size does not scale with the change", SIZE_TOLERANCE)
-    kept = space.within(2 * change, budget)
-    assert (space.size(kept) <= budget * (1 + SIZE_TOLERANCE)).all(), "`within` leaves the budget"
-    moved = space.images(change)
-    assert moved.shape == images.shape and moved.min() >= 0 and moved.max() <= 1, "changed images leave [0, 1]"
-    picked = space.select(torch.tensor([count - 1]))
-    _near(picked.images(change[-1:]), moved[-1:], "select breaks the space")
+    change = space.draw(budget, Streams(0, [f"contract#{i}" for i in range(count)]))
+    _check_close(space.size(change), budget, "`draw` does not give the size asked for", SIZE_TOLERANCE)
+    _check_close(space.size(change / 2), budget / 2, "size does not scale with the change", SIZE_TOLERANCE)
+    within = space.size(space.within(2 * change, budget))
+    assert (within <= budget * (1 + SIZE_TOLERANCE)).all(), "`within` exceeds the budget"
+    evidence = space.evidence(change)
+    _check_evidence(space.evidence(start), count)
+    _check_evidence(evidence, count)
+    alone = space.select(torch.tensor([count - 1])).evidence(change[-1:])
+    _check_close(_values(alone), _values(evidence)[-1:], "`select` changes the evidence")
 
 
 def check_space_factory(perturbation: SpaceFactory, classifier: Classifier, batch: Batch) -> None:
-    """A perturbation that opens a space: the space is in order and zero reproduces the batch's images."""
-    assert perturbation.unit, "say the unit of sizes"
+    """Check the space that a perturbation opens, and that its zero change leaves images and logits as they are."""
+    assert perturbation.unit, "a perturbation needs a unit of size"
     space = perturbation.open(classifier, batch, Streams(0, batch.ids))
     check_space(space, len(batch.ids))
-    _near(space.images(space.start()), batch.images, "the zero change changes images", 1 / 255)
+    evidence = space.evidence(space.start())
+    if isinstance(evidence, ImageEvidence):
+        _check_close(evidence.images, batch.images, "the zero change changes the images", PIXEL_STEP)
+    else:
+        _check_close(evidence.logits_at(), classifier(batch.images), "the zero change changes the logits")
 
 
 def check_perturbation(perturbation: Perturbation, classifier: Classifier, batch: Batch) -> None:
-    """What is proposed has the right shapes, is the same every time, and does not depend on the batch."""
+    """Check that proposals have the right shapes, are reproducible, and do not depend on the batch."""
     proposal = _perturb(perturbation, classifier, batch)
     count = len(batch.ids)
-    assert proposal.images.shape == batch.images.shape, "images change their shape"
+    _check_evidence(proposal.evidence, count)
+    if proposal.control is not None:
+        _check_evidence(proposal.control, count)
+    if isinstance(proposal.evidence, ImageEvidence):
+        assert proposal.evidence.images.shape == batch.images.shape, "changed images must keep the images' shape"
     for name in ("size", "tried", "forward", "backward"):
-        assert getattr(proposal, name).shape == (count,), f"`{name}` must be one number per image"
-    assert len(proposal.notes) == count, "one note (or None) per image"
+        assert getattr(proposal, name).shape == (count,), f"`{name}` must be (B,)"
+    assert len(proposal.notes) == count, "`notes` must hold one note (or None) per image"
     again = _perturb(perturbation, classifier, batch)
-    assert torch.equal(proposal.images, again.images), "the same streams gave another result"
+    same = torch.equal(_values(proposal.evidence), _values(again.evidence))
+    assert same, "the same streams gave a different result"
     last = torch.tensor([count - 1])
     latent = batch.latent.select(last) if batch.latent is not None else None
     alone = Batch(batch.images[last], batch.labels[last], batch.ids[-1:], latent)
-    _near(_perturb(perturbation, classifier, alone).size, proposal.size[last], "a size depends on the batch", 1e-2)
+    size = _perturb(perturbation, classifier, alone).size
+    _check_close(size, proposal.size[last], "a size depends on the other images of the batch", 1e-2)
 
 
 def check_classifier(classifier: Classifier, images: Tensor) -> None:
-    """Logits of the right shape, finite, in float32, with a gradient, and independent of the batch."""
+    """Check that logits are (B, K), finite and float32, have a gradient, and do not depend on the batch."""
     images = images.clone().requires_grad_()
     logits = classifier(images)
-    assert logits.shape == (len(images), len(classifier.classes)), "one logit per class is needed"
+    assert logits.shape == (len(images), len(classifier.classes)), "logits must be (B, number of classes)"
     assert logits.dtype == torch.float32 and logits.isfinite().all(), "logits must be finite and float32"
-    total = logits.exp().sum(dim=1)
-    flat = (logits >= 0).all() and torch.allclose(logits.sum(dim=1), torch.ones_like(total), atol=1e-4)
-    assert not flat, "these look like probabilities; give logits"
+    total = logits.sum(dim=1)
+    probabilities = (logits >= 0).all() and torch.allclose(total, torch.ones_like(total), atol=1e-4)
+    assert not probabilities, "the outputs look like probabilities; return logits"
     (gradient,) = torch.autograd.grad(logits.sum(), images)
-    assert gradient.isfinite().all(), "the gradient is not finite"
-    _near(classifier(images[-1:]), logits[-1:], "a verdict depends on the batch", 1e-4)
+    assert gradient.isfinite().all(), "the gradient must be finite"
+    _check_close(classifier(images[-1:]), logits[-1:], "logits depend on the other images of the batch")
 
 
 def check_dataset(dataset: Dataset, positions: Sequence[int] = (0,)) -> None:
-    """Images in [0, 1] with labels among the classes, and ids that stay."""
-    assert len(dataset) > max(positions)
+    """Check images, labels and ids at some positions."""
+    assert len(dataset) > max(positions), f"the dataset has only {len(dataset)} images"
     for index in positions:
         image, label = dataset.read(index)
-        assert image.ndim == 3 and image.shape[0] in (1, 3), "images are (C, H, W) with one or three channels"
+        assert image.ndim == 3 and image.shape[0] in (1, 3), "images must be (C, H, W) with one or three channels"
         assert image.min() >= 0 and image.max() <= 1, "images must be in [0, 1]"
         assert 0 <= label < len(dataset.classes), "labels must be class numbers"
-        assert dataset.image_id(index) == dataset.image_id(index), "an image's id must stay the same"
+        assert dataset.image_id(index) == dataset.image_id(index), "an image's id must not change"
 
 
-def _perturb(perturbation: Perturbation, classifier: Classifier, batch: Batch):  # type: ignore[no-untyped-def]
+def _check_tail(generator: Generator, latent: Latent, site: Site, clean: Tensor) -> None:
+    tail = generator.tail(latent, [site.name])
+    count, value = len(clean), tail.clean[site.name]
+    assert value.shape == (count, *site.shape), f"the activation at '{site.name}' does not have the site's shape"
+    _check_close(tail({}), clean, f"the tail behind '{site.name}' gives a different image", 1e-5)
+    zero = tail({site.name: torch.zeros_like(value)})
+    assert torch.equal(zero, tail({})), f"a zero edit at '{site.name}' changes the image"
+    ids = [f"contract#{i}" for i in range(count)]
+    edit = Streams(1, ids).normal(*site.shape) * value.std().clamp_min(0.1)
+    changed = tail({site.name: edit})
+    assert changed.shape == clean.shape, f"an edit at '{site.name}' changes the image's shape"
+    selected = tail.select(torch.tensor([1]))({site.name: edit[1:2]})
+    _check_close(selected, changed[1:2], f"`select` changes the tail behind '{site.name}'")
+    edit = edit.clone().requires_grad_()
+    clamp_for_descent(tail({site.name: edit})).square().sum().backward()
+    assert edit.grad is not None and edit.grad.isfinite().all(), f"no finite gradient reaches '{site.name}'"
+
+
+def _check_evidence(evidence: Evidence, count: int) -> None:
+    if isinstance(evidence, ImageEvidence):
+        images = evidence.images
+        assert images.ndim == 4 and len(images) == count, "changed images must be (B, C, H, W)"
+        assert images.min() >= 0 and images.max() <= 1, "changed images must be in [0, 1]"
+        return
+    logits = evidence.logits_at()
+    assert logits.ndim == 2 and len(logits) == count, "`logits_at` must give logits (B, K)"
+    assert logits.dtype == torch.float32 and logits.isfinite().all(), "logits must be finite and float32"
+
+
+def _values(evidence: Evidence) -> Tensor:
+    """The tensor that evidence is compared by."""
+    return evidence.images if isinstance(evidence, ImageEvidence) else evidence.logits_at()
+
+
+def _perturb(perturbation: Perturbation, classifier: Classifier, batch: Batch) -> Proposal:
     return perturbation.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids, "perturb"))
 
 
-def _near(one: Tensor, other: Tensor, otherwise: str, tolerance: float = 1e-4) -> None:
+def _check_close(one: Tensor, other: Tensor, otherwise: str, tolerance: float = 1e-4) -> None:
     scale = other.abs().amax().clamp_min(1e-6)
-    apart = ((one - other).abs().amax() / scale).item()
-    assert apart <= tolerance, f"{otherwise} (by {apart:.2g} of its range)"
+    difference = ((one - other).abs().amax() / scale).item()
+    assert difference <= tolerance, f"{otherwise} (relative difference {difference:.2g})"

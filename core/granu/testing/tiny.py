@@ -1,12 +1,12 @@
-"""A small world from a seed: three classes of 8 x 8 images, a generator that draws them, classifiers that know them.
+"""A small world for tests: a generator of 8 x 8 images of three classes, and classifiers for them.
 
-Everything is made, nothing is trained, and it takes milliseconds. The linear classifier's smallest L2 change is
-known in closed form, which is what tests hold searches to.
+Everything is computed from a seed in milliseconds, nothing is trained. The smallest L2 change of the linear classifier
+is known in closed form, so that tests can compare searches with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from granu.images.classifier import ImageClassifier
 from granu.images.ops import quantize
+from granu.spaces.steps import Step, open_tail
 from granu.streams import Streams
-from granu.types import Batch, Latent, Site
+from granu.types import Batch, Latent, Site, Tail
 
 CLASSES = ("disc", "bar", "cross")
 SIDE = 8
@@ -44,6 +45,11 @@ class TinyGenerator:
         self.into = torch.randn(4 + len(CLASSES), 16, generator=noise) * torch.tensor([0.3] * 4 + [2.0] * 3)[:, None]
         self.across = torch.randn(16, 32, generator=noise) / 4
         self.out = torch.randn(32, SIDE * SIDE, generator=noise) / 4
+        self.steps = (
+            Step("layer0", ("z", "label"), lambda z, label: torch.tanh(torch.cat([z, label], dim=1) @ self.into)),
+            Step("layer1", ("layer0",), lambda x: torch.tanh(x @ self.across)),
+            Step("image", ("layer1",), lambda x: (0.5 + 0.5 * torch.tanh(x @ self.out)).view(-1, 1, SIDE, SIDE)),
+        )
 
     def sites(self) -> Sequence[Site]:
         return (
@@ -57,41 +63,14 @@ class TinyGenerator:
         assert labels is not None
         return TinyLatent(noise.normal(4), labels)
 
-    def tail(self, latent: Latent, sites: Sequence[str]) -> TinyTail:
+    def tail(self, latent: Latent, sites: Sequence[str]) -> Tail:
         assert isinstance(latent, TinyLatent)
-        return TinyTail(self, latent, tuple(sites))
-
-
-class TinyTail:
-    """Computes once what lies before the first site."""
-
-    def __init__(self, generator: TinyGenerator, latent: TinyLatent, names: tuple[str, ...]) -> None:
-        self.generator, self.latent, self.names = generator, latent, names
-        walk = self._walk({})
-        self.clean: Mapping[str, Tensor] = {name: walk[name] for name in names}
-
-    def __call__(self, edits: Mapping[str, Tensor]) -> Tensor:
-        return self._walk(edits)["image"]
-
-    def select(self, index: Tensor) -> TinyTail:
-        return TinyTail(self.generator, self.latent.select(index), self.names)
-
-    def _walk(self, edits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        here = self.generator
-        x = self.latent.z + edits.get("z", 0)
-        passed = {"z": x}
-        x = torch.cat([x, nn.functional.one_hot(self.latent.labels, len(CLASSES)).float()], dim=1)
-        x = torch.tanh(x @ here.into) + edits.get("layer0", 0)
-        passed["layer0"] = x
-        x = torch.tanh(x @ here.across) + edits.get("layer1", 0)
-        passed["layer1"] = x
-        x = (0.5 + 0.5 * torch.tanh(x @ here.out)).view(-1, 1, SIDE, SIDE) + edits.get("image", 0)
-        passed["image"] = x
-        return passed
+        label = nn.functional.one_hot(latent.labels, len(CLASSES)).float()
+        return open_tail(self.steps, {"z": latent.z, "label": label}, sites)
 
 
 def tiny_batch(count: int = 6, seed: int = 0, generator: TinyGenerator | None = None) -> Batch:
-    """`count` images, the classes in turn."""
+    """Draw `count` images, the classes in turn."""
     generator = generator or TinyGenerator()
     ids = tuple(f"tiny#{i}" for i in range(count))
     latent = generator.draw(Streams(seed, ids, "draw"), torch.arange(count) % len(CLASSES))
@@ -108,7 +87,7 @@ def tiny_linear_classifier(seed: int = 0) -> ImageClassifier:
 
 
 def tiny_bent_classifier(seed: int = 0) -> ImageClassifier:
-    """The distances to the class means through a bend, so that nothing is linear."""
+    """Distances to the class means through a saturating function, so that the classifier is not linear."""
     return ImageClassifier(_Bent(_class_means(seed)), CLASSES, channels=1, size=(SIDE, SIDE), name="tiny-bent")
 
 

@@ -1,4 +1,4 @@
-"""Weights: where they lie, whether they are what they should be, and what their header says. Never runs code from one.
+"""Weights files: locate, verify, read and write. No code in a file is ever run.
 
 A granu weights file is a safetensors file whose metadata holds one key, `granu`: JSON with `format`,
 `architecture`, `config` (the network's arguments), `classes`, and whatever else the recipe wrote.
@@ -24,8 +24,8 @@ LONGEST_HEADER = 100_000_000  # bytes; the limit that safetensors itself sets
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a granu weights file says of itself."""
+class WeightsHeader:
+    """The header of a granu weights file; `about` holds whatever else the recipe wrote."""
 
     architecture: str
     config: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Header:
 
 
 def locate(name: str, shipped: Mapping[str, Weights]) -> Path:
-    """The file that `name` means: shipped weights by name, otherwise a path. WeightsError if there is none."""
+    """Find the file of shipped weights by name, otherwise by path. WeightsError if there is none."""
     if name in shipped:
         file = shipped[name].file
         if not file.is_file():
@@ -47,7 +47,7 @@ def locate(name: str, shipped: Mapping[str, Weights]) -> Path:
 
 
 def verify(name: str, file: Path, shipped: Mapping[str, Weights]) -> str:
-    """The file's sha256; WeightsError if shipped weights are not what they should be."""
+    """Compute the file's sha256. WeightsError if shipped weights have another one than their plugin states."""
     digest = sha256(file)
     if name in shipped and shipped[name].sha256 != digest:
         raise WeightsError(f"the shipped weights '{name}' are damaged ({file}); install granu again")
@@ -55,7 +55,7 @@ def verify(name: str, file: Path, shipped: Mapping[str, Weights]) -> str:
 
 
 def sha256(file: Path) -> str:
-    """Of a file, or of a folder's files in order of their names."""
+    """Compute the sha256 of a file, or of all files of a folder in the order of their paths."""
     digest = hashlib.sha256()
     for part in sorted(p for p in file.rglob("*") if p.is_file()) if file.is_dir() else [file]:
         with part.open("rb") as stream:
@@ -65,19 +65,26 @@ def sha256(file: Path) -> str:
 
 
 def is_safetensors(file: Path) -> bool:
-    """Whether the file begins as safetensors do; a pickle or a zip does not."""
+    """Recognise safetensors by the first bytes; a pickle or a zip has others."""
     with file.open("rb") as stream:
         start = stream.read(9)
     return len(start) == 9 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER
 
 
+def is_granu_weights(file: Path) -> bool:
+    """Recognise safetensors with a granu header. WeightsError if the file is truncated or damaged."""
+    return is_safetensors(file) and "granu" in read_metadata(file)
+
+
 def read_metadata(file: Path) -> dict[str, str]:
-    """A safetensors file's metadata, read without torch. WeightsError for anything else, with the cure."""
+    """Read a safetensors file's metadata, without torch. WeightsError for any other or damaged file."""
     if file.is_dir():
         raise WeightsError(f"{file} is a folder; name the weights file inside it")
     try:
         if not is_safetensors(file):
-            raise WeightsError(f"{file} is no safetensors file ({_looks_like(file)}); convert it to safetensors first")
+            raise WeightsError(
+                f"{file} is not a safetensors file ({_describe_content(file)}); convert it to safetensors first"
+            )
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(length))
@@ -91,14 +98,14 @@ def read_metadata(file: Path) -> dict[str, str]:
     return dict(header.get("__metadata__", {}))
 
 
-def read_header(file: Path, architectures: tuple[str, ...]) -> Header:
-    """What a granu weights file says of itself, if it holds one of `architectures`."""
+def read_weights_header(file: Path, architectures: tuple[str, ...]) -> WeightsHeader:
+    """Read the header of a granu weights file. WeightsError unless it holds one of `architectures`."""
     text = read_metadata(file).get("granu")
     if text is None:
         raise WeightsError(f"{file} has no granu header, so its architecture is unknown; `granu convert` writes one")
     try:
         about = json.loads(text)
-        header = Header(about.pop("architecture"), about.pop("config"), tuple(about.pop("classes", ())), about)
+        header = WeightsHeader(about.pop("architecture"), about.pop("config"), tuple(about.pop("classes", ())), about)
         version = about.pop("format")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WeightsError(f"the granu header of {file} does not parse; write the file again") from None
@@ -111,7 +118,7 @@ def read_header(file: Path, architectures: tuple[str, ...]) -> Header:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, floats as float32. WeightsError if it is damaged."""
+    """Read the tensors of a safetensors file, floats as float32. WeightsError if it is damaged."""
     import safetensors.torch
     import torch
 
@@ -123,7 +130,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> None:
-    """Fill a network with exactly its tensors. WeightsError lists what is missing, unexpected or mis-shaped."""
+    """Load a state dict that must fit exactly. WeightsError lists missing, unexpected and mis-shaped tensors."""
     own = network.state_dict()
     missing = sorted(own.keys() - state.keys())
     unexpected = sorted(state.keys() - own.keys())
@@ -139,7 +146,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -
     network.load_state_dict(dict(state))
 
 
-def save(file: Path, state: Mapping[str, Tensor], header: Header) -> None:
+def save_weights(file: Path, state: Mapping[str, Tensor], header: WeightsHeader) -> None:
     """Write a granu weights file."""
     import safetensors.torch
 
@@ -154,14 +161,14 @@ def save(file: Path, state: Mapping[str, Tensor], header: Header) -> None:
     safetensors.torch.save_file(tensors, file, metadata={"granu": json.dumps(about)})
 
 
-def _looks_like(file: Path) -> str:
+def _describe_content(file: Path) -> str:
     with file.open("rb") as stream:
         start = stream.read(4)
     if start[:2] == b"PK":
-        return "it looks like a zip, as torch.save writes"
+        return "it begins like a zip, as torch.save writes"
     if start[:1] == b"\x80":
-        return "it looks like a pickle"
-    return "it looks like no format that granu knows" if start else "it is empty"
+        return "it begins like a pickle"
+    return "its format is unknown" if start else "it is empty"
 
 
 def _few(names: list[str]) -> str:

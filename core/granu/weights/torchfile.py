@@ -1,4 +1,4 @@
-"""Tensors out of a file that torch.save wrote, without running anything that it carries."""
+"""Reading files written by torch.save, without running code that they contain."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ZIP = b"PK"
-BEFORE_ZIPS = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # a pickled magic number
+LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # pickled magic number, before torch 1.6
 
 
 def is_torch_file(file: Path) -> bool:
-    """Whether the file begins as those of torch.save do."""
+    """Recognise files of torch.save by their first bytes."""
     with file.open("rb") as stream:
-        return stream.read(len(BEFORE_ZIPS)).startswith((ZIP, BEFORE_ZIPS))
+        return stream.read(len(LEGACY)).startswith((ZIP, LEGACY))
 
 
 def read_torch_file(file: Path) -> Any:
-    """What the file holds, if that is tensors and plain data. WeightsError if it is damaged or holds more."""
+    """Read a file of tensors and plain data. WeightsError if it is damaged or holds anything else."""
     import torch
 
     if not is_torch_file(file):
-        raise WeightsError(f"{file} is no file of torch.save, nor in any other form that is known here")
+        raise WeightsError(f"{file} is neither a file of torch.save nor of another known format")
     try:
-        # training scripts like to save their arguments too; a Namespace only holds them
+        # training scripts often save their arguments too; a Namespace holds data only
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -37,15 +37,15 @@ def read_torch_file(file: Path) -> Any:
             f"{file} is refused: it is damaged or holds more than tensors, which granu does not run; "
             "save the state dict alone"
         ) from None
-    except Exception as problem:  # damaged bytes can make a reader stumble over anything
+    except Exception as problem:  # damaged bytes can raise anything
         first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise WeightsError(f"{file} is truncated or damaged: {first}") from None
 
 
-def state_dict(content: Any, file: Path) -> dict[str, Tensor]:
-    """The tensors by name, floats as float32. WeightsError where a file's content is no state dict."""
+def as_state_dict(content: Any, file: Path) -> dict[str, Tensor]:
+    """Tensors by name, floats as float32. WeightsError if the content of `file` is not a state dict."""
     import torch
 
     if not isinstance(content, dict) or not all(isinstance(t, torch.Tensor) for t in content.values()):
-        raise WeightsError(f"{file} holds no state dict (names and tensors); save that alone")
+        raise WeightsError(f"{file} holds no state dict (names and tensors); save the state dict alone")
     return {str(name): t.float() if t.is_floating_point() else t for name, t in content.items()}

@@ -1,26 +1,24 @@
-"""granu's contracts are the tests of a plugin."""
+"""The plugin keeps granu's contracts."""
 
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
-from granu.search.options import SearchOptions
-from granu.search.perturbation import SearchedPerturbation
-from granu.testing import tiny
-from granu.testing.contracts import check_import_without_torch, check_perturbation, check_plugin, check_space_factory
+import torch
+
+import granu
+from granu.testing import check_import_without_torch, check_plugin, check_space_factory, tiny
 
 
-def checkers():
-    return BuildContext(load_catalog()).build("perturbation", "checkers:4")
-
-
-def test_the_plugin_is_in_order():
+def test_the_plugin_keeps_the_contract():
     check_plugin("checkers")
     check_import_without_torch("granu_checkers")
 
 
-def test_its_space_is_in_order():
-    check_space_factory(checkers(), tiny.tiny_bent_classifier(), tiny.tiny_batch())
+def test_its_space_keeps_the_contract():
+    checkers = granu.BuildContext(granu.load_catalog()).build("perturbation", "checkers:4")
+    check_space_factory(checkers, tiny.tiny_bent_classifier(), tiny.tiny_batch())
 
 
-def test_what_is_found_does_not_depend_on_the_batch():
-    searched = SearchedPerturbation(checkers(), SearchOptions(steps=30))
-    check_perturbation(searched, tiny.tiny_bent_classifier(), tiny.tiny_batch())
+def test_results_do_not_depend_on_the_batch():
+    classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch()
+    together, alone = (
+        granu.attack(classifier, batch.images, batch.labels, "checkers:4,steps=30", batch=size).sizes for size in (6, 1)
+    )
+    torch.testing.assert_close(together, alone, rtol=1e-2, atol=0, equal_nan=True)

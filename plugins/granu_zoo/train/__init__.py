@@ -1,1 +1,1 @@
-"""Recipes that anyone can run: `python -m granu_zoo.train NAME --data FOLDER --out FOLDER --seed N`."""
+"""Training recipes of the shipped weights: `python -m granu_zoo.train NAME --data FOLDER --out FOLDER --seed N`."""

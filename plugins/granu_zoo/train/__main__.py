@@ -1,4 +1,4 @@
-"""The command line of the recipes."""
+"""Command line of the training recipes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, images in (("stylegan-mnist", Settings.images), ("biggan-mnist", BIGGAN_IMAGES)):
         generator = commands.add_parser(name, help="train a class-conditional generator of digits")
-        generator.add_argument("--images", type=int, default=images, help="real images shown in all")
+        generator.add_argument(
+            "--images", type=int, default=images, help="real images shown to the discriminator in total"
+        )
         generator.add_argument("--seed", type=int, default=1)
     for name, recipe in RECIPES.items():
         command = commands.add_parser(name, help=f"train a classifier: {recipe.architecture}, {recipe.summary}")

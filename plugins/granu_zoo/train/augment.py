@@ -1,4 +1,4 @@
-"""What training does to images so that a network sees none of them twice."""
+"""Random augmentations of training images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["AUGMENTATIONS", "flip_and_shift", "jitter"]
 
 
 def jitter(images: Tensor) -> Tensor:
-    """Each image turned by up to 10 degrees, scaled by up to a tenth and shifted by up to two pixels."""
+    """Rotate each image by up to 10 degrees, scale it by up to 10 % and shift it by up to two pixels."""
     B = len(images)
     angle = (torch.rand(B) * 2 - 1) * math.radians(10)
     scale = 1 + (torch.rand(B) * 2 - 1) * 0.1
@@ -25,7 +25,7 @@ def jitter(images: Tensor) -> Tensor:
 
 
 def flip_and_shift(images: Tensor) -> Tensor:
-    """Half of the images mirrored, each shifted by up to four pixels with black beyond the edge."""
+    """Mirror half of the images, and shift each by up to four pixels with black beyond the edge."""
     B, C, H, W = images.shape
     flipped = torch.where(torch.rand(B, 1, 1, 1) < 0.5, images.flip(-1), images)
     padded = F.pad(flipped, (4, 4, 4, 4))

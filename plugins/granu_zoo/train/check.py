@@ -1,4 +1,4 @@
-"""What the shipped weights can do, measured again: accuracies, and whether the generator keeps its promise."""
+"""Accuracy of the shipped classifiers, and their agreement with the classes of generated images."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
-from granu.streams import Streams
+from granu import BuildContext, Streams, load_catalog
 from granu_zoo import CLASSIFIERS
 from granu_zoo.train.classifiers import accuracy
 from granu_zoo.train.data import read_images
@@ -23,7 +21,7 @@ GENERATORS = ("stylegan", "biggan")
 def check(data: Path, samples: int = 2000) -> None:
     """Print each classifier's accuracy on its test images and its agreement with the generators' classes."""
     context = BuildContext(load_catalog())
-    print(f"{'classifier':20} {'right':>8}")
+    print(f"{'classifier':20} {'accuracy':>8}")
     for name in CLASSIFIERS:
         images, labels = read_images(data, trained_on(name), "test")
         clean = accuracy(context.build("classifier", f"zoo:{name}"), images.float() / 255, labels)
@@ -34,18 +32,22 @@ def check(data: Path, samples: int = 2000) -> None:
 
 
 def check_generator(context: BuildContext, generator: str, samples: int) -> None:
-    drawn, promised = draw_samples(context, generator, samples)
+    """Print each classifier's agreement with the classes that images were drawn from."""
+    drawn, wanted = draw_samples(context, generator, samples)
     print(f"{'classifier':20} {f'agrees of {samples}':>15}   least agreement")
     for name in (name for name in CLASSIFIERS if trained_on(name) is MNIST):
         classifier = context.build("classifier", f"zoo:{name}")
-        by_class = [accuracy(classifier, drawn[promised == k], promised[promised == k]) for k in range(10)]
+        by_class = [accuracy(classifier, drawn[wanted == k], wanted[wanted == k]) for k in range(10)]
         least = min(range(10), key=lambda k: by_class[k])
-        agreement = accuracy(classifier, drawn, promised)
+        agreement = accuracy(classifier, drawn, wanted)
         print(f"{name:20} {agreement:15.2%}   {least}: {by_class[least]:.2%}")
 
 
 def draw_samples(context: BuildContext, spec: str, count: int) -> tuple[Tensor, Tensor]:
-    """Images by a shipped generator as it comes, (count, 1, 32, 32) in [0, 1], of each class equally many."""
+    """Draw images of a shipped generator with default options, (count, 1, 32, 32) in [0, 1], and their labels.
+
+    All classes are drawn equally often.
+    """
     generator = context.build("generator", spec)
     labels = torch.arange(count) % 10
     images = []

@@ -1,4 +1,4 @@
-"""The recipes of the classifiers: standard, or trained against pixel changes (Madry et al. 2018)."""
+"""Recipes of the classifiers: standard training, or adversarial training in pixels (Madry et al. 2018)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from granu_zoo.trained_on import trained_on
 __all__ = ["RECIPES", "Recipe", "accuracy", "train_classifier"]
 
 BATCH = 128
-ATTACKED = 1000  # test images on which the robust accuracy is measured, the first ones
+ATTACKED = 1000  # number of test images for the robust accuracy, the first ones
 BUDGETS = {
     "mnist": (("l2", 1.0), ("l2", 2.0), ("linf", 0.1), ("linf", 0.3)),
     "cifar10": (("l2", 0.25), ("linf", 0.01)),
@@ -31,7 +31,7 @@ BUDGETS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one classifier of the zoo is made. Norm "none" is standard training."""
+    """Training settings of one classifier; norm "none" is standard training."""
 
     architecture: str
     summary: str
@@ -68,7 +68,7 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) -> Path:
-    """Train the classifier `name`, measure it, and write `out`/`name`.safetensors and `out`/`name`.txt."""
+    """Train and measure the classifier `name`, and write `out`/`name`.safetensors and `out`/`name`.txt."""
     recipe = RECIPES[name]
     seed = recipe.seed if seed is None else seed
     torch.manual_seed(seed)
@@ -76,7 +76,7 @@ def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) 
     log = out / f"{name}.txt"
     log.write_text(f"{name}: {recipe}\n")
 
-    def tell(line: str) -> None:
+    def write_log(line: str) -> None:
         print(line, flush=True)
         with log.open("a") as file:
             file.write(line + "\n")
@@ -84,22 +84,24 @@ def train_classifier(name: str, data: Path, out: Path, seed: int | None = None) 
     classifier = NETWORKS[recipe.architecture](**recipe.config)
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train, test = (read_images(data, trained_on(name), part) for part in ("train", "test"))
-    fit(classifier, recipe, *train, tell)
+    fit(classifier, recipe, *train, write_log)
 
-    # measure what ships: the weights after rounding to half precision
+    # measure the weights as stored, in half precision
     classifier = copy.deepcopy(classifier).half().float().eval().requires_grad_(False)
     numbers = measure(classifier, *test, BUDGETS[trained_on(name).name])
     for key, value in numbers.items():
-        tell(f"{key} {value:.4f}")
+        write_log(f"{key} {value:.4f}")
     path = out / f"{name}.safetensors"
     command = f"python -m granu_zoo.train {name} --seed {seed}"
     sha256 = store(classifier, path, recipe.architecture, recipe.config, command, seed, numbers)
-    tell(f"sha256 {sha256}")
+    write_log(f"sha256 {sha256}")
     return path
 
 
-def fit(classifier: nn.Module, recipe: Recipe, images: Tensor, labels: Tensor, tell: Callable[[str], None]) -> None:
-    """Train in place, on images (N, C, 32, 32) uint8; `tell` takes a line of the log."""
+def fit(
+    classifier: nn.Module, recipe: Recipe, images: Tensor, labels: Tensor, write_log: Callable[[str], None]
+) -> None:
+    """Train in place on images (N, C, 32, 32) uint8; `write_log` takes one line."""
     augment = AUGMENTATIONS[trained_on(recipe.architecture).name]
     steps = recipe.epochs * (len(labels) // BATCH)
     optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=0.01)
@@ -111,7 +113,7 @@ def fit(classifier: nn.Module, recipe: Recipe, images: Tensor, labels: Tensor, t
             x = augment(images[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
             y = labels[chosen]
             if recipe.norm != "none":
-                # the budget grows over the first third: from scratch at full budget a network learns nothing
+                # the budget grows over the first third, because training does not start at the full budget
                 budget = recipe.budget * min(1.0, 3 * (done + 1) / steps)
                 with torch.autocast("cpu", torch.bfloat16):
                     x = pgd(classifier, x, y, recipe.norm, budget, recipe.steps)
@@ -127,13 +129,13 @@ def fit(classifier: nn.Module, recipe: Recipe, images: Tensor, labels: Tensor, t
             done += 1
             if done % 100 == 0:
                 print(f"step {done}/{steps} loss {losses[-1]:.4f}", flush=True)
-        tell(f"epoch {epoch + 1} loss {sum(losses) / len(losses):.4f} seconds {time.time() - started:.0f}")
+        write_log(f"epoch {epoch + 1} loss {sum(losses) / len(losses):.4f} seconds {time.time() - started:.0f}")
 
 
 def measure(
     classifier: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[tuple[str, float]]
 ) -> dict[str, float]:
-    """Clean accuracy on all images, and accuracy under 40 steps of PGD on the first thousand."""
+    """Measure clean accuracy on all images, and accuracy under 40 steps of PGD on the first thousand."""
     x = images.float() / 255
     numbers = {"clean accuracy": accuracy(classifier, x, labels)}
     for norm, budget in budgets:
@@ -144,9 +146,9 @@ def measure(
 
 
 def accuracy(classifier: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of images (N, C, H, W) in [0, 1] that get their label (N,)."""
+    """Share of images (N, C, H, W) in [0, 1] that are classified as their labels (N,)."""
     with torch.no_grad():
-        right = [
+        correct = [
             (classifier(x).argmax(dim=1) == y).sum() for x, y in zip(images.split(500), labels.split(500), strict=True)
         ]
-    return int(sum(right)) / len(labels)
+    return int(sum(correct)) / len(labels)

@@ -1,4 +1,4 @@
-"""MNIST, padded to 32 x 32, and CIFAR-10 out of parquet files."""
+"""MNIST, padded to 32 x 32, and CIFAR-10 from parquet files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["read_images"]
 
 
 def read_images(folder: Path, data: TrainedOn, part: str) -> tuple[Tensor, Tensor]:
-    """`part` ("train" or "test") of a data set: images (N, C, 32, 32), uint8, and labels (N,).
+    """Read `part` ("train" or "test") of a dataset: images (N, C, 32, 32), uint8, and labels (N,).
 
-    Reads `folder`/NAME-{part}.parquet with the columns `image` {bytes, path}, a PNG or JPEG each, and `label`.
+    The file is `folder`/NAME-{part}.parquet with the columns `image` {bytes, path}, PNG or JPEG, and `label`.
     """
     import pyarrow.parquet as parquet  # type: ignore[import-untyped]  # an extra, without stubs
 

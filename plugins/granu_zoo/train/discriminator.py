@@ -1,7 +1,7 @@
-"""The critic that the generator learns from; it does not ship.
+"""The discriminator of the generators' training, which is not shipped.
 
 A small residual network as in StyleGAN2 (Karras et al. 2020a): equalised learning rate, the standard deviation
-over groups of images as an extra channel, the class by projection (Miyato & Koyama 2018).
+over groups of images as an extra channel, and a projection of the class (Miyato & Koyama 2018).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 __all__ = ["GROUP", "Discriminator"]
 
-GROUP = 4  # images of one class that stand next to each other in a batch
+GROUP = 4  # consecutive images of a batch that have the same class
 
 
 class Discriminator(nn.Module):
-    """Images (B, 1, 32, 32) in [-1, 1], classes (B,) -> realness (B,). GROUP neighbours are of one class."""
+    """Images (B, 1, 32, 32) in [-1, 1] and classes (B,), equal in each GROUP, -> logits of being real (B,)."""
 
     def __init__(self, classes: int = 10, channels: tuple[int, ...] = (16, 32, 64, 64), width: int = 64) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Discriminator(nn.Module):
 
 
 class Down(nn.Module):
-    """A residual block that halves the image."""
+    """A residual block that halves height and width."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -82,9 +82,10 @@ def activate(x: Tensor) -> Tensor:
 
 
 def group_deviation(x: Tensor) -> Tensor:
-    """How much the images of a group differ, one number a group, as a channel (B, 1, h, w).
+    """Mean standard deviation over the images of each group, as a channel (B, 1, h, w).
 
-    The groups are of one class, so that a class drawn in a single style is found out; mixed groups always vary.
+    Groups have one class, so that the channel reveals a generator that draws a class in a single style; groups of
+    several classes would always vary.
     """
     B, C, h, w = x.shape
     groups = x.float().view(B // GROUP, GROUP, C, h, w)

@@ -1,4 +1,4 @@
-"""Projected gradient descent in pixels (Madry et al. 2018), to train the robust classifiers and to check them."""
+"""The attack that robust classifiers are trained against and checked with: the core's PGD on the training loss."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from granu import Criterion, PixelSpace, SearchState, projected_gradient_descent
+
 __all__ = ["pgd", "robust_accuracy"]
 
 
 def pgd(classifier: nn.Module, images: Tensor, labels: Tensor, norm: str, budget: float, steps: int) -> Tensor:
     """Images (B, C, H, W) in [0, 1], changed by at most `budget` in `norm` ("l2" or "linf") to raise the loss.
 
-    The start is random inside the ball; the step is 2.5 budget / steps, so that every corner can be reached.
+    The start is random inside the ball (torch's global generator); gradients are taken in the caller's autocast mode.
     """
-    step = 2.5 * budget / steps
-    start = torch.randn_like(images) if norm == "l2" else torch.rand_like(images) * 2 - 1
-    changed = (images + project(start * budget, norm, budget)).clamp(0, 1)
-    for _ in range(steps):
-        changed.requires_grad_()
-        loss = F.cross_entropy(classifier(changed).float(), labels, reduction="sum")
-        (slope,) = torch.autograd.grad(loss, changed)
-        uphill = slope.sign() if norm == "linf" else slope / lengths(slope).clamp(min=1e-12)
-        delta = project(changed.detach() + step * uphill - images, norm, budget)
-        changed = (images + delta).clamp(0, 1)
-    return changed
+    space = PixelSpace(classifier, images, norm)
+    space.low_precision = torch.is_autocast_enabled(images.device.type)
+    budgets = torch.full((len(images),), budget, device=images.device)
+    noise = torch.randn_like(images) if norm == "l2" else torch.rand_like(images) * 2 - 1
+    start = space.within((noise * budget).flatten(1), budgets)
+    change = projected_gradient_descent(
+        SearchState(space, Criterion(labels)), budgets, steps=steps, start=start, objective=negative_cross_entropy
+    )
+    return (images + change.view_as(images)).clamp(0, 1)
+
+
+def negative_cross_entropy(logits: Tensor, criterion: Criterion) -> Tensor:
+    """(B,) the training loss with its sign turned, since PGD descends."""
+    return -F.cross_entropy(logits, criterion.labels, reduction="none")
 
 
 def robust_accuracy(
     classifier: nn.Module, images: Tensor, labels: Tensor, norm: str, budget: float, steps: int = 40
 ) -> float:
-    """Share of the images that stay right under `pgd`, with one random start."""
+    """Share of the images that stay correctly classified under `pgd`, with one random start."""
     right = 0
     for x, y in zip(images.split(250), labels.split(250), strict=True):
         with torch.no_grad():
@@ -39,14 +44,3 @@ def robust_accuracy(
         with torch.no_grad():
             right += int((clean & (classifier(attacked).argmax(dim=1) == y)).sum())
     return right / len(labels)
-
-
-def project(delta: Tensor, norm: str, budget: float) -> Tensor:
-    if norm == "linf":
-        return delta.clamp(-budget, budget)
-    return delta * (budget / lengths(delta).clamp(min=budget))
-
-
-def lengths(x: Tensor) -> Tensor:
-    """Euclidean length of each image, (B, 1, 1, 1)."""
-    return x.flatten(1).norm(dim=1)[:, None, None, None]

@@ -1,14 +1,15 @@
-"""Writing weights that ship: half precision, with everything that is needed to open them in the file's header."""
+"""Writing of the weights to ship, in half precision and with a complete header."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from granu.weights.checkpoints import Header, save, sha256
+from granu import WeightsHeader, save_weights
 from granu_zoo.trained_on import trained_on
 
 __all__ = ["store"]
@@ -23,7 +24,7 @@ def store(
     seed: int,
     log: Mapping[str, float],
 ) -> str:
-    """Write the weights of `network` to `path`, whose name says what it was trained on; return the file's sha256."""
+    """Write the weights of `network` to `path`, whose name contains the dataset's, and return the file's sha256."""
     data = trained_on(path.stem)
     about = {
         "data": data.credit,
@@ -33,5 +34,5 @@ def store(
         "log": dict(log),
     }
     state = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
-    save(path, state, Header(architecture, config, data.classes, about))
-    return sha256(path)
+    save_weights(path, state, WeightsHeader(architecture, config, data.classes, about))
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The frame of a generator's training: steps, and now and then a line in the log, a sheet and a checkpoint."""
+"""Training loop of the generators, with a log, sheets of samples and checkpoints."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["run_training", "sheet_of"]
 
 
 class Training(Protocol):
-    """A training at one moment, which can take a step, be put away and be taken up again."""
+    """State of a training that can be saved and restored between steps."""
 
-    seen: int  # real images that the critic has been shown
+    seen: int  # real images shown to the discriminator
 
     def step(self) -> dict[str, float]: ...
     def sheet(self) -> Image.Image: ...
@@ -25,16 +25,16 @@ class Training(Protocol):
 
 
 def run_training(training: Training, out: Path, images: int, every: int) -> None:
-    """Train until `images` are seen, from `out`/checkpoint.pt where that is; report after each `every` of them."""
+    """Train until `images` are seen, resuming from `out`/checkpoint.pt if it exists; report every `every` images."""
     out.mkdir(parents=True, exist_ok=True)
     if (out / "checkpoint.pt").exists():
         training.restore(torch.load(out / "checkpoint.pt", weights_only=True))
-    started, already = time.time(), training.seen
+    started, resumed_at = time.time(), training.seen
     while training.seen < images:
         before = training.seen
         losses = training.step()
         if training.seen // every > before // every or training.seen >= images:
-            speed = (training.seen - already) / (time.time() - started)
+            speed = (training.seen - resumed_at) / (time.time() - started)
             _report(training, out, losses, speed)
 
 
@@ -47,11 +47,11 @@ def _report(training: Training, out: Path, losses: dict[str, float], speed: floa
     training.sheet().save(out / f"sheet-{training.seen:07d}.png")
     partial = out / "checkpoint.partial"
     torch.save(training.state(), partial)
-    partial.replace(out / "checkpoint.pt")  # an interruption leaves the old checkpoint or the new one
+    partial.replace(out / "checkpoint.pt")  # atomic: an interruption leaves the old checkpoint or the new one
 
 
 def sheet_of(images: Tensor) -> Image.Image:
-    """Grey images (10 * rows, 1, H, W) in [-1, 1], ten a row."""
+    """Arrange grey images (10 * rows, 1, H, W) in [-1, 1] in rows of ten."""
     rows, (height, width) = len(images) // 10, images.shape[-2:]
     sheet = images.view(rows, 10, height, width).permute(0, 2, 1, 3).reshape(rows * height, 10 * width)
     return Image.fromarray(((sheet.clamp(-1, 1) + 1) * 127.5).round().byte().numpy())

@@ -1,43 +1,43 @@
-"""The smallest changes of a linear classifier, held to what mathematics knows of them."""
+"""The smallest changes of a linear classifier, compared with their closed forms."""
 
 from __future__ import annotations
 
 import math
 
+import pytest
 import torch
-from searching import COUNT, limits, nearest_boundary
+from searching import COUNT, nearest_boundary, run
 from torch import Tensor
 
 from granu import Batch, Criterion
 from granu.images.classifier import ImageClassifier
-from granu.search.smallest import smallest
 from granu.spaces.base import PixelSpace
 from granu.testing import tiny
 
 
-def test_the_smallest_l2_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
+@pytest.mark.parametrize(("search", "slack"), [("smallest", 1.002), ("deepfool", 1.05)])
+def test_the_smallest_l2_change_of_a_linear_classifier_is_the_closed_form(
+    batch: Batch, search: str, slack: float
+) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found, _ = smallest(PixelSpace(classifier, batch.images, "l2"), Criterion(batch.labels), steps=100, limit=limits(9))
+    found = run(search, PixelSpace(classifier, batch.images, "l2"), Criterion(batch.labels), limit=9.0)
     exact = nearest_boundary(classifier, batch, 2)
     inside = found.size / exact
     # the box can only make it larger
-    assert (inside > 0.999).all() and inside.median() < 1.002
+    assert (inside > 0.999).all() and inside.median() < slack
 
 
 def test_the_smallest_linf_change_of_a_linear_classifier_is_the_closed_form(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found, _ = smallest(
-        PixelSpace(classifier, batch.images, "linf"), Criterion(batch.labels), steps=100, limit=limits(1)
-    )
+    found = run("smallest", PixelSpace(classifier, batch.images, "linf"), Criterion(batch.labels), limit=1.0)
     inside = found.size / nearest_boundary(classifier, batch, 1)
     assert (inside > 0.98).all() and inside.median() < 1.02
 
 
 def test_the_smallest_l1_change_of_a_linear_classifier_is_near_the_best_filling(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    found, _ = smallest(
-        PixelSpace(classifier, batch.images, "l1"), Criterion(batch.labels), steps=200, limit=limits(64)
-    )
+    space = PixelSpace(classifier, batch.images, "l1")
+    found = run("smallest", space, Criterion(batch.labels), steps=200, limit=64.0)
     exact = torch.tensor([least_l1(classifier, batch.images[i], int(batch.labels[i])) for i in range(COUNT)])
     ratio = found.size / exact
     assert (ratio > 0.99).all() and ratio.median() < 1.1
@@ -51,10 +51,10 @@ def least_l1(classifier: ImageClassifier, image: Tensor, label: int) -> float:
         if other == label:
             continue
         w = weight[other] - weight[label]
-        room = torch.where(w > 0, 1 - x, x)
+        free = torch.where(w > 0, 1 - x, x)
         need, spent = float(logits[label] - logits[other]), 0.0
         for i in w.abs().argsort(descending=True).tolist():
-            used = min(float(room[i]), need / float(w[i].abs()))
+            used = min(float(free[i]), need / float(w[i].abs()))
             spent, need = spent + used, need - used * float(w[i].abs())
             if need <= 1e-9:
                 best = min(best, spent)

@@ -1,16 +1,16 @@
-"""What every search promises: contracts, budgets, censoring, passes, precision, sites."""
+"""Promises of every search: contracts, budgets, censoring, passes, precision, sites."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from searching import COUNT, limits, nearest_boundary, perturb, searched
+from searching import COUNT, limits, nearest_boundary, perturb, run, searched, shown
 from torch import Tensor, nn
 
 from granu import Batch, Criterion
 from granu.images.classifier import ImageClassifier
 from granu.images.ops import quantize
-from granu.search.smallest import smallest
+from granu.search.options import SEARCHES
 from granu.spaces.base import PixelSpace
 from granu.spaces.sites import SitePerturbation, StatisticsCache
 from granu.streams import Streams
@@ -18,9 +18,9 @@ from granu.testing import tiny
 from granu.testing.contracts import check_perturbation, check_space, check_space_factory
 
 
-def test_what_a_search_keeps_holds_no_graph(batch: Batch) -> None:
+def test_results_hold_no_graph(batch: Batch) -> None:
     space = PixelSpace(tiny.tiny_bent_classifier(), batch.images, "l2")
-    found, _ = smallest(space, Criterion(batch.labels), steps=10, limit=limits(9))
+    found = run("smallest", space, Criterion(batch.labels), steps=10, limit=9.0)
     assert not any(kept.requires_grad for kept in (found.change, found.size, found.tried))
 
 
@@ -29,26 +29,23 @@ def test_pixels_are_a_space_in_order(batch: Batch, norm: str) -> None:
     check_space(PixelSpace(tiny.tiny_bent_classifier(), batch.images, norm), COUNT)
 
 
-@pytest.mark.parametrize("search", ["smallest", "dunn2020", "worst", "random"])
+@pytest.mark.parametrize("search", SEARCHES)
 def test_every_search_keeps_the_contract(batch: Batch, search: str) -> None:
     budget = {"budget": 1.0} if search in ("worst", "random") else {}
-    check_perturbation(
-        searched(None, "l2", search=search, steps=20, **budget), tiny.tiny_bent_classifier(), batch  # type: ignore[arg-type]
-    )  # fmt: skip
+    check_perturbation(searched("l2", search, steps=20, **budget), tiny.tiny_bent_classifier(), batch)
 
 
-def test_smallest_finds_no_more_than_paper_needs(batch: Batch) -> None:
+def test_smallest_finds_smaller_changes_than_dunn2020(batch: Batch) -> None:
     classifier = tiny.tiny_bent_classifier()
-    ours = perturb(searched(classifier, "l2", steps=100), classifier, batch)
-    theirs = perturb(searched(classifier, "l2", search="dunn2020", margin=0.001), classifier, batch)
+    ours = perturb(searched("l2", steps=100), classifier, batch)
+    theirs = perturb(searched("l2", "dunn2020", margin=0.001), classifier, batch)
     assert ours.size.median() < theirs.size.median()
 
 
-def test_random_changes_of_the_same_size_fool_far_less(batch: Batch) -> None:
+def test_random_changes_of_the_same_size_succeed_far_less(batch: Batch) -> None:
     classifier = tiny.tiny_bent_classifier()
-    result = perturb(searched(classifier, "l2"), classifier, batch)
-    assert result.control is not None
-    by_chance = classifier(quantize(result.control)).argmax(dim=1) != batch.labels
+    result = perturb(searched("l2"), classifier, batch)
+    by_chance = classifier(quantize(shown(result.control))).argmax(dim=1) != batch.labels
     assert by_chance.sum() <= 2
 
 
@@ -56,20 +53,21 @@ def test_worst_spends_the_budget_and_no_more(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
     exact = nearest_boundary(classifier, batch, 2)
     little, enough = 0.5 * float(exact.min()), 1.1 * float(exact.max())
-    held = perturb(searched(classifier, "l2", search="worst", budget=little), classifier, batch)
-    assert (classifier(quantize(held.images)).argmax(dim=1) == batch.labels).all()
+    held = perturb(searched("l2", "worst", budget=little), classifier, batch)
+    assert (classifier(quantize(shown(held.evidence))).argmax(dim=1) == batch.labels).all()
     assert (held.size <= little * 1.001).all() and (held.size > 0.5 * little).all()
-    broken = perturb(searched(classifier, "l2", search="worst", budget=enough), classifier, batch)
-    assert (classifier(quantize(broken.images)).argmax(dim=1) != batch.labels).float().mean() > 0.7
+    broken = perturb(searched("l2", "worst", budget=enough), classifier, batch)
+    assert (classifier(quantize(shown(broken.evidence))).argmax(dim=1) != batch.labels).float().mean() > 0.7
 
 
 def test_not_found_is_censored_at_the_largest_size_tried(batch: Batch) -> None:
     classifier = tiny.tiny_bent_classifier()
-    result = perturb(searched(classifier, "l2", limit=0.01), classifier, batch)
+    result = perturb(searched("l2", limit=0.01), classifier, batch)
     assert (result.size == 0).all() and torch.allclose(result.tried, torch.full((COUNT,), 0.01), rtol=0.02)
 
 
-def test_a_masked_gradient_is_told_and_never_passed_off_as_robust(batch: Batch) -> None:
+@pytest.mark.parametrize("search", ["smallest", "deepfool", "dunn2020"])
+def test_a_masked_gradient_is_noted_and_never_reported_as_robust(batch: Batch, search: str) -> None:
     bent = tiny.tiny_bent_classifier()
 
     class Masked(nn.Module):
@@ -77,18 +75,18 @@ def test_a_masked_gradient_is_told_and_never_passed_off_as_robust(batch: Batch) 
             return bent((x * 4).round() / 4)
 
     masked = ImageClassifier(Masked(), tiny.CLASSES, channels=1)
-    result = perturb(searched(masked, "l2"), masked, batch)
+    result = perturb(searched("l2", search), masked, batch)
     assert all(note is not None and "gradient is zero" in note for note in result.notes)
 
 
 def test_a_search_in_bfloat16_finds_what_holds_in_float32(batch: Batch) -> None:
     classifier = tiny.tiny_linear_classifier()
-    exact = perturb(searched(classifier, "l2"), classifier, batch)
-    rough_search = searched(classifier, "l2")
+    exact = perturb(searched("l2"), classifier, batch)
+    rough_search = searched("l2")
     rough_search.low_precision = True
     rough = perturb(rough_search, classifier, batch)
     assert not torch.equal(rough.size, exact.size), "bfloat16 was not used"
-    assert (classifier(quantize(rough.images)).argmax(dim=1) != batch.labels).all()
+    assert (classifier(quantize(shown(rough.evidence))).argmax(dim=1) != batch.labels).all()
     assert (rough.size / exact.size - 1).abs().max() < 0.1
 
 
@@ -105,7 +103,7 @@ def test_passes_are_counted_and_finished_images_leave_the_batch(batch: Batch) ->
             seen += len(images)
             return classifier(images)
 
-    result = perturb(searched(classifier, "l2"), Counting(), batch)
+    result = perturb(searched("l2"), Counting(), batch)
     assert seen == int(result.forward.sum())
     assert result.backward.min() < result.backward.max() <= 100
 

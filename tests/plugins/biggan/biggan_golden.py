@@ -1,9 +1,9 @@
-"""Numbers that the original BigGANs computed, read from the small files beside this one.
+"""Results of the original BigGAN implementations, read from the files beside this one.
 
 `bigganpytorch-*` come from ajbrock/BigGAN-PyTorch; `huggingface` from huggingface/pytorch-pretrained-BigGAN at
 1e18aed, with tables of six rows and, as in its published weights, singular vectors that have converged. Under
-`overflow.` it keeps the same network with random singular vectors: there the original's activations grow without
-measure and are NaN from the attention on, so only the first four layers can be compared.
+`overflow.` it keeps the same network with random singular vectors: there the original's activations overflow and
+are NaN from the attention on, so only the first four layers can be compared.
 """
 
 import json
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4  # of the range of the numbers compared
 class Golden:
     """Weights (`state`), configuration, inputs and outputs of an original; random weights, float32, on a CPU.
 
-    Canvases of more than eight (Hugging Face: four) pixels a side hold every third pixel, from the second on.
+    Feature maps larger than eight (Hugging Face: four) pixels hold every third pixel, from the second on.
     """
 
     def __init__(self, name: str) -> None:
@@ -38,7 +38,7 @@ class Golden:
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
-    """Largest difference as a share of the range; their canvas may be thinned out."""
+    """Largest difference as a share of the range; `theirs` may be subsampled."""
     if ours.shape != theirs.shape:
         ours = ours[:, :, 1::3, 1::3]
     assert ours.shape == theirs.shape

@@ -1,4 +1,4 @@
-"""What a person may call a class."""
+"""Classes by number, name and synonym."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from granu import OptionError
 from granu_biggan.classes import choose_classes, class_names, imagenet_names
 
 
-def test_a_thousand_classes_are_imagenets() -> None:
+def test_a_thousand_classes_have_the_names_of_imagenet() -> None:
     names = class_names(1000)
     assert len(set(names)) == 1000
     assert names[292] == "tiger" and names[963] == "pizza" and names[0] == "tench"
@@ -30,9 +30,9 @@ def test_names_and_numbers(asked: tuple[str, ...], numbers: tuple[int, ...]) -> 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
-    [("crane", r"could be any of 134 \(crane \(134\)\), 517"), ("tigr", "tiger")],
+    [("crane", r"is ambiguous: 134 \(crane \(134\)\), 517"), ("tigr", "tiger")],
 )
-def test_what_is_no_class_or_could_be_two_is_refused(asked: str, message: str) -> None:
+def test_unknown_and_ambiguous_classes_are_refused(asked: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         choose_classes((asked,), imagenet_names(), "biggan")
 

@@ -1,4 +1,4 @@
-"""The shipped BigGAN on the command line, with nothing but a site to be said."""
+"""The shipped BigGAN on the command line, with default options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from granu.runs.folder import read_run
 Granu = Callable[..., Any]
 
 
-def test_it_works_out_of_the_box(granu: Granu, tmp_path: Path) -> None:
+def test_it_works_without_options(granu: Granu, tmp_path: Path) -> None:
     result = granu("eval", "-p", "biggan:layer2,samples=5,steps=20", "-n", "4", "-o", "run")
     assert result.returncode == 0, result.stderr
     trials = read_run(tmp_path / "run").trials
@@ -24,7 +24,7 @@ def test_classes_are_chosen_by_name(granu: Granu, tmp_path: Path) -> None:
     assert [trial.label for trial in read_run(tmp_path / "run").trials] == [7, 4, 7, 4]
 
 
-def test_a_class_that_there_is_not_is_told_before_anything_runs(granu: Granu, tmp_path: Path) -> None:
+def test_an_unknown_class_is_refused_before_anything_runs(granu: Granu, tmp_path: Path) -> None:
     result = granu("eval", "-p", "biggan:layer2,classes=tiger", "-n", "4", "-o", "run")
     assert result.returncode == 2 and "there is no class 'tiger'" in result.stderr
     assert not (tmp_path / "run").exists()

@@ -1,9 +1,7 @@
-"""BigGAN as a generator: its sites, what an edit reaches, and every form of file it opens from."""
+"""BigGAN as a generator: sites, effects of edits, and file formats."""
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from granu.plugins.context import BuildContext
 from granu.plugins.options import read_options
 from granu.streams import Streams
 from granu.testing.contracts import check_generator, check_import_without_torch
-from granu.weights.checkpoints import Header, save
+from granu.weights.checkpoints import WeightsHeader, save_weights
 from granu_biggan import BigGANOptions, check, make, sites
 from granu_biggan.formats import open_weights
 from granu_biggan.generator import BigGANGenerator, BigGANLatent
@@ -28,7 +26,7 @@ NAMES = ["z", "embedding", "linear", *(f"layer{i}" for i in range(7)), "image"]
 
 @pytest.fixture
 def hugging_face(tmp_path: Path) -> Path:
-    """A folder as pytorch-pretrained-BigGAN leaves it."""
+    """A folder as pytorch-pretrained-BigGAN writes it."""
     golden = Golden("huggingface")
     (tmp_path / "config.json").write_text(json.dumps(golden.config))
     torch.save(golden.state, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=False)
@@ -68,13 +66,13 @@ def test_it_keeps_the_contract(hugging_face: Path) -> None:
     check_import_without_torch("granu_biggan")
 
 
-def test_a_hugging_face_folder_opens(hugging_face: Path) -> None:
+def test_a_hugging_face_folder_loads(hugging_face: Path) -> None:
     images = render(build(hugging_face, truncation=1.0), golden_latent("huggingface"))
     assert difference(2 * images - 1, Golden("huggingface")["out.image_trunc1.0"]) < TOLERANCE
     assert build(hugging_face).truncation == 0.4
 
 
-def test_a_pth_of_biggan_pytorch_opens(pth: Path) -> None:
+def test_a_pth_of_biggan_pytorch_loads(pth: Path) -> None:
     name = f"bigganpytorch-{pth.stem}"
     generator = build(pth)
     assert difference(2 * render(generator, golden_latent(name)) - 1, Golden(name)["out.image"]) < TOLERANCE
@@ -87,10 +85,10 @@ def test_a_folder_of_checkpoints_means_the_average(tmp_path: Path) -> None:
     assert build(tmp_path).classes == tuple("0123456")
 
 
-def test_our_own_form_opens_and_keeps_all_truncations(hugging_face: Path) -> None:
+def test_granu_weights_load_and_keep_all_truncations(hugging_face: Path) -> None:
     opened = open_weights(hugging_face)
     own = hugging_face / "own.safetensors"
-    save(own, opened.tables, Header("biggan", opened.config.to_json(), tuple("abcdefg")))
+    save_weights(own, opened.tables, WeightsHeader("biggan", opened.config.to_json(), tuple("abcdefg")))
     latent = golden_latent("huggingface")
     for truncation in (0.43, 1.0):
         theirs = render(build(hugging_face, truncation=truncation), latent)
@@ -98,7 +96,7 @@ def test_our_own_form_opens_and_keeps_all_truncations(hugging_face: Path) -> Non
     assert build(own).classes == tuple("abcdefg")
 
 
-def test_networks_saved_on_several_gpus_with_standing_statistics(tmp_path: Path) -> None:
+def test_networks_saved_from_several_gpus_with_standing_statistics_load(tmp_path: Path) -> None:
     plain = Golden("bigganpytorch-deep").state
     state = {}
     for name, tensor in plain.items():
@@ -125,18 +123,17 @@ def test_sites_go_coarse_to_fine(hugging_face: Path) -> None:
     assert {name: tuple(x.shape[1:]) for name, x in clean.items()} == {s.name: s.shape for s in listed}
 
 
-def test_listing_sites_of_a_folder_needs_no_torch(hugging_face: Path) -> None:
+def test_listing_sites_of_a_folder_needs_no_torch(hugging_face: Path, run_python) -> None:  # type: ignore[no-untyped-def]
     code = (
-        "import sys, granu_biggan as b; from granu.plugins.context import BuildContext; from granu.plugins.catalog import Catalog;"
+        "import sys, granu_biggan as b; from granu import BuildContext; from granu.plugins.catalog import Catalog;"
         f"b.sites(b.BigGANOptions(weights={str(hugging_face)!r}), BuildContext(Catalog())); "
         "assert 'torch' not in sys.modules"
     )
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
+    assert run_python(code).returncode == 0
 
 
 @pytest.mark.parametrize("site", NAMES)
-def test_a_zero_edit_changes_nothing_and_an_edit_is_felt(hugging_face: Path, site: str) -> None:
+def test_a_zero_edit_changes_nothing_and_another_edit_does(hugging_face: Path, site: str) -> None:
     generator, latent = build(hugging_face), golden_latent("huggingface")
     clean = render(generator, latent)
     tail = generator.tail(latent, [site])
@@ -149,14 +146,14 @@ def test_a_zero_edit_changes_nothing_and_an_edit_is_felt(hugging_face: Path, sit
     assert gradient.isfinite().all() and gradient.any()
 
 
-def test_an_edit_of_z_reaches_every_block_and_one_of_a_layer_leaves_conditions_alone(hugging_face: Path) -> None:
+def test_conditions_change_with_an_edit_of_z_and_not_with_one_of_a_layer(hugging_face: Path) -> None:
     generator, latent = build(hugging_face), golden_latent("huggingface")
     delta = torch.full_like(latent.z, 0.1)
     moved = BigGANLatent(latent.labels, latent.z + delta)
     everywhere = generator.tail(latent, ["z"])({"z": delta})
     assert torch.equal(everywhere, render(generator, moved))
 
-    # the same first canvas with the blocks still listening to the clean z gives another image
+    # the same first feature map with the conditions of the clean z gives another image
     first = generator.tail(moved, ["linear"]).clean["linear"] - generator.tail(latent, ["linear"]).clean["linear"]
     only_first = generator.tail(latent, ["linear"])({"linear": first})
     network = generator.network
@@ -168,7 +165,7 @@ def test_an_edit_of_z_reaches_every_block_and_one_of_a_layer_leaves_conditions_a
     assert difference(only_first, everywhere) > 0.01
 
 
-def test_edits_at_two_sites_add_up_as_they_pass(hugging_face: Path) -> None:
+def test_edits_at_two_sites_combine(hugging_face: Path) -> None:
     generator, latent = build(hugging_face), golden_latent("huggingface")
     both = generator.tail(latent, ["layer2", "layer5"])
     at2 = torch.full_like(both.clean["layer2"], 0.2)
@@ -180,7 +177,7 @@ def test_edits_at_two_sites_add_up_as_they_pass(hugging_face: Path) -> None:
         both({"layer3": at2})
 
 
-def test_a_tail_of_some_images_is_the_tail_of_those(hugging_face: Path) -> None:
+def test_a_selected_tail_draws_the_selected_images(hugging_face: Path) -> None:
     generator, latent = build(hugging_face), golden_latent("huggingface")
     index = torch.tensor([2, 0])
     for site in ("z", "layer3", "image"):
@@ -188,7 +185,7 @@ def test_a_tail_of_some_images_is_the_tail_of_those(hugging_face: Path) -> None:
         assert difference(chosen({}), render(generator, latent.select(index))) < 1e-5
 
 
-def test_a_image_is_the_same_in_any_batch(hugging_face: Path) -> None:
+def test_an_image_does_not_depend_on_its_batch(hugging_face: Path) -> None:
     generator = build(hugging_face)
     three = generator.draw(Streams(0, ["a", "b", "c"]))
     alone = generator.draw(Streams(0, ["b"]))
@@ -196,7 +193,7 @@ def test_a_image_is_the_same_in_any_batch(hugging_face: Path) -> None:
     assert three.z.abs().max() <= 2 * generator.truncation
 
 
-def test_latents_are_normal_cut_at_two(hugging_face: Path) -> None:
+def test_latents_are_normal_truncated_at_two(hugging_face: Path) -> None:
     z = build(hugging_face, truncation=1.0).draw(Streams(0, [str(i) for i in range(2000)])).z
     assert z.mean().abs() < 0.02
     assert z.std() == pytest.approx(0.8796, abs=0.01)  # of the normal distribution cut at two
@@ -205,14 +202,14 @@ def test_latents_are_normal_cut_at_two(hugging_face: Path) -> None:
 
 def test_depth_is_read_from_the_name_of_the_experiment(tmp_path: Path) -> None:
     state = Golden("bigganpytorch-deep").state
-    for folder, canvas in (("BigGAN_C10_BigGANdeep_seed0_Gch8_Gd3_bs50", 16), ("BigGAN_C10_Gch8", 32)):
+    for folder, size in (("BigGAN_C10_BigGANdeep_seed0_Gch8_Gd3_bs50", 16), ("BigGAN_C10_Gch8", 32)):
         file = tmp_path / folder / "G_ema.pth"
         file.parent.mkdir()
         torch.save(state, file)
-        assert sites(BigGANOptions(weights=str(file)), BuildContext(Catalog()))[-1].shape == (3, canvas, canvas)
+        assert sites(BigGANOptions(weights=str(file)), BuildContext(Catalog()))[-1].shape == (3, size, size)
 
 
-def test_norms_that_shapes_do_not_tell_are_told_by_the_name(tmp_path: Path) -> None:
+def test_other_norms_are_refused_by_the_name_of_the_experiment(tmp_path: Path) -> None:
     file = tmp_path / "BigGAN_C10_seed0_Gch64_in_hier_ema" / "G_ema.pth"
     file.parent.mkdir()
     torch.save(Golden("bigganpytorch-wide").state, file)
@@ -232,7 +229,7 @@ def test_classes_by_name_and_by_number(hugging_face: Path) -> None:
         check(replace(given, classes=("tiger",)), BuildContext(Catalog()))
 
 
-def test_a_config_that_does_not_fit_lists_what_is_wrong(hugging_face: Path) -> None:
+def test_a_config_that_does_not_fit_lists_the_tensors(hugging_face: Path) -> None:
     config = Golden("huggingface").config
     config["layers"] = [*config["layers"][:-1], [True, 2, 2]]
     (hugging_face / "config.json").write_text(json.dumps(config))
@@ -254,7 +251,7 @@ def test_a_config_that_does_not_fit_lists_what_is_wrong(hugging_face: Path) -> N
         ('{"channel_width": "wide", "layers": [[1, 2]]}', "does not describe a BigGAN-deep"),
     ],
 )
-def test_a_config_of_something_else_is_refused(hugging_face: Path, text: str, message: str) -> None:
+def test_another_config_is_refused(hugging_face: Path, text: str, message: str) -> None:
     (hugging_face / "config.json").write_text(text)
     assert message in refused(hugging_face)
 
@@ -281,7 +278,7 @@ def test_weights_of_another_family_are_refused(tmp_path: Path) -> None:
     assert "no state dict" in refused(file)
 
 
-def test_a_forged_file_runs_nothing(tmp_path: Path) -> None:
+def test_a_forged_file_runs_no_code(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
 
     class Forged:

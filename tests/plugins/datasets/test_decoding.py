@@ -1,4 +1,4 @@
-"""Every kind of image comes out right; every broken one is message and not fatal."""
+"""Images of every kind are decoded; broken ones raise a DataError."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def as_array(data: bytes) -> np.ndarray:
     return (decode(data, "it").permute(1, 2, 0) * 255).round().numpy()
 
 
-def test_colour_as_it_is() -> None:
+def test_colour_is_unchanged() -> None:
     assert np.array_equal(as_array(saved(Image.fromarray(COLOUR))), COLOUR)
 
 
-def test_a_palette_means_its_colours() -> None:
+def test_palette_images_are_converted() -> None:
     paletted = Image.fromarray(COLOUR).convert("P", palette=Image.Palette.ADAPTIVE)
     assert np.array_equal(as_array(saved(paletted)), COLOUR)
 
@@ -51,7 +51,7 @@ def test_sixteen_bits_keep_their_range() -> None:
     assert np.array_equal(as_array(saved(Image.fromarray(deep)))[..., 0], [[0, 128], [200, 255]])
 
 
-def test_transparency_shows_white() -> None:
+def test_transparency_is_white() -> None:
     clear = np.dstack([COLOUR, np.full((4, 6), 0, np.uint8)])
     clear[0, 0, 3] = 255
     shown = as_array(saved(Image.fromarray(clear)))
@@ -60,12 +60,12 @@ def test_transparency_shows_white() -> None:
     assert decode(saved(grey), "it").shape == (1, 4, 6)
 
 
-def test_printers_inks_become_light() -> None:
+def test_cmyk_is_converted() -> None:
     inks = Image.fromarray(COLOUR).convert("CMYK")
     assert np.abs(as_array(saved(inks, "TIFF")) - COLOUR).max() <= 2
 
 
-def test_a_turned_photograph_stands_upright() -> None:
+def test_exif_orientation_is_applied() -> None:
     turned = Image.fromarray(COLOUR)
     exif = turned.getexif()
     exif[0x0112] = 6  # to be shown a quarter to the right
@@ -75,12 +75,12 @@ def test_a_turned_photograph_stands_upright() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"no image", saved(Image.fromarray(COLOUR))[:60], saved(Image.fromarray(COLOUR), "JPEG")[:300]]
 )
-def test_what_is_broken_is_told_by_name(data: bytes) -> None:
+def test_broken_images_are_reported_by_name(data: bytes) -> None:
     with pytest.raises(DataError, match=r"val/cat/7\.png cannot be read"):
         decode(data, "val/cat/7.png")
 
 
-def test_a_decompression_bomb_is_refused_unread() -> None:
+def test_a_decompression_bomb_is_not_decoded() -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -91,7 +91,7 @@ def test_a_decompression_bomb_is_refused_unread() -> None:
             decode(bomb, "it")
 
 
-def test_a_file_by_its_path(tmp_path: Path) -> None:
+def test_a_file_is_read_by_path(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(saved(Image.fromarray(COLOUR)))
     torch.testing.assert_close(
         decode(tmp_path / "a.png", "it"), torch.from_numpy(COLOUR).permute(2, 0, 1).float() / 255

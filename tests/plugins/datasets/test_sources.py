@@ -1,4 +1,4 @@
-"""Folders, parquet files and hub data sets give the same images under the same ids every time."""
+"""Folders, parquet files and hub datasets give the same images under the same ids every time."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_folder_per_class(folder: Path) -> None:
     contracts.check_dataset(data, range(6))
 
 
-def test_classes_by_the_names_that_a_table_gives(folder: Path) -> None:
+def test_a_table_renames_classes(folder: Path) -> None:
     table = folder.parent / "names.tsv"
     table.write_text("n01\ttench\nn02\tgoldfish\n")
     with pytest.raises(DataError, match="no line for the class 'n03'"):
@@ -80,12 +80,12 @@ def test_classes_by_the_names_that_a_table_gives(folder: Path) -> None:
     assert build(f"folder:{folder},names={table}").classes == ("tench", "goldfish", "great white shark")
 
 
-def test_images_of_one_size_and_colour(folder: Path) -> None:
+def test_images_are_converted_to_one_size_and_colour(folder: Path) -> None:
     data = build(f"folder:{folder},size=3,colour=grey")
     assert {tuple(data.read(i)[0].shape) for i in range(6)} == {(1, 3, 3)}
 
 
-def test_a_broken_image_is_counted_and_named_and_the_others_go_on(folder: Path) -> None:
+def test_a_broken_image_is_reported_and_the_others_are_read(folder: Path) -> None:
     (folder / "n02" / "b.png").write_bytes(b"broken")
     source = DatasetSource(build(f"folder:{folder},size=4"), seed=0, device="cpu")
     read = list(source.batches(range(6)))
@@ -106,7 +106,7 @@ def test_parquet_with_hugging_faces_class_names(tmp_path: Path) -> None:
     contracts.check_dataset(data, range(5))
 
 
-def test_a_folder_of_parquet_files_is_one_set(tmp_path: Path) -> None:
+def test_a_folder_of_parquet_files_is_one_dataset(tmp_path: Path) -> None:
     for name in "ab":
         write_parquet(tmp_path / f"{name}.parquet", rows(3))
     data = build(f"parquet:{tmp_path}")
@@ -114,7 +114,7 @@ def test_a_folder_of_parquet_files_is_one_set(tmp_path: Path) -> None:
     assert data.classes == ("0", "1", "2")
 
 
-def test_other_columns_and_labels_in_words(tmp_path: Path) -> None:
+def test_columns_can_be_named_and_labels_can_be_words(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", [{"photo": png(7), "kind": k} for k in ("dog", "cat", "dog")])
     data = build(f"parquet:{tmp_path / 'a.parquet'},image=photo,label=kind")
     assert data.classes == ("cat", "dog") and [data.read(i)[1] for i in range(3)] == [1, 0, 1]
@@ -132,7 +132,7 @@ def test_other_columns_and_labels_in_words(tmp_path: Path) -> None:
         ("datasets", (OptionError, DataError), "datasets"),
     ],
 )
-def test_mistakes_are_told_when_planning(
+def test_mistakes_are_reported_when_planning(
     spec: str, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -140,7 +140,7 @@ def test_mistakes_are_told_when_planning(
         planned(spec)
 
 
-def test_a_folder_without_images_says_how_it_should_look(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     with pytest.raises(DataError, match=r"as in cat/1\.png"):
         build(f"folder:{tmp_path}")
@@ -153,7 +153,7 @@ def test_a_folder_without_images_says_how_it_should_look(tmp_path: Path) -> None
         ("label=class", OptionError, "there are: image, label"),
     ],
 )
-def test_a_wrong_column_is_told_with_those_there_are(
+def test_a_wrong_column_is_refused_with_a_suggestion(
     tmp_path: Path, options: str, error: type[Exception], message: str
 ) -> None:
     write_parquet(tmp_path / "a.parquet", rows())
@@ -161,7 +161,7 @@ def test_a_wrong_column_is_told_with_those_there_are(
         build(f"parquet:{tmp_path / 'a.parquet'},{options}")
 
 
-def test_rows_without_image_or_label_are_told_by_name(tmp_path: Path) -> None:
+def test_rows_without_image_or_label_are_reported_by_name(tmp_path: Path) -> None:
     bad = [*rows(2), {"image": {"bytes": None, "path": None}, "label": 0}, {"image": {"bytes": png(1)}, "label": None}]
     write_parquet(tmp_path / "a.parquet", bad)
     data = build(f"parquet:{tmp_path / 'a.parquet'}")
@@ -171,13 +171,13 @@ def test_rows_without_image_or_label_are_told_by_name(tmp_path: Path) -> None:
         data.read(3)
 
 
-def test_something_else_is_no_parquet_file(tmp_path: Path) -> None:
+def test_other_files_are_refused_as_parquet(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("no")
-    with pytest.raises(DataError, match="is no parquet file"):
+    with pytest.raises(DataError, match="is not a parquet file"):
         build(f"parquet:{tmp_path / 'a.parquet'}")
 
 
-def test_a_hugging_face_data_set(tmp_path: Path) -> None:
+def test_a_hugging_face_dataset(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     (tmp_path / "data").mkdir()
     write_parquet(tmp_path / "data" / "test.parquet", rows(), ["cat", "dog", "eel"])

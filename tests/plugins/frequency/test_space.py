@@ -1,4 +1,4 @@
-"""`frequency` keeps granu's contract, and its searches find what algebra says."""
+"""`frequency` keeps granu's contract, and searches in it find the closed form."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from granu import Criterion, DataError, OptionError
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.plan import Request, make_plan
-from granu.search.options import SearchOptions
+from granu.search.options import SmallestOptions
 from granu.search.perturbation import SearchedPerturbation
+from granu.search.smallest import Smallest
 from granu.streams import Streams
 from granu.testing import contracts, tiny
 from granu_frequency import FrequencyOptions
 from granu_frequency.space import Frequency
 
 
+@pytest.mark.parametrize("box", [True, False])
 @pytest.mark.parametrize("shape", ["window", "ring", "low", "high"])
-def test_it_keeps_the_contract(shape: str) -> None:
-    band = Frequency(FrequencyOptions(window=3, shape=shape))
+def test_it_keeps_the_contract(shape: str, box: bool) -> None:
+    band = Frequency(FrequencyOptions(window=3, shape=shape, box=box))
     contracts.check_space_factory(band, tiny.tiny_bent_classifier(), tiny.tiny_batch(5))
 
 
@@ -40,7 +42,7 @@ def test_the_smallest_change_on_a_linear_classifier_is_exact() -> None:
     batch = replace(batch, images=0.4 + 0.2 * batch.images)  # away from the range's ends
     labels = classifier(batch.images).argmax(1)
     frequency = Frequency(FrequencyOptions(start=0, width=6))
-    searched = SearchedPerturbation(frequency, SearchOptions())
+    searched = SearchedPerturbation(frequency, Smallest(SmallestOptions()))
     size = searched.perturb(classifier, batch, Criterion(labels), Streams(0, batch.ids)).size
     logits = classifier(batch.images)
     weight = classifier.network[1].weight  # type: ignore[index]
@@ -67,7 +69,7 @@ def test_all_sweeps_low_to_high() -> None:
 @pytest.mark.parametrize(
     "text", ["frequency", "frequency:3,start=4", "frequency:13", "frequency:all,windows=1", "frequency:3,shape=round"]
 )
-def test_mistakes_are_told_before_anything_loads(text: str) -> None:
+def test_mistakes_are_reported_before_anything_loads(text: str) -> None:
     with pytest.raises(OptionError):
         plan(text)
 

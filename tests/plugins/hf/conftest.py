@@ -1,4 +1,4 @@
-"""transformers, where it is installed and imports."""
+"""Fixture for transformers, skipped if it is not installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-KEPT: list[torch.library.Library] = []  # an operator lives as long as its library
+LIBRARIES: list[torch.library.Library] = []  # an operator lives as long as its library
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +22,5 @@ def transformers() -> ModuleType:
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        KEPT.append(library)
+        LIBRARIES.append(library)
     return pytest.importorskip("transformers")

@@ -1,4 +1,4 @@
-"""Networks of transformers answer as their processor and network do, and what cannot be had is message with the cure."""
+"""Classifiers of transformers equal the network behind its processor; missing ones are reported."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_sizes_as_processors_write_them(processor: dict[str, object], cropping: 
     assert read_cropping(processor, "it") == cropping
 
 
-def test_a_processor_without_a_size_is_told() -> None:
-    with pytest.raises(ClassifierError, match="names no size"):
+def test_a_processor_without_a_size_is_refused() -> None:
+    with pytest.raises(ClassifierError, match="has no size"):
         read_cropping({"do_normalize": True}, "hf:it")
 
 
@@ -62,7 +62,7 @@ def build(spec: str) -> ImageClassifier:
     return BuildContext(load_catalog()).build("classifier", spec)
 
 
-def test_logits_and_names_are_those_of_transformers(transformers: ModuleType, folder: Path) -> None:
+def test_logits_and_class_names_equal_those_of_transformers(transformers: ModuleType, folder: Path) -> None:
     classifier = build(f"hf:{folder}")
     network = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()
     images = torch.rand(2, 3, 32, 32)
@@ -72,14 +72,14 @@ def test_logits_and_names_are_those_of_transformers(transformers: ModuleType, fo
     contracts.check_classifier(classifier, torch.rand(2, 3, 20, 30))
 
 
-def test_labels_that_transformers_made_up_are_no_names(folder: Path) -> None:
+def test_default_labels_of_transformers_are_not_names(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     del config["id2label"], config["label2id"]
     (folder / "config.json").write_text(json.dumps({**config, "num_labels": 3}))
     assert not build(f"hf:{folder}").named
 
 
-def test_a_network_that_is_not_here_is_told_with_what_to_fetch(
+def test_a_missing_network_is_reported_with_the_download_command(
     transformers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(*args: object, **kwargs: object) -> object:
@@ -90,7 +90,7 @@ def test_a_network_that_is_not_here_is_told_with_what_to_fetch(
         build("hf:someone/something")
 
 
-def test_without_a_name_or_without_transformers_the_plan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_name_or_package_is_reported_when_planning(monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = load_catalog()
 
     def plan(spec: str) -> None:

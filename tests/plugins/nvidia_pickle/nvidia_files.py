@@ -1,4 +1,4 @@
-"""Writes pickles as NVIDIA's code lays them out: networks that carry their source, arguments and tensors."""
+"""Pickles in the layout of NVIDIA's code: networks with their source, arguments and tensors."""
 
 import collections
 import io
@@ -31,7 +31,7 @@ SOURCE = "raise SystemExit('the source inside a file was run')\n"
 
 
 class Golden:
-    """Weights, constructor arguments, inputs and outputs of NVIDIA's own implementation."""
+    """Weights, constructor arguments, inputs and outputs of NVIDIA's implementation."""
 
     def __init__(self, name: str) -> None:
         tensors = load_file(GOLDEN[name])
@@ -52,7 +52,7 @@ class Named:
 
 
 class Call:
-    """Pickles as a call of `function` with `arguments`; `state` is set on what comes out."""
+    """Pickles as a call of `function` with `arguments`; `state` is set on the result."""
 
     def __init__(self, function: Any, *arguments: Any, state: Any = None) -> None:
         self.function, self.arguments, self.state = function, arguments, state
@@ -61,7 +61,7 @@ class Call:
         return self.function, self.arguments, self.state
 
 
-class Pickler(pickle._Pickler):  # the one in Python, whose way with names can be changed
+class Pickler(pickle._Pickler):  # the pure Python one, which can be subclassed for names
     """Writes a `Named` as the bare name."""
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> Any:
@@ -90,7 +90,7 @@ def dump(content: Any, protocol: int = 4) -> bytes:
 
 
 def persistent(class_name: str, state: Mapping[str, Any], source: str = SOURCE) -> Call:
-    """An object of a class that carries its source."""
+    """An object pickled with the source of its class."""
     meta = {"type": "class", "version": 6, "module_src": source, "class_name": class_name, "state": dict(state)}
     return Call(Named("torch_utils.persistence", "_reconstruct_persistent_obj"), meta)
 

@@ -1,4 +1,4 @@
-"""Each kind of file that people have: it opens by `weights=`, lists its sites, converts, and runs through `eval`."""
+"""Every file format loads with `weights=`, lists its sites, converts, and runs through `eval`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from granu.runs.folder import read_run
 sys.path.append(str(Path(__file__).parents[1] / "biggan"))
 from biggan_golden import Golden as BigGANGolden
 
-# nearly always says class 0, but listens to the image enough to be fooled
+# predicts class 0 nearly always, but depends on the image enough to be attacked
 CLASSIFIER = """
 import granu, torch
 
@@ -31,14 +31,14 @@ class Stubborn:
 
 @granu.hookimpl
 def granu_classifiers():
-    return [granu.ClassifierOffer(name="stubborn", summary="nearly always says 0", make=lambda o, w: Stubborn())]
+    return [granu.ClassifierOffer(name="stubborn", summary="nearly always predicts 0", make=lambda o, w: Stubborn())]
 """
 SETTINGS = "samples=3,steps=10"
 Granu = Callable[..., Any]
 
 
 def write(kind: str, folder: Path) -> str:
-    """A file of that kind, and how a person names it."""
+    """Write a file of that format, and return the spec of a site in it."""
     file = folder / kind.replace(" ", "-")
     match kind.split():
         case ["hugging", "face"]:
@@ -72,7 +72,7 @@ def evaluate(granu: Granu, spec: str, out: Path) -> list[Any]:
     return read_run(out).trials
 
 
-def test_a_file_runs_through_eval_and_so_does_what_it_converts_to(granu: Granu, spec: str, tmp_path: Path) -> None:
+def test_a_file_and_its_conversion_run_through_eval(granu: Granu, spec: str, tmp_path: Path) -> None:
     name, path = spec.split(":")[0], spec.split("weights=")[1]
     info = granu("info", f"{name}:weights={path}")
     assert info.returncode == 0 and "the image's pixels" in info.stdout

@@ -1,4 +1,4 @@
-"""`pixel` keeps granu's contract, and on a linear classifier finds the smallest change that algebra knows."""
+"""`pixel` keeps the contract and finds the known smallest changes of a linear classifier."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import torch
 
 from granu import Criterion
 from granu.images.ops import quantize
-from granu.search.options import SearchOptions
+from granu.search.options import SmallestOptions, WorstOptions
 from granu.search.perturbation import SearchedPerturbation
+from granu.search.smallest import Smallest
+from granu.search.worst import Worst
 from granu.spaces.base import PixelSpace
 from granu.spaces.sites import SitePerturbation, StatisticsCache
 from granu.streams import Streams
 from granu.testing import contracts, tiny
-from granu.types import Batch
+from granu.types import Batch, ImageEvidence
 from granu_pixel import NORMS
 from granu_pixel.perturbation import Pixel
 
@@ -25,7 +27,7 @@ DUAL = {"l2": 2.0, "linf": 1.0, "l1": math.inf}
 
 
 def grey_batch() -> Batch:
-    """Images away from black and white, so that no bound is met on the way, labelled as they are named."""
+    """Images away from black and white, so that no bound is active, labelled as the classifier predicts."""
     batch = tiny.tiny_batch(9)
     images = quantize(0.4 + 0.2 * batch.images)
     return replace(batch, images=images, labels=tiny.tiny_linear_classifier()(images).argmax(1))
@@ -45,21 +47,22 @@ def test_the_smallest_change_on_a_linear_classifier(norm: str) -> None:
     length = difference.norm(p=DUAL[norm], dim=2)
     gaps = logits.gather(1, batch.labels[:, None]) - logits
     exact = (gaps / length).masked_fill(length == 0, torch.inf).amin(1)
-    searched = SearchedPerturbation(Pixel(norm), SearchOptions(steps=300))
+    searched = SearchedPerturbation(Pixel(norm), Smallest(SmallestOptions(steps=300)))
     size = searched.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids)).size
     slack = 1.5 if norm == "l1" else 1.1  # L1 needs single pixels beyond the range here; 8-bit steps count, too
     assert (size >= 0.9 * exact).all()
     assert (size <= slack * exact + 2 / 255).all()
 
 
-def test_worst_spends_its_budget_and_no_more() -> None:
+def test_worst_keeps_its_budget() -> None:
     classifier, batch = tiny.tiny_linear_classifier(), grey_batch()
-    searched = SearchedPerturbation(Pixel("linf"), SearchOptions(search="worst", budget=0.05))
+    searched = SearchedPerturbation(Pixel("linf"), Worst(WorstOptions(budget=0.05)))
     proposal = searched.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids))
-    assert (proposal.images - batch.images).abs().max() <= 0.05 + 1e-6
+    assert isinstance(proposal.evidence, ImageEvidence)
+    assert (proposal.evidence.images - batch.images).abs().max() <= 0.05 + 1e-6
 
 
-def test_the_image_site_of_a_generator_is_this_very_space(tmp_path: Path) -> None:
+def test_the_image_site_of_a_generator_opens_the_same_space(tmp_path: Path) -> None:
     generator, batch = tiny.TinyGenerator(), tiny.tiny_batch(3)
     site = generator.sites()[-1]
     cache = StatisticsCache(generator, [site], 10, tmp_path, "cpu")

@@ -1,4 +1,4 @@
-"""Anyone's network: what fits is used as it is, and every common mistake is message with its cure."""
+"""Users' networks: those that fit become classifiers, and common mistakes are reported with a remedy."""
 
 from __future__ import annotations
 
@@ -81,18 +81,18 @@ def build(spec: str) -> ImageClassifier:
 
 
 @pytest.mark.parametrize("name", ["ready,size=4", "build", "Named,size=4", "Wrapped,size=4", "normalises,size=4"])
-def test_what_fits_is_a_classifier(file: Path, name: str) -> None:
+def test_networks_that_fit_are_classifiers(file: Path, name: str) -> None:
     classifier = build(f"python:mymodel.py:{name}")
     contracts.check_classifier(classifier, torch.rand(3, 3, 4, 4))
     assert len(classifier.classes) == 5
 
 
-def test_a_module_left_in_training_is_put_to_evaluation(file: Path) -> None:
+def test_networks_are_put_into_evaluation_mode(file: Path) -> None:
     classifier = build("python:mymodel.py:build")
     assert not any(module.training for module in classifier.network.modules())
 
 
-def test_normalisation_and_size_are_the_classifiers_own_business(file: Path) -> None:
+def test_normalisation_and_resizing_are_part_of_the_classifier(file: Path) -> None:
     plain, own = build("python:mymodel.py:ready,size=4"), build("python:mymodel.py:ready,size=4,mean=0.5,std=0.25")
     images = torch.rand(2, 3, 4, 4)
     torch.testing.assert_close(own(images), plain((images - 0.5) / 0.25))
@@ -116,25 +116,25 @@ def test_class_names(file: Path, spec: str, names: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("probabilities,size=4", "gives probabilities"),
-        ("Restless,size=4", "differently"),
-        ("ready,size=4,classes=cat+dog", "5 outputs but 2 classes"),
-        ("ready", "name the size it takes with size="),
+        ("probabilities,size=4", "returns probabilities"),
+        ("Restless,size=4", "other outputs"),
+        ("ready,size=4,classes=cat+dog", "5 outputs but 2 class names"),
+        ("ready", "set its input size with size="),
         ("ready,size=5", "fails on images of 3 x 5 x 5"),
-        ("normalises,size=4,mean=0.5", "normalises already; leave mean= and std= out"),
+        ("normalises,size=4,mean=0.5", "normalises its input; remove mean= and std="),
         ("fails", "no weights today"),
         ("nothing", "not a torch.nn.Module"),
         ("number", "name a function"),
         ("bild", "did you mean 'build'"),
     ],
 )
-def test_mistakes_in_the_network_are_told_with_the_cure(file: Path, spec: str, message: str) -> None:
+def test_mistakes_in_the_network_are_reported(file: Path, spec: str, message: str) -> None:
     with pytest.raises(ClassifierError, match=message):
         build(f"python:mymodel.py:{spec}")
 
 
 @pytest.mark.parametrize("options", ["size=big", "size=4,mean=0.5+0.5", "size=4,std=0"])
-def test_mistakes_in_options_are_told(file: Path, options: str) -> None:
+def test_mistakes_in_options_are_reported(file: Path, options: str) -> None:
     with pytest.raises(OptionError):
         build(f"python:mymodel.py:ready,{options}")
 
@@ -150,13 +150,13 @@ def test_mistakes_in_options_are_told(file: Path, options: str) -> None:
         ("export:none.pt2", "there is no file none.pt2"),
     ],
 )
-def test_mistakes_in_the_place_are_told_when_planning(file: Path, spec: str, message: str) -> None:
+def test_missing_files_are_reported_when_planning(file: Path, spec: str, message: str) -> None:
     catalog = load_catalog()
     with pytest.raises(ClassifierError, match=message):
         make_plan(catalog, BuildContext(catalog), Request(("pixel:l2",), (spec,), judges=(), data="stylegan"))
 
 
-def test_an_exported_program_answers_like_its_network(tmp_path: Path) -> None:
+def test_an_exported_program_equals_its_network(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
     program = torch.export.export(network, (torch.rand(2, 3, 8, 8),), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, tmp_path / "network.pt2")
@@ -166,14 +166,14 @@ def test_an_exported_program_answers_like_its_network(tmp_path: Path) -> None:
     contracts.check_classifier(classifier, images)
 
 
-def test_an_exported_program_for_one_batch_size_is_refused_with_the_cure(tmp_path: Path) -> None:
+def test_an_exported_program_for_one_batch_size_is_refused(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4)).eval()
     torch.export.save(torch.export.export(network, (torch.rand(3, 3, 8, 8),)), tmp_path / "network.pt2")
-    with pytest.raises(ClassifierError, match="batch size must be free"):
+    with pytest.raises(ClassifierError, match="must accept any batch size"):
         build(f"export:{tmp_path / 'network.pt2'},size=8")
 
 
-def test_something_else_is_no_exported_program(tmp_path: Path) -> None:
+def test_other_files_are_refused_as_exported_programs(tmp_path: Path) -> None:
     (tmp_path / "network.pt2").write_text("no")
     with pytest.raises(ClassifierError, match="cannot be read as an exported program"):
         build(f"export:{tmp_path / 'network.pt2'},size=8")

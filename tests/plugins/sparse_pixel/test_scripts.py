@@ -1,4 +1,4 @@
-"""The scripts that measure run as their docstrings say, on digits that the shipped generator draws."""
+"""The measuring scripts run as their docstrings say, on digits from the shipped generator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from granu.images.ops import write_png
+from granu.images.ops import encode_png
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.sources import GeneratorSource
@@ -25,7 +25,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert isinstance(batch, Batch)
     for position, (image, label) in enumerate(zip(batch.images, batch.labels.tolist(), strict=True)):
         (folder / str(label)).mkdir(exist_ok=True)
-        write_png(image, folder / str(label) / f"{position}.png")
+        (folder / str(label) / f"{position}.png").write_bytes(encode_png(image))
     return folder
 
 
@@ -36,17 +36,17 @@ def run(script: str, *words: str) -> str:
 
 
 def test_sparse_pixels_are_benchmarked(digits: Path) -> None:
-    message = run(
+    printed = run(
         "sparse_pixel_benchmark.py",
         *("--data", f"folder:{digits}", "--count", "4"),
         *("--method", "sparse-pixel", "--method", "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"),
     )
-    assert message.startswith("4 images of 1x") and message.count("100.0%") == 2
+    assert printed.startswith("4 images of 1x") and printed.count("100.0%") == 2
 
 
 def test_margins_are_printed_low_to_high(digits: Path) -> None:
-    message = run(
+    printed = run(
         "frequency_margins.py",
-        *("--classifier", "zoo:mnist-cnn", "--data", f"folder:{digits}", "--count", "3", "--rivals", "2"),
+        *("--classifier", "zoo:mnist-cnn", "--data", f"folder:{digits}", "--count", "3", "--candidates", "2"),
     )
-    assert "Spearman" in message and "0 to " in message.splitlines()[2]
+    assert "Spearman" in printed and "0 to " in printed.splitlines()[2]

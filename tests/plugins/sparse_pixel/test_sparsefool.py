@@ -1,4 +1,4 @@
-"""SparseFool as a whole: exact where mathematics knows the answer, and honest where there is none."""
+"""SparseFool as a whole: exact where a closed form exists, with a reason where there is no answer."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def images(count: int, *shape: int, seed: int = 1) -> Tensor:
 def search(classifier: nn.Module, x: Tensor, labels: Tensor | None = None, **changes: object) -> tuple[Found, Passes]:
     criterion = Criterion(classifier(x).argmax(1) if labels is None else labels)
     passes = Passes(classifier, len(x), x.device)
-    chosen = {"solver": Solver.PIXEL, "lambda_": 1.0, "rivals": 9, **changes}
+    chosen = {"solver": Solver.PIXEL, "lambda_": 1.0, "classes": 9, **changes}
     return sparsefool(passes, x, criterion, bounds_around(x), **chosen), passes  # type: ignore[arg-type]
 
 
-def test_the_boundary_of_a_linear_classifier_is_where_algebra_says() -> None:
+def test_the_boundary_of_a_linear_classifier_is_the_closed_form() -> None:
     classifier, x = linear((1, 4, 4)), images(20, 1, 4, 4)
     logits = classifier(x)
     labels = logits.argmax(1)
     found = nearest_boundary(
-        Passes(classifier, 20, x.device), x, Criterion(labels), torch.arange(20), mask=torch.ones_like(x), rivals=2
+        Passes(classifier, 20, x.device), x, Criterion(labels), torch.arange(20), mask=torch.ones_like(x), classes=2
     )
     gaps = logits - logits.gather(1, labels[:, None])
     w = classifier.weight[None] - classifier.weight[labels][:, None]  # (20, 3, 16)
@@ -76,7 +76,7 @@ def test_on_two_linear_classes_no_choice_of_features_is_sparser() -> None:
 
 
 @pytest.mark.parametrize("solver", Solver)
-def test_what_it_finds_fools_as_a_png_within_bounds(solver: Solver) -> None:
+def test_what_it_finds_is_misclassified_as_a_png_and_within_bounds(solver: Solver) -> None:
     classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(12)
     labels = classifier(batch.images).argmax(1)
     found, passes = search(classifier, batch.images, solver=solver, lambda_=3.0)
@@ -86,7 +86,7 @@ def test_what_it_finds_fools_as_a_png_within_bounds(solver: Solver) -> None:
     assert (passes.forward > 0).all() and (passes.backward > 0).all()
 
 
-def test_a_image_is_found_alike_in_any_batch() -> None:
+def test_results_do_not_depend_on_the_batch() -> None:
     classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(6)
     together, passes = search(classifier, batch.images)
     for i in range(6):
@@ -95,14 +95,14 @@ def test_a_image_is_found_alike_in_any_batch() -> None:
         assert own.forward[0] == passes.forward[i] and own.backward[0] == passes.backward[i]
 
 
-def test_a_image_wrong_to_begin_with_needs_no_pixel() -> None:
+def test_a_misclassified_image_needs_no_pixel() -> None:
     classifier, x = linear((1, 4, 4)), images(5, 1, 4, 4)
     found, _ = search(classifier, x, labels=(classifier(x).argmax(1) + 1) % 3)
     assert torch.equal(found.images, x) and not found.failure.any()
 
 
 class Masked(nn.Module):
-    """A network whose gradient is hidden by rounding, as in defenses that only seem to hold."""
+    """A network whose gradient is masked by rounding, as in defenses that only seem robust."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class Behind(nn.Module):
         (Behind(), {FailureReason.NOT_REACHED, FailureReason.ZERO_GRADIENT}),
     ],
 )
-def test_where_nothing_can_be_found_the_image_stays_and_the_reason_is_told(
+def test_where_nothing_can_be_found_the_image_stays_clean_and_has_a_reason(
     network: nn.Module, failure: set[FailureReason]
 ) -> None:
     x = images(6, 1, 4, 4)
@@ -145,18 +145,18 @@ def test_where_nothing_can_be_found_the_image_stays_and_the_reason_is_told(
     assert all(FailureReason(t).sentence for t in found.failure.tolist())
 
 
-def test_a_boundary_outside_the_range_of_images_is_told() -> None:
+def test_a_boundary_outside_the_range_of_images_is_reported() -> None:
     far = Scores(torch.stack([torch.zeros(16), torch.ones(16)]), torch.tensor([100.0, 0.0]))
     found, _ = search(far, images(3, 1, 4, 4))
-    assert found.failure.tolist() == [FailureReason.NO_ROOM] * 3
+    assert found.failure.tolist() == [FailureReason.OUT_OF_BOUNDS] * 3
 
 
 class Waves(nn.Module):
-    """A rival that rises with small changes and falls again with larger ones, so that far planes mislead."""
+    """A class whose logit rises with small changes and falls with larger ones, so that distant planes mislead."""
 
     def forward(self, images: Tensor) -> Tensor:
-        rival = torch.sin(25 * (images - 128 / 255)).flatten(1).sum(1)
-        return torch.stack([torch.full_like(rival, 6.0), rival], dim=1)
+        logit = torch.sin(25 * (images - 128 / 255)).flatten(1).sum(1)
+        return torch.stack([torch.full_like(logit, 6.0), logit], dim=1)
 
 
 def test_where_far_steps_mislead_shorter_ones_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,10 +165,10 @@ def test_where_far_steps_mislead_shorter_ones_are_tried(monkeypatch: pytest.Monk
     assert found.failure.tolist() == [FailureReason.NONE] and Waves()(found.images).argmax(1).item() == 1
     monkeypatch.setattr("granu_sparse_pixel.sparsefool.NARROWER", (1.0,))
     found, _ = search(Waves(), x, lambda_=3.0)
-    assert found.failure.tolist() == [FailureReason.NO_ROOM] and torch.equal(found.images, x)
+    assert found.failure.tolist() == [FailureReason.OUT_OF_BOUNDS] and torch.equal(found.images, x)
 
 
-def test_a_narrower_room_lies_within_the_wider_and_on_the_8_bit_grid() -> None:
+def test_narrower_bounds_lie_within_the_wider_ones_and_on_the_8_bit_grid() -> None:
     x = images(5, 3, 4, 4)
     wide = bounds_around(x, 40 / 255)
     narrow = wide.narrower(x, 1 / 8)
@@ -179,7 +179,7 @@ def test_a_narrower_room_lies_within_the_wider_and_on_the_8_bit_grid() -> None:
     assert wide.narrower(x, 1.0) is wide
 
 
-def test_one_troubled_image_does_not_touch_its_neighbours() -> None:
+def test_a_failed_image_does_not_affect_others() -> None:
     inner = linear((1, 4, 4))
 
     class Half(nn.Module):
@@ -195,13 +195,13 @@ def test_one_troubled_image_does_not_touch_its_neighbours() -> None:
     assert torch.equal(found.images[4:], plain.images)
 
 
-def test_pruning_and_refining_never_add_and_still_fool() -> None:
+def test_pruning_and_refining_never_add_changes_and_keep_the_label_wrong() -> None:
     classifier, batch = tiny.tiny_bent_classifier(), tiny.tiny_batch(12)
     x, rows = batch.images, torch.arange(12)
     criterion = Criterion(classifier(x).argmax(1))
     found, passes = search(classifier, x, solver=Solver.L1, lambda_=3.0)
-    pruned = prune(passes, x, found.images, criterion, rows, normal=found.normal, pixels=True, looks=16)
-    refined = refine(passes, x, pruned, criterion, rows, bounds_around(x), pixels=True, rounds=5, looks=16)
+    pruned = prune(passes, x, found.images, criterion, rows, normal=found.normal, pixels=True, pruning_passes=16)
+    refined = refine(passes, x, pruned, criterion, rows, bounds_around(x), pixels=True, rounds=5, pruning_passes=16)
     counts = [(changed != x).flatten(1).sum(1) for changed in (found.images, pruned, refined)]
     assert (counts[1] <= counts[0]).all() and (counts[2] <= counts[1]).all()
     assert counts[2].sum() < counts[0].sum()

@@ -1,4 +1,4 @@
-"""The generator's promises: sites coarse to fine, exact tails, images that keep to themselves."""
+"""StyleGAN2 as a generator: sites coarse to fine, exact tails, independent images."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from granu.plugins.catalog import Catalog
 from granu.plugins.context import BuildContext
 from granu.streams import Streams
 from granu.testing.contracts import check_generator, check_import_without_torch
-from granu.weights.checkpoints import Header, save
+from granu.weights.checkpoints import WeightsHeader, save_weights
 from granu_stylegan import StyleGANOptions
 from granu_stylegan.generator import StyleGANGenerator
 from granu_stylegan.layout import list_sites
@@ -54,7 +54,7 @@ def test_the_generator_keeps_the_contract(generator: StyleGANGenerator) -> None:
     check_generator(generator)
 
 
-def test_the_plugin_module_waits_with_torch() -> None:
+def test_the_plugin_module_does_not_import_torch() -> None:
     check_import_without_torch("granu_stylegan")
 
 
@@ -89,7 +89,7 @@ def test_every_edit_reaches_the_image(generator: StyleGANGenerator, name: str) -
 
 
 @pytest.mark.parametrize("joined", ["layer1+layer3", "image+z", "noise2+style2+w", "layer0+style0"])
-def test_a_tail_of_several_sites_is_the_whole_generator(generator: StyleGANGenerator, joined: str) -> None:
+def test_a_tail_of_several_sites_equals_the_whole_generator(generator: StyleGANGenerator, joined: str) -> None:
     latent = generator.draw(streams(), LABELS)
     sites = joined.split("+")
     tail = generator.tail(latent, sites)
@@ -98,7 +98,7 @@ def test_a_tail_of_several_sites_is_the_whole_generator(generator: StyleGANGener
     assert torch.equal(tail(edits), from_the_start(edits))
 
 
-def test_a_tail_computes_only_what_lies_behind(generator: StyleGANGenerator) -> None:
+def test_a_tail_computes_only_the_steps_behind_its_site(generator: StyleGANGenerator) -> None:
     latent = generator.draw(streams(), LABELS)
     assert [step.name for step in generator.tail(latent, ["layer3"]).steps] == ["layer4", "rgb2", "image"]
     assert not generator.tail(latent, ["image"]).steps
@@ -110,7 +110,7 @@ def test_a_tail_refuses_sites_that_it_was_not_opened_for(generator: StyleGANGene
         tail({"layer0": torch.zeros(())})
 
 
-def test_a_image_does_not_depend_on_its_neighbours(generator: StyleGANGenerator) -> None:
+def test_an_image_does_not_depend_on_its_batch(generator: StyleGANGenerator) -> None:
     together = generator.tail(generator.draw(streams(4), LABELS), ["w"])
     alone = generator.tail(generator.draw(streams(1), LABELS[:1]), ["w"])
     torch.testing.assert_close(together({})[:1], alone({}))
@@ -142,11 +142,15 @@ def test_noise_maps_are_own_stored_or_none() -> None:
 
 def write(path: Path, state: dict[str, torch.Tensor] | None = None, **changes: object) -> StyleGANOptions:
     classes = CLASSES if changes.get("c_dim", 3) == 3 else ()
-    save(path, make_network().state_dict() if state is None else state, Header("stylegan2", CONFIG | changes, classes))
+    save_weights(
+        path,
+        make_network().state_dict() if state is None else state,
+        WeightsHeader("stylegan2", CONFIG | changes, classes),
+    )
     return StyleGANOptions(weights=str(path))
 
 
-def test_a_weights_file_opens_as_a_generator(tmp_path: Path, generator: StyleGANGenerator) -> None:
+def test_a_weights_file_loads_as_a_generator(tmp_path: Path, generator: StyleGANGenerator) -> None:
     options, context = write(tmp_path / "tiny.safetensors"), BuildContext(Catalog())
     opened = make_generator(options, context)
     assert list(opened.sites()) == list(sites_of_weights(options, context)) == list(generator.sites())
@@ -172,8 +176,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, 
         make_generator(options, BuildContext(Catalog()))
 
 
-def test_a_header_that_leaves_something_out_is_refused(tmp_path: Path) -> None:
+def test_an_incomplete_header_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
-    save(path, {}, Header("stylegan2", {"c_dim": 3, "img_resolution": 16}, CLASSES))
-    with pytest.raises(WeightsError, match="does not say 'channel_base'"):
+    save_weights(path, {}, WeightsHeader("stylegan2", {"c_dim": 3, "img_resolution": 16}, CLASSES))
+    with pytest.raises(WeightsError, match="lacks 'channel_base'"):
         sites_of_weights(StyleGANOptions(weights=str(path)), BuildContext(Catalog()))

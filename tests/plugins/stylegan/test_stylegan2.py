@@ -1,4 +1,4 @@
-"""StyleGAN2 against numbers from NVIDIA's own implementation."""
+"""StyleGAN2 against results of NVIDIA's implementation."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def agree(ours: Tensor, theirs: Tensor) -> bool:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    """Of two images; activations hold every seventh number of the first image from the third on."""
+    """Results for two images; activations hold every seventh number of the first image, from the third on."""
     return load_file(HERE / "stylegan2-conditional.safetensors")
 
 
@@ -79,12 +79,12 @@ def test_half_the_layers_end_a_block(network: StyleGAN2) -> None:
 
 
 @pytest.mark.parametrize("resolution", [4, 24])
-def test_a_size_that_cannot_be_built_is_refused(resolution: int) -> None:
+def test_an_unsupported_size_is_refused(resolution: int) -> None:
     with pytest.raises(ValueError, match=f"img_resolution={resolution}"):
         StyleGAN2(img_resolution=resolution)
 
 
-def test_image_does_not_depend_on_its_neighbours(golden: dict[str, Tensor], network: StyleGAN2) -> None:
+def test_an_image_does_not_depend_on_its_batch(golden: dict[str, Tensor], network: StyleGAN2) -> None:
     both = network(golden["in.z"], golden["in.c"])
     alone = network(golden["in.z"][1:], golden["in.c"][1:])
     torch.testing.assert_close(both[1:], alone)

@@ -1,4 +1,4 @@
-"""StyleGAN3 against numbers from NVIDIA's own implementation, and against what its design promises."""
+"""StyleGAN3 against results of NVIDIA's implementation, and its equivariance."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_every_layer_and_the_image_agree_with_the_original(golden: Golden) -> No
     assert difference(network.finish(x), golden["out.image"]) < TOLERANCE
 
 
-def test_filters_designed_here_are_those_in_the_file(golden: Golden) -> None:
+def test_computed_filters_equal_those_in_the_file(golden: Golden) -> None:
     designed = StyleGAN3(StyleGAN3Config(**stylegan3_config(golden.config))).state_dict()
     filters = [name for name in golden.state if name.endswith("_filter")]
     assert filters
@@ -68,13 +68,13 @@ def test_filters_designed_here_are_those_in_the_file(golden: Golden) -> None:
         assert torch.allclose(designed[name], golden.state[name], atol=1e-7), name
 
 
-def test_a_batch_gives_what_its_images_give_alone(golden: Golden) -> None:
+def test_images_do_not_depend_on_their_batch(golden: Golden) -> None:
     network, z = golden.network(), golden["in.z"]
     alone = torch.cat([network(z[:1]), network(z[1:])])
     assert difference(network(z), alone) < 1e-5
 
 
-def test_half_precision_leaves_the_waves_alone(golden: Golden) -> None:
+def test_fourier_features_are_computed_in_full_precision(golden: Golden) -> None:
     network, z = golden.network(), golden["in.z"]
     w = network.mapping(z)
     with torch.autocast("cpu", torch.bfloat16):
@@ -84,19 +84,19 @@ def test_half_precision_leaves_the_waves_alone(golden: Golden) -> None:
 
 
 def test_a_shift_of_the_input_shifts_the_image() -> None:
-    """The promise of an alias-free network: inside the image, translation passes through every layer."""
+    """An alias-free network is equivariant to translation, away from the borders."""
     golden = Golden("t")
     network, z = golden.network(), golden["in.z"][:1]
     still = network(z)
     shift = 8 / 64  # of the image, so exactly eight pixels
     network.get_buffer("synthesis.input.transform")[0, 2] = shift
     moved = network(z)
-    # content moves left: sample x of the moved image lay at x + 8; both borders are left out
+    # content moves left: sample x of the moved image was at x + 8; both borders are excluded
     assert difference(moved[..., 16:-24], still[..., 24:-16]) < 0.03
     assert difference(moved[..., 16:-24], still[..., 16:-24]) > 0.1
 
 
-def test_resampling_keeps_a_slow_wave() -> None:
+def test_resampling_preserves_low_frequencies() -> None:
     kernel = lowpass_filter(12, cutoff=16, half_width=8, rate=128)
     x = torch.sin(torch.arange(64) / 64 * 2 * torch.pi * 4).expand(1, 1, 64, 64)
     fine = upsample(x, kernel, 2, (6, 5))

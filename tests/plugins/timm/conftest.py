@@ -1,4 +1,4 @@
-"""timm, where it is installed and imports."""
+"""Fixture for timm, skipped if it is not installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-KEPT: list[torch.library.Library] = []  # an operator lives as long as its library
+LIBRARIES: list[torch.library.Library] = []  # an operator lives as long as its library
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +22,6 @@ def timm() -> ModuleType:
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        KEPT.append(library)
+        LIBRARIES.append(library)
     pytest.importorskip("timm.data")
     return importlib.import_module("timm")

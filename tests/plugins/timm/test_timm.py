@@ -1,4 +1,4 @@
-"""timm's networks answer as timm does, and what cannot be had is message with the cure."""
+"""Classifiers of timm equal timm's networks; missing ones are reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def weights(timm: object, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("file", ["mine.safetensors", "mine.pth"])
-def test_logits_are_timms(timm: object, weights: Path, file: str) -> None:
+def test_logits_equal_those_of_timm(timm: object, weights: Path, file: str) -> None:
     classifier = build(f"timm:test_efficientnet,weights={weights / file}")
     network = timm.create_model("test_efficientnet", checkpoint_path=str(weights / "mine.safetensors")).eval()  # type: ignore[attr-defined]
     data = timm.data.resolve_model_data_config(network)  # type: ignore[attr-defined]
@@ -41,7 +41,7 @@ def test_logits_are_timms(timm: object, weights: Path, file: str) -> None:
     contracts.check_classifier(classifier, torch.rand(2, 3, 50, 70))
 
 
-def test_mistakes_in_weights_and_classes_are_told(timm: object, weights: Path) -> None:
+def test_wrong_weights_and_classes_are_refused(timm: object, weights: Path) -> None:
     with pytest.raises(WeightsError, match="do not fit"):
         build(f"timm:test_resnet,weights={weights / 'mine.safetensors'}")
     with pytest.raises(WeightsError, match="of another shape"):
@@ -50,13 +50,13 @@ def test_mistakes_in_weights_and_classes_are_told(timm: object, weights: Path) -
     with pytest.raises(WeightsError, match="holds no state_dict"):
         build(f"timm:test_efficientnet,weights={weights / 'list.pth'}")
     (weights / "no.pth").write_bytes(b"no")
-    with pytest.raises(WeightsError, match="holds no plain weights"):
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
         build(f"timm:test_efficientnet,weights={weights / 'no.pth'}")
     with pytest.raises(UnknownName, match="did you mean 'resnet50'"):
         build("timm:resnet5O")
 
 
-def test_weights_that_are_not_here_are_told_with_what_to_fetch(timm: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_reported_with_the_download_command(timm: object, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*args: object, **kwargs: object) -> object:
         raise OSError("offline")
 
@@ -65,7 +65,7 @@ def test_weights_that_are_not_here_are_told_with_what_to_fetch(timm: object, mon
         build("timm:resnet18.a1_in1k")
 
 
-def test_without_a_name_or_without_timm_the_plan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_name_or_package_is_reported_when_planning(monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = load_catalog()
 
     def plan(spec: str) -> None:

@@ -1,4 +1,4 @@
-"""The recipes in miniature: attacks keep their budget, runs resume exactly, weights come back as they were stored."""
+"""The recipes at small scale: attacks keep their budget, training resumes exactly, stored weights load."""
 
 import copy
 import io
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from granu import WeightsError
-from granu.weights.checkpoints import read_header
+from granu.weights.checkpoints import read_weights_header
 from granu_zoo.loading import load_classifier
 from granu_zoo.networks import NETWORKS
 from granu_zoo.train.augment import AUGMENTATIONS, flip_and_shift
@@ -18,7 +18,7 @@ from granu_zoo.train.classifiers import RECIPES
 from granu_zoo.train.discriminator import Discriminator, group_deviation
 from granu_zoo.train.pgd import pgd, robust_accuracy
 from granu_zoo.train.store import store
-from granu_zoo.train.stylegan import Run, Settings
+from granu_zoo.train.stylegan import Settings, StyleGANTraining
 from granu_zoo.trained_on import CIFAR10, MNIST, TrainedOn, trained_on
 
 
@@ -29,12 +29,12 @@ def seeded() -> None:
 
 @pytest.fixture
 def digits() -> tuple[Tensor, Tensor]:
-    """Forty images of noise, four a class."""
+    """Forty images of noise, four per class."""
     return torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8), torch.arange(40) % 10
 
 
 class Linear(nn.Module):
-    """A classifier whose steepest direction is known."""
+    """A linear classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Linear(nn.Module):
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)
-def test_stored_weights_open_as_a_classifier(architecture: str, tmp_path: Path) -> None:
+def test_stored_weights_load_as_a_classifier(architecture: str, tmp_path: Path) -> None:
     network = NETWORKS[architecture]().eval()
     data = trained_on(architecture)
     path = tmp_path / f"{data.name}-tiny.safetensors"
@@ -53,7 +53,7 @@ def test_stored_weights_open_as_a_classifier(architecture: str, tmp_path: Path) 
     images = torch.rand(4, data.channels, 32, 32)
     logits = load_classifier(path, "tiny")(images)
     torch.testing.assert_close(logits, network.half().float()(images), rtol=1e-3, atol=1e-4)
-    about = read_header(path, (architecture,)).about
+    about = read_weights_header(path, (architecture,)).about
     assert about["licence"] == data.licence and about["seed"] == 3 and about["log"] == {"clean accuracy": 0.5}
 
 
@@ -65,10 +65,10 @@ def test_digits_of_28_pixels_are_padded(tmp_path: Path) -> None:
     torch.testing.assert_close(classifier(small), classifier(nn.functional.pad(small, (2, 2, 2, 2))))
 
 
-def test_a_header_with_strange_arguments_is_refused(tmp_path: Path) -> None:
+def test_a_header_with_unknown_arguments_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mnist-tiny.safetensors"
     store(NETWORKS["mnist-cnn"](), path, "mnist-cnn", {"colour": 3}, "", 0, {})
-    with pytest.raises(WeightsError, match="describes no mnist-cnn"):
+    with pytest.raises(WeightsError, match="does not describe a mnist-cnn"):
         load_classifier(path, "tiny")
 
 
@@ -86,7 +86,7 @@ def test_pgd_stays_in_its_budget_and_raises_the_loss(norm: str, order: float) ->
     assert loss(classifier(attacked), labels) > loss(classifier(images), labels)
 
 
-def test_a_larger_budget_leaves_less_right() -> None:
+def test_robust_accuracy_falls_with_the_budget() -> None:
     classifier, images = Linear(), torch.rand(50, 1, 32, 32)
     labels = classifier(images).argmax(dim=1)
     rates = [robust_accuracy(classifier, images, labels, "l2", budget, steps=5) for budget in (1e-3, 0.1, 5.0)]
@@ -101,7 +101,7 @@ def test_augmented_images_keep_shape_and_range(data: TrainedOn) -> None:
     assert not torch.equal(moved, images)
 
 
-def test_shifted_colours_stay_together() -> None:
+def test_colour_channels_are_shifted_together() -> None:
     images = torch.rand(20, 1, 32, 32).expand(20, 3, 32, 32)
     moved = flip_and_shift(images)
     assert torch.equal(moved[:, 0], moved[:, 2])
@@ -109,35 +109,37 @@ def test_shifted_colours_stay_together() -> None:
     assert not unmoved.all()
 
 
-def test_the_critic_sees_how_much_a_group_differs() -> None:
+def test_the_group_deviation_measures_the_variation_within_a_group() -> None:
     alike = torch.rand(1, 3, 4, 4).repeat(4, 1, 1, 1)
     deviation = group_deviation(torch.cat([alike, torch.rand(4, 3, 4, 4)]))[:, 0, 0, 0]
     assert deviation[:4].max() < 1e-3 < 0.1 < deviation[4:].min()
 
 
-def test_the_critic_asks_for_the_class() -> None:
-    critic, images = Discriminator(), torch.rand(4, 1, 32, 32)
+def test_the_discriminator_depends_on_the_class() -> None:
+    discriminator, images = Discriminator(), torch.rand(4, 1, 32, 32)
     with torch.no_grad():
-        assert not torch.allclose(critic(images, torch.zeros(4).long()), critic(images, torch.ones(4).long()))
+        assert not torch.allclose(
+            discriminator(images, torch.zeros(4).long()), discriminator(images, torch.ones(4).long())
+        )
 
 
-def test_a_resumed_training_is_the_unbroken_one(digits: tuple[Tensor, Tensor]) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(digits: tuple[Tensor, Tensor]) -> None:
     settings = Settings(batch=8)
-    run = Run(digits, 1, settings)
+    run = StyleGANTraining(digits, 1, settings)
     run.step()
     file = io.BytesIO()
     torch.save(run.state(), file)
-    unbroken = run.step()
+    uninterrupted = run.step()
     file.seek(0)
-    resumed = Run(digits, 7, settings)
+    resumed = StyleGANTraining(digits, 7, settings)
     resumed.restore(torch.load(file, weights_only=True))
     assert resumed.seen == 8
-    assert resumed.step() == pytest.approx(unbroken)
+    assert resumed.step() == pytest.approx(uninterrupted)
     torch.testing.assert_close(resumed.average.state_dict(), run.average.state_dict())
 
 
-def test_the_average_follows_the_generator(digits: tuple[Tensor, Tensor]) -> None:
-    run = Run(digits, 1, Settings(batch=8))
+def test_the_average_tracks_the_generator(digits: tuple[Tensor, Tensor]) -> None:
+    run = StyleGANTraining(digits, 1, Settings(batch=8))
     before = copy.deepcopy(run.average.state_dict())
     run.step()
     assert not torch.equal(run.average.synthesis.b8.conv0.weight, before["synthesis.b8.conv0.weight"])

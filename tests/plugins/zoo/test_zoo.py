@@ -1,4 +1,4 @@
-"""What the zoo offers is what lies in its folder, and it is what it should be."""
+"""The zoo offers every file in its folder; the files are intact, small and complete."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from granu import WeightsError
 from granu.plugins.catalog import Catalog, Entry
 from granu.plugins.context import BuildContext
-from granu.weights.checkpoints import read_header, read_metadata, sha256
+from granu.weights.checkpoints import read_metadata, read_weights_header, sha256
 from granu_zoo import ARCHITECTURES, CLASSIFIERS, FOLDER, ZooOptions, check, granu_classifiers, granu_weights
 from granu_zoo.loading import make_classifier
 from granu_zoo.networks import NETWORKS
@@ -24,17 +24,17 @@ def context() -> BuildContext:
     return BuildContext(Catalog({"weights": shipped}))
 
 
-def test_the_plugin_module_knows_every_file_and_every_network() -> None:
+def test_the_plugin_module_lists_all_files_and_architectures() -> None:
     assert {weights.file for weights in granu_weights()} == set(FOLDER.glob("*.safetensors"))
     assert set(ARCHITECTURES) == set(NETWORKS)
 
 
-def test_together_they_are_small() -> None:
+def test_the_weights_are_small() -> None:
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) < FIFTEEN_MEGABYTES
 
 
 @pytest.mark.parametrize("weights", granu_weights(), ids=lambda weights: weights.name)
-def test_shipped_weights_are_what_the_plugin_module_says(weights) -> None:
+def test_shipped_weights_match_their_description(weights) -> None:
     assert sha256(weights.file) == weights.sha256
     about = json.loads(read_metadata(weights.file)["granu"])
     assert about["licence"] == weights.licence
@@ -49,19 +49,22 @@ def test_every_classifier_opens(name: str, context: BuildContext) -> None:
     data = trained_on(name)
     assert classifier.classes == data.classes
     assert classifier(torch.rand(2, data.channels, 32, 32)).shape == (2, 10)
-    assert read_header(FOLDER / f"{name}.safetensors", ARCHITECTURES).about["log"]["clean accuracy"] > 0.8
+    assert read_weights_header(FOLDER / f"{name}.safetensors", ARCHITECTURES).about["log"]["clean accuracy"] > 0.8
 
 
-def test_judges_are_of_other_architectures_than_those_they_judge() -> None:
+def test_judges_have_other_architectures_than_the_classifiers() -> None:
     generator = next(weights for weights in granu_weights() if weights.classifiers)
     judged, judges = (
-        {read_header(FOLDER / f"{spec.removeprefix('zoo:')}.safetensors", ARCHITECTURES).architecture for spec in specs}
+        {
+            read_weights_header(FOLDER / f"{spec.removeprefix('zoo:')}.safetensors", ARCHITECTURES).architecture
+            for spec in specs
+        }
         for specs in (generator.classifiers, generator.judges)
     )
     assert len(judges) == 3 and judged.isdisjoint(judges)
 
 
-def test_the_generator_is_not_taken_for_a_classifier(context: BuildContext) -> None:
+def test_weights_of_a_generator_are_refused_as_a_classifier(context: BuildContext) -> None:
     with pytest.raises(WeightsError, match="holds the architecture 'stylegan2', not mnist-cnn or"):
         check(ZooOptions("stylegan-mnist"), context)
 
