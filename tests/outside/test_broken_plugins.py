@@ -1,4 +1,4 @@
-"""A broken fake_plugin becomes one clear line; the rest works; a run that names it ends with its load_error."""
+"""A broken plugin becomes one clear line, the others work, and a command that names it ends with the reason."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ BROKEN = {
 
 
 @pytest.fixture
-def hall(fake_plugin):  # type: ignore[no-untyped-def]
-    """All broken discovered at once, and a good one among them."""
+def broken_plugins(fake_plugin):  # type: ignore[no-untyped-def]
+    """Install all broken plugins at once, and a good one among them."""
     for name, (source, _) in BROKEN.items():
         fake_plugin(name, source)
     return fake_plugin("good", GOOD.format(name="good"))
 
 
-def test_every_broken_plugin_is_one_line_and_the_rest_works(hall, granu) -> None:  # type: ignore[no-untyped-def]
+def test_every_broken_plugin_is_one_line_and_the_rest_works(broken_plugins, granu) -> None:  # type: ignore[no-untyped-def]
     result = granu("list-plugins")
     assert result.returncode == 0 and result.stderr == ""
     for name, (_, reason) in BROKEN.items():
@@ -59,34 +59,34 @@ def test_every_broken_plugin_is_one_line_and_the_rest_works(hall, granu) -> None
     assert "does nothing" in result.stdout and "stylegan" in result.stdout
 
 
-def test_verbose_prints_where(hall, granu) -> None:  # type: ignore[no-untyped-def]
+def test_verbose_prints_the_traceback(broken_plugins, granu) -> None:  # type: ignore[no-untyped-def]
     assert "no luck" in granu("list-plugins").stdout
     message = granu("list-plugins", "--verbose").stdout
     assert "Traceback" in message and "fake_raises.py" in message
 
 
-def test_json_holds_offers_and_troubles(hall, granu) -> None:  # type: ignore[no-untyped-def]
+def test_json_holds_offers_and_load_errors(broken_plugins, granu) -> None:  # type: ignore[no-untyped-def]
     data = json.loads(granu("list-plugins", "--json").stdout)
     assert {load_error["plugin"] for load_error in data["load_errors"]} == set(BROKEN)
     assert "good" in {offer["name"] for offer in data["offers"]}
 
 
 @pytest.mark.parametrize("command", [("eval", "--perturb", "raises:3"), ("info", "raises")])
-def test_a_command_that_names_a_broken_plugin_tells_its_trouble(hall, granu, command) -> None:  # type: ignore[no-untyped-def]
+def test_a_command_that_names_a_broken_plugin_gives_the_reason(broken_plugins, granu, command) -> None:  # type: ignore[no-untyped-def]
     result = granu(*command)
     assert result.returncode == 2
     assert "no luck" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_a_clash_of_names_keeps_both_reachable(fake_plugin, granu) -> None:  # type: ignore[no-untyped-def]
-    fake_plugin("impostor", GOOD.format(name="stylegan"))
+    fake_plugin("namesake", GOOD.format(name="stylegan"))
     listed = granu("list-plugins").stdout
-    assert "'stylegan' is taken by plugin 'stylegan'; reach it as 'impostor/stylegan'" in listed
-    assert granu("info", "impostor/stylegan").returncode == 0
+    assert "'stylegan' is taken by plugin 'stylegan'; reach it as 'namesake/stylegan'" in listed
+    assert granu("info", "namesake/stylegan").returncode == 0
     assert granu("info", "stylegan").returncode == 0
 
 
-def test_a_blocked_plugin_stays_outside_and_says_so(hall, granu) -> None:  # type: ignore[no-untyped-def]
+def test_a_blocked_plugin_is_not_loaded_but_listed_as_blocked(broken_plugins, granu) -> None:  # type: ignore[no-untyped-def]
     result = granu("list-plugins", GRANU_DISABLE="good,raises")
     assert "does nothing" not in result.stdout and "no luck" not in result.stdout
     assert "blocked by GRANU_DISABLE: good" in result.stdout
@@ -94,13 +94,10 @@ def test_a_blocked_plugin_stays_outside_and_says_so(hall, granu) -> None:  # typ
     assert named.returncode == 2 and "GRANU_DISABLE" in named.stderr
 
 
-def test_listing_plugins_imports_no_torch(granu) -> None:  # type: ignore[no-untyped-def]
-    import subprocess
-    import sys
-
+def test_listing_plugins_imports_no_torch(run_python) -> None:  # type: ignore[no-untyped-def]
     code = (
         "import sys; from granu.plugins.catalog import load_catalog; load_catalog(); sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert run_python(code).returncode == 0
     code = "import sys, granu.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'scipy', 'matplotlib')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert run_python(code).returncode == 0

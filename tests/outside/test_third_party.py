@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -59,6 +58,5 @@ def test_its_own_tests_pass(environment: Path) -> None:
     assert "3 passed" in result.stdout
 
 
-def test_without_it_nothing_is_called_checkers() -> None:
-    code = "import sys; sys.argv[1:] = ['info', 'checkers']; from granu.cli import main; main()"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 2
+def test_without_it_nothing_is_called_checkers(run_python) -> None:  # type: ignore[no-untyped-def]
+    assert run_python("from granu.cli import main; main()", "info", "checkers").returncode == 2

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,14 +123,14 @@ def test_sites_go_coarse_to_fine(hugging_face: Path) -> None:
     assert {name: tuple(x.shape[1:]) for name, x in clean.items()} == {s.name: s.shape for s in listed}
 
 
-def test_listing_sites_of_a_folder_needs_no_torch(hugging_face: Path) -> None:
+def test_listing_sites_of_a_folder_needs_no_torch(hugging_face: Path, run_python) -> None:  # type: ignore[no-untyped-def]
     code = (
-        "import sys, granu_biggan as b; from granu.plugins.context import BuildContext; from granu.plugins.catalog import Catalog;"
+        "import sys, granu_biggan as b; from granu.plugins.catalog import Catalog; "
+        "from granu.plugins.context import BuildContext; "
         f"b.sites(b.BigGANOptions(weights={str(hugging_face)!r}), BuildContext(Catalog())); "
         "assert 'torch' not in sys.modules"
     )
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
+    assert run_python(code).returncode == 0
 
 
 @pytest.mark.parametrize("site", NAMES)

@@ -1,8 +1,5 @@
 """A .pkl of NVIDIA's as a generator, end to end."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,13 +39,13 @@ def test_its_sites_have_the_shapes_that_were_told(generator: StyleGANGenerator, 
     assert {name: tuple(x.shape[1:]) for name, x in clean.items()} == {site.name: site.shape for site in message}
 
 
-def test_listing_its_sites_needs_no_torch(file: Path) -> None:
+def test_listing_its_sites_needs_no_torch(file: Path, run_python) -> None:  # type: ignore[no-untyped-def]
     code = (
-        "import sys, granu_stylegan as s; from granu.plugins.context import BuildContext; from granu.plugins.catalog import Catalog;"
+        "import sys, granu_stylegan as s; from granu.plugins.catalog import Catalog; "
+        "from granu.plugins.context import BuildContext; "
         f"s.sites(s.StyleGANOptions(weights={str(file)!r}), BuildContext(Catalog())); assert 'torch' not in sys.modules"
     )
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
+    assert run_python(code).returncode == 0
 
 
 @pytest.mark.parametrize("variant", ["stylegan3-t", "stylegan3-r"])
