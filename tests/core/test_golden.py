@@ -256,9 +256,7 @@ def test_every_record_of_the_run_is_the_one_that_was_planned(golden: Run) -> Non
                 KNOB, name="dots", target="knob", unit="sigma (RMS)", search="worst", budget=2.5, sites=[site_record()],
                 given={"budget": "2.5", "samples": "3", "search": "worst", "steps": "1"},
                 source={"spec": "dots", "kind": "generator", "fingerprint": "dots 1", "classes": ["dark", "light"]},
-                search_options={
-                    "search": "worst", "steps": 1, "budget": 2.5, "limit": None, "deepfool-init": 0, "margin": None
-                },
+                search_options={"steps": 1, "budget": 2.5, "margin": 0.001},
             ),
         },
         "classifiers": {
