@@ -101,8 +101,9 @@ def _consume(
             if outcome.failure is not None:
                 _fail(writer, planned, item.classifier, len(item.positions), outcome.failure)
             else:
-                writer.append(outcome.trials, outcome.images)
+                # first the record, which refuses weights that changed, so that trials of two are not mixed
                 writer.describe_perturbation(planned.key, _unit(outcome), outcome.sites, outcome.weights)
+                writer.append(outcome.trials, outcome.images)
             done += len(item.positions)
             progress(done, total, f"{item.perturbation} on {item.classifier}")
 
