@@ -80,3 +80,17 @@ def test_the_notebook_prints_what_it_promises(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert promised in done.stdout
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("name", "spec"), [("waves", "waves:all,steps=20"), ("gain", "gain:steps=20")])
+def test_the_plugins_of_the_tutorial_work(
+    granu: Callable[..., Any], fake_plugin: Callable[..., Path], name: str, spec: str
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), flags=re.S)
+    (source,) = (block for block in blocks if f'name="{name}"' in block)
+    fake_plugin(name, source)
+    done = granu("eval", "-p", spec, "-c", "zoo:mnist-cnn", "-n", "3", "--out", "run", "-q")
+    assert done.returncode == 0, done.stderr
+    assert "images classified correctly" in done.stdout
+    evidence = re.findall(r'"evidence":"(\w+)"', Path("run/trials.jsonl").read_text())
+    assert set(evidence) == {"classifier" if name == "gain" else "images"}
