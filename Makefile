@@ -3,7 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: demo test check docs
+# mutation testing: `make mutants ONLY=core/granu/plugins`; MORE passes options of tests/mutation.py
+ONLY ?= core/granu
+MORE ?=
+
+.PHONY: demo test check docs mutants
 
 demo: .venv/.demo
 	$(BIN)/granu eval --perturb stylegan:z --perturb 'stylegan:layer*' --perturb stylegan:image \
@@ -23,6 +27,9 @@ check: .venv/.tests
 docs: .venv/.tests
 	$(BIN)/python docs/write_reference.py
 
+mutants: .venv/.mutants
+	$(BIN)/python tests/mutation.py $(ONLY) $(MORE)
+
 .venv/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
@@ -30,4 +37,8 @@ docs: .venv/.tests
 
 .venv/.tests: .venv/.demo
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/.mutants: .venv/.tests
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
 	touch $@

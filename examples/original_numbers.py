@@ -1,9 +1,8 @@
 """The largest difference between our generators and numbers that the original implementations computed.
 
-Takes safetensors files with an original's weights (`state.*`), inputs (`in.*`), the outputs of its layers (`act.*`)
-and its images (`out.*`), and in the header its configuration. Prints, for each file, the largest difference of any
-layer and of the image as a share of the range of what is compared. Where the original's own numbers are NaN there
-is nothing to compare; those layers are counted.
+Takes safetensors files with an original's weights (`state.*`), inputs (`in.*`), outputs of layers (`act.*`) and images
+(`out.*`), and its configuration in the header. Prints, for each file, the largest difference of any layer and of the
+image, as a share of the range of the original's values. Layers whose original values are NaN are only counted.
 
     python examples/original_numbers.py FILE...
 """
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 def values(config: dict[str, Any], state: Tensors, given: Tensors) -> Iterator[tuple[str, Tensor]]:
-    """What ours computes, under the names that the file has for it; the image last."""
+    """Values that our network computes, under the file's names for them; the image last."""
     if "synthesis.b4.const" in state:
         return stylegan2(config, state, given)
     if "synthesis.input.freqs" in state:

@@ -1,4 +1,4 @@
-"""Three photographs without copyright (CC0), in a folder per ImageNet class, to try granu on a classifier of ImageNet.
+"""Three photographs in the public domain (CC0), in a folder per ImageNet class, to try granu on an ImageNet classifier.
 
     pip install scikit-image
     python examples/photographs.py photographs
@@ -6,7 +6,7 @@
         python:examples/efficientnet_lite0.py:build,size=224,mean=0.5,std=0.5,classes=imagenet-names.txt
 
 They come with scikit-image: a cat by Stefan van der Walt, a coffee by Rachel Michetti, a photographer by Lav Varshney.
-`imagenet-names.txt` has the names of the 1,000 classes in the usual order, one a line, such as Egyptian_cat.
+`imagenet-names.txt` lists the names of the 1,000 classes in the usual order, one per line, such as Egyptian_cat.
 """
 
 from __future__ import annotations

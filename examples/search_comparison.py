@@ -1,7 +1,8 @@
-"""`smallest` against `paper` at equal numbers of gradient passes.
+"""`search=smallest` against `search=dunn2020` at equal numbers of gradient steps.
 
-For some sites of the shipped StyleGAN2 and the standard classifier: median smallest size (not found counts as
-infinite), images not found, and mean gradient passes, for both searches at the same `steps` and the same margin.
+For some sites of the shipped StyleGAN2 and the standard classifier: median smallest size (an image for which nothing was
+found counts as infinite), number of those images, and mean gradient passes, for both searches at the same `steps` and
+the same margin.
 
     python examples/search_comparison.py --count 50 --steps 100 400
 """
@@ -9,16 +10,9 @@ infinite), images not found, and mean gradient passes, for both searches at the 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from pathlib import Path
 from statistics import mean, median
 
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
-from granu.runs.evaluate import evaluate
-from granu.runs.folder import open_run
-from granu.runs.plan import Request, make_plan
-from granu.runs.trials import Trial
+import granu
 
 SITES = ("z", "w", "layer0", "layer2", "layer4", "layer6", "image")
 
@@ -27,38 +21,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 400])
-    given = parser.parse_args()
+    parser.add_argument("--sites", nargs="+", default=SITES)
+    arguments = parser.parse_args()
     print(f"{'site':8} {'steps':>5}  {'smallest: median':>16} {'missed':>6} {'passes':>6}", end="")
-    print(f"  {'paper: median':>13} {'missed':>6} {'passes':>6}  {'ratio':>5}")
-    for site in SITES:
-        for steps in given.steps:
-            ours = measure(f"stylegan:{site},steps={steps},margin=0.001", given.count)
-            theirs = measure(f"stylegan:{site},search=dunn2020,steps={steps},margin=0.001", given.count)
-            one, other = middle(ours), middle(theirs)
-            print(f"{site:8} {steps:5}  {one:16.4f} {missed(ours):6} {passes(ours):6.0f}", end="")
-            print(f"  {other:13.4f} {missed(theirs):6} {passes(theirs):6.0f}  {other / one:5.2f}", flush=True)
+    print(f"  {'dunn2020: median':>16} {'missed':>6} {'passes':>6}  {'ratio':>5}")
+    for site in arguments.sites:
+        for steps in arguments.steps:
+            smallest = measure(f"stylegan:{site},steps={steps},margin=0.001", arguments.count)
+            dunn2020 = measure(f"stylegan:{site},search=dunn2020,steps={steps},margin=0.001", arguments.count)
+            size, other = median_size(smallest), median_size(dunn2020)
+            print(f"{site:8} {steps:5}  {size:16.4f} {missed(smallest):6} {passes(smallest):6.0f}", end="")
+            print(f"  {other:16.4f} {missed(dunn2020):6} {passes(dunn2020):6.0f}  {other / size:5.2f}", flush=True)
 
 
-def measure(spec: str, count: int) -> list[Trial]:
-    """The counted trials of one perturbation on the standard classifier."""
-    catalog = load_catalog()
-    context = BuildContext(catalog)
-    plan = make_plan(catalog, context, Request((spec,), judges=(), count=count, keep=0))
-    with tempfile.TemporaryDirectory() as folder, open_run(Path(folder), plan.identity()) as run:
-        evaluate(plan, context, run, lambda done, total, what: None)
-        return [trial for trial in run.trials if trial.counts]
+def measure(spec: str, count: int) -> granu.Run:
+    """Measure one perturbation of the standard classifier."""
+    return granu.evaluate(spec, judges=[], count=count, keep=0)
 
 
-def middle(trials: list[Trial]) -> float:
-    return median(float("inf") if trial.size is None else trial.size for trial in trials)
+def median_size(run: granu.Run) -> float:
+    return median(float("inf") if trial.size is None else trial.size for trial in run.trials if trial.counts)
 
 
-def missed(trials: list[Trial]) -> int:
-    return sum(trial.size is None for trial in trials)
+def missed(run: granu.Run) -> int:
+    return sum(trial.size is None for trial in run.trials if trial.counts)
 
 
-def passes(trials: list[Trial]) -> float:
-    return mean(trial.backward for trial in trials)
+def passes(run: granu.Run) -> float:
+    return mean(trial.backward for trial in run.trials if trial.counts)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Does the granularity profile of the same two classifiers depend on which generator draws the digits?
 
-Runs `granu eval` at sites of the shipped StyleGAN2 and the shipped BigGAN that hold canvases of the same size, on the
-standard classifier and its L2-trained twin (the same command again goes on where it stopped). Prints, side by side,
-the paired ratio of smallest sizes (L2-trained over standard) with its interval, and at the end the rank correlation
-of the two columns: 1 where both families put the sites into the same order.
+Measures the standard classifier and its L2-trained twin at sites of the shipped StyleGAN2 and the shipped BigGAN whose
+feature maps have the same height and width (repeat the command to resume it). Prints, side by side, the paired ratio of
+smallest sizes (L2-trained over standard) with its interval, and at the end the rank correlation of the two columns,
+which is 1 if both families put the sites into the same order.
 
     python examples/two_generators.py --count 50 --out runs/two-generators
 """
@@ -21,10 +21,10 @@ from granu.runs.folder import read_run
 STANDARD, TWIN = "zoo:mnist-cnn", "zoo:mnist-cnn-l2"
 SITES = {
     "latent": ("stylegan:z", "biggan:z"),
-    "canvas 4 x 4": ("stylegan:layer0", "biggan:linear"),
-    "canvas 8 x 8": ("stylegan:layer2", "biggan:layer0"),
-    "canvas 16 x 16": ("stylegan:layer4", "biggan:layer2"),
-    "canvas 32 x 32": ("stylegan:layer6", "biggan:layer3"),
+    "4 x 4": ("stylegan:layer0", "biggan:linear"),
+    "8 x 8": ("stylegan:layer2", "biggan:layer0"),
+    "16 x 16": ("stylegan:layer4", "biggan:layer2"),
+    "32 x 32": ("stylegan:layer6", "biggan:layer3"),
     "pixels": ("stylegan:image", "biggan:image"),
 }
 

@@ -1,4 +1,4 @@
-"""A board of squares laid over an image, each of which may become brighter or darker."""
+"""Brightness of the squares of a board laid over an image."""
 
 from dataclasses import dataclass
 

@@ -41,8 +41,8 @@ def test_it_writes_what_opens_again_and_says_where_it_came_from(granu: Granu, st
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("nowhere.pkl", "out"), "there is no nowhere.pkl"),
-        (("network.pt", "network.pt"), "exists; name a file that does not"),
+        (("nowhere.pkl", "out"), "nowhere.pkl does not exist"),
+        (("network.pt", "network.pt"), "already exists; name a new file"),
         (("network.pt", "out", "--classes", "cat"), "names 1 classes; the network has 2"),
         (("network.pt", "out", "--as", "biggan"), "not a BigGAN"),
         (("network.pt", "out", "--as", "bigan"), "did you mean 'biggan'?"),

@@ -1,4 +1,4 @@
-"""How much each neuron varies, and what is remembered of it."""
+"""Neuron statistics: how they are measured, clamped and cached."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_class_is_measured_once_and_then_read_from_disk(tmp_path: Path) -> Non
 
     class Silent(TinyGenerator):
         def draw(self, noise, labels):  # type: ignore[no-untyped-def]
-            raise AssertionError("it measured again")
+            raise AssertionError("measured again")
 
     second = StatisticsCache(Silent(), sites, 100, tmp_path, "cpu").of_class(1)
     assert all(torch.equal(first.deviation[name], second.deviation[name]) for name in first.deviation)
@@ -43,10 +43,10 @@ def test_a_damaged_cache_is_measured_again(tmp_path: Path) -> None:
     assert torch.equal(first.deviation["layer0"], second.deviation["layer0"])
 
 
-def test_a_neuron_that_never_moves_is_not_moved_for_free(tmp_path: Path) -> None:
+def test_the_deviation_of_a_constant_neuron_is_clamped_to_the_floor(tmp_path: Path) -> None:
     generator = TinyGenerator()
     generator.across[:, 3] = 0  # tanh(0) stays 0 whatever the latent is
     statistics = StatisticsCache(generator, [generator.sites()[2]], 100, tmp_path, "cpu").of_class(0)
     sigma = statistics.deviation["layer1"]
     typical = measure_deviation(generator, [generator.sites()[2]], 0, 100, "cpu")["layer1"].square().mean().sqrt()
-    assert torch.isclose(sigma[3], FLOOR * typical) and statistics.floored["layer1"] >= 1
+    assert torch.isclose(sigma[3], FLOOR * typical) and statistics.clamped["layer1"] >= 1

@@ -20,7 +20,7 @@ BROKEN = {
     "exits": ("import sys\nsys.exit('bye')\n", "cannot be imported: SystemExit: bye"),
     "wrong-argument": (
         "import granu\n@granu.hookimpl\ndef granu_perturbations(surprise):\n    return []\n",
-        "has hooks that do not fit: PluginValidationError",
+        "has a hook that cannot be registered: PluginValidationError",
     ),
     "unknown-hook": (
         "import granu\n@granu.hookimpl\ndef granu_perturbation():\n    return []\n",
@@ -28,15 +28,15 @@ BROKEN = {
     ),
     "raises": (
         "import granu\n@granu.hookimpl\ndef granu_perturbations():\n    raise RuntimeError('no luck')\n",
-        "fails when asked for its offers: RuntimeError: no luck",
+        "raises in a hook: RuntimeError: no luck",
     ),
     "no-offers": (
         "import granu\n@granu.hookimpl\ndef granu_perturbations():\n    return ['checkers']\n",
-        "returned a str among its offers, not PerturbationOffer",
+        "returned str in its list, not PerturbationOffer",
     ),
     "returns-nothing": (
         "import granu\n@granu.hookimpl\ndef granu_perturbations():\n    pass\n",
-        "granu_perturbations returned nothing (None), not a list of PerturbationOffer",
+        "granu_perturbations returned None, not a list of PerturbationOffer",
     ),
     "no-hooks": ("x = 1\n", "it implements no hook"),
 }
@@ -81,7 +81,7 @@ def test_a_command_that_names_a_broken_plugin_gives_the_reason(broken_plugins, g
 def test_a_clash_of_names_keeps_both_reachable(fake_plugin, granu) -> None:  # type: ignore[no-untyped-def]
     fake_plugin("namesake", GOOD.format(name="stylegan"))
     listed = granu("list-plugins").stdout
-    assert "'stylegan' is taken by plugin 'stylegan'; reach it as 'namesake/stylegan'" in listed
+    assert "'stylegan' is taken by plugin 'stylegan'; use 'namesake/stylegan' instead" in listed
     assert granu("info", "namesake/stylegan").returncode == 0
     assert granu("info", "stylegan").returncode == 0
 

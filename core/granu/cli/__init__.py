@@ -1,7 +1,7 @@
-"""The command line: a file per command, and the one place where errors become sentences and exit codes.
+"""The command line: one file per command, and the place where errors become messages and exit codes.
 
-Exit codes: 0 done, 1 a regression threshold was crossed, 2 the person can mend it, 3 partly failed with results
-kept, 130 interrupted and resumable.
+Exit codes: 0 success, 1 regression threshold crossed, 2 an error that the user can fix, 3 some perturbations failed
+and the results of the others are kept, 130 interrupted and resumable.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def granu(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Find out which changes break an image classifier, from coarse to fine, and how small they can be."""
 
 
 def main() -> None:
-    """The entry point of `granu`."""
+    """Run the command line and exit; the console script `granu` calls this."""
     try:
         app()
-    except GranuError as problem:
-        print(f"granu: {problem}", file=sys.stderr)
+    except GranuError as error:
+        print(f"granu: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""What the shell may complete: the names that are installed, without building anything."""
+"""Shell completion: installed names, listed without building anything."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from granu.plugins.catalog import load_catalog
 
 
 def perturbations(incomplete: str) -> list[str]:
-    """Names for --perturb; every generator is one."""
+    """Complete names for --perturb, generators among them."""
     return _beginning("perturbation", incomplete)
 
 
 def classifiers(incomplete: str) -> list[str]:
-    """Names for --classifier and --judge."""
+    """Complete names for --classifier and --judge."""
     return _beginning("classifier", incomplete)
 
 

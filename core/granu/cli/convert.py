@@ -1,4 +1,4 @@
-"""`granu convert IN OUT`: somebody else's generator as a granu weights file, which opens fast and runs nothing."""
+"""`granu convert IN OUT`: write another project's generator weights as a granu weights file, which runs no code."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from granu.weights.checkpoints import save_weights, sha256
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A file or folder that one of the generators opens.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Weights that a generator can read, a file or folder.")
+    ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
-    generator: Annotated[str, typer.Option("--as", help="The generator to ask; if not given, each in turn.")] = "",
-    classes: Annotated[str, typer.Option(help="What its classes are called, in order, with commas between.")] = "",
+    generator: Annotated[
+        str, typer.Option("--as", help="The generator that reads them; by default the first that can.")
+    ] = "",
+    classes: Annotated[str, typer.Option(help="Names of its classes, in order, separated by commas.")] = "",
 ) -> None:
-    """Write a generator's weights in granu's own form; nothing that the file carries is run."""
+    """Convert a generator's weights to granu's format. No code in the file is run."""
     if not source.exists():
-        raise WeightsError(f"there is no {source}")
+        raise WeightsError(f"{source} does not exist; name a weights file or folder")
     if target.exists():
-        raise WeightsError(f"{target} exists; name a file that does not")
+        raise WeightsError(f"{target} already exists; name a new file")
     name, header, tensors = _read(load_catalog(), source, generator)
     header = dataclasses.replace(header, about={**header.about, "converted": source.name, "sha256": sha256(source)})
     if classes:
@@ -36,7 +40,10 @@ def convert(
 
 
 def _read(catalog: Catalog, source: Path, generator: str):  # type: ignore[no-untyped-def]  # Tensor would need torch
-    """What the first generator that opens the source says of it. WeightsError with the reasons where none does."""
+    """Return (generator, header, tensors) from the first generator that reads the source.
+
+    Raises WeightsError with each generator's reason if none does.
+    """
     names = [generator] if generator else list(catalog.of_kind("generator"))
     refusals = []
     for name in names:
@@ -48,8 +55,9 @@ def _read(catalog: Catalog, source: Path, generator: str):  # type: ignore[no-un
         except WeightsError as refusal:
             refusals.append(f"{name}: {refusal}")
     if not refusals:
-        raise WeightsError(f"'{generator}' reads no weights of others" if generator else "no generator is installed")
-    raise WeightsError("\n  ".join([f"no generator opens {source}", *refusals]))
+        unable = f"the generator '{generator}' converts no weights" if generator else "no installed generator does"
+        raise WeightsError(f"cannot convert {source}: {unable}")
+    raise WeightsError("\n  ".join([f"no generator reads {source}", *refusals]))
 
 
 def _names(text: str, count: int) -> tuple[str, ...]:

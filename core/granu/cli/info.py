@@ -1,4 +1,4 @@
-"""`granu info NAME`: one offer with its options, targets, weights, licence and sources."""
+"""`granu info NAME`: one offer with its options, targets, weights, licence and citation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from granu.search.options import SEARCH_KEYS, describe_searches
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A name that `granu list-plugins` shows, with options if need be.")],
+    name: Annotated[str, typer.Argument(help="A name from `granu list-plugins`, or a spec with options.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what an offer is, its options, its sites, and whom to cite."""
+    """Show an offer's options, sites, licence and citation."""
     catalog, spec = load_catalog(), parse_spec(name)
     entries = [entry for _, entry in catalog.all_entries() if spec.name in (entry.name, entry.plugin)]
     if not entries:
         if any(load_error.plugin == spec.name for load_error in catalog.load_errors):
-            catalog.find("perturbation", spec.name)  # tells the load_error
+            catalog.find("perturbation", spec.name)  # raises PluginError with the reason
         raise UnknownName("plugin or offer", spec.name, [entry.name for _, entry in catalog.all_entries()])
     described = [_describe(catalog, entry, spec) for entry in entries]
     if as_json:
@@ -43,7 +43,7 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
         "kind": offer.kind,
         "summary": offer.summary,
         "plugin": entry.plugin,
-        "distribution": f"{entry.distribution} {entry.version}".strip(),
+        "distribution": entry.where,
         "licence": offer.licence,
     }
     if isinstance(offer, Weights):
@@ -63,10 +63,10 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
         about["weights"] = offer.weights(resolved.options)
         try:
             sites = offer.sites(resolved.options, context)
-        except WeightsError as needed:
+        except WeightsError as error:
             if about["weights"]:
                 raise
-            sites, about["needs"] = [], str(needed)  # no weights come with it, and none were named
+            sites, about["needs"] = [], str(error)  # it ships no weights, and the spec names none
         about["sites"] = [
             {"name": s.name, "shape": list(s.shape), "unit": s.scale, "summary": s.summary} for s in sites
         ]
@@ -97,7 +97,7 @@ def _print(about: dict[str, Any]) -> None:
             show.say(f"  {key}: {', '.join(about[key])}")
     if about.get("options"):
         show.say("")
-        heads = ("  option", "default", "meaning")
+        heads = ("  option", "default", "description")
         show.columns(heads, [(f"  {o['name']}", o["default"], o["help"]) for o in about["options"]])
     if about.get("needs"):
         show.say("")
@@ -105,5 +105,5 @@ def _print(about: dict[str, Any]) -> None:
     if about.get("sites"):
         show.say("")
         sites = [(f"  {s['name']}", " x ".join(map(str, s["shape"])), s["unit"], s["summary"]) for s in about["sites"]]
-        show.columns(("  site", "shape", "unit", "what it is"), sites)
+        show.columns(("  site", "shape", "unit", "description"), sites)
     show.say("")

@@ -1,4 +1,4 @@
-"""`granu list-plugins`: what is installed, and what is wrong with what is broken. Imports no torch."""
+"""`granu list-plugins`: installed offers and broken plugins. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ def list_plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option(help="Print the tracebacks of broken plugins.")] = False,
 ) -> None:
-    """List what every installed plugin offers, and every plugin that is broken."""
+    """List the offers of all installed plugins, and the plugins that cannot be loaded."""
     catalog = load_catalog()
     if as_json:
         show.as_json(_data(catalog))
         return
     lines = [
-        (kind, entry.name, entry.offer.summary, entry.plugin, f"{entry.distribution} {entry.version}".strip())
-        for kind, entry in catalog.all_entries()
+        (kind, entry.name, entry.offer.summary, entry.plugin, entry.where) for kind, entry in catalog.all_entries()
     ]
-    show.columns(("kind", "name", "what it is", "plugin", "from"), lines)
+    show.columns(("kind", "name", "description", "plugin", "package"), lines)
     for name in catalog.blocked:
         show.say(f"blocked by GRANU_DISABLE: {name}")
     for load_error in catalog.load_errors:
@@ -47,7 +46,7 @@ def _data(catalog: Catalog) -> dict[str, object]:
         ],
         "blocked": catalog.blocked,
         "load_errors": [
-            {"plugin": t.plugin, "distribution": t.distribution, "stage": t.stage, "reason": t.reason}
-            for t in catalog.load_errors
+            {"plugin": error.plugin, "distribution": error.distribution, "stage": error.stage, "reason": error.reason}
+            for error in catalog.load_errors
         ],
     }

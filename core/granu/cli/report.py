@@ -1,4 +1,4 @@
-"""`granu report`: what a run found, as a table, a page, figures and data."""
+"""`granu report`: the results of a run as a table, a page, figures and data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 from granu.cli import show
 from granu.cli.result import print_result, result_as_json
-from granu.runs.folder import read_run
+from granu.runs.run import read_run
 
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder; the run may still be going on.")],
-    html: Annotated[Path | None, typer.Option("--html", help="Write the whole report as one offline page.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report as one offline HTML page.")] = None,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Draw the granularity profile: .svg, .png or .pdf.")
     ] = None,
@@ -22,15 +22,16 @@ def report(
         Path | None, typer.Option("--survival", help="Draw robust accuracy against size: .svg, .png or .pdf.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Draw the kept images, coarse to fine: .png, .svg or .pdf.")
+        Path | None, typer.Option("--sheet", help="Draw the saved images, coarse to fine: .png, .svg or .pdf.")
     ] = None,
     classifier: Annotated[
-        str | None, typer.Option("--classifier", "-c", help="Whose images the sheet shows; the first unless named.")
+        str | None,
+        typer.Option("--classifier", "-c", help="Classifier whose images --sheet shows; default: the first."),
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows, size_before_quantization, as CSV.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV, numbers unrounded.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what a run found, coarse to fine, with 95 % intervals."""
+    """Show the results of a run, coarse to fine, with 95 % intervals."""
     from granu.report.export import write_csv
     from granu.report.rows import rows
 

@@ -1,4 +1,4 @@
-"""All that is printed for people: the only room that knows rich."""
+"""Output for people and machines; the only module that imports rich."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 
 def say(text: str) -> None:
-    """A line on standard output."""
+    """Print a line to standard output."""
     print(text)
 
 
 def note(text: str) -> None:
-    """A line for the person, beside the results."""
+    """Print a line to standard error, apart from results."""
     print(text, file=sys.stderr)
 
 
 def as_json(data: Any) -> None:
-    """Data for machines."""
+    """Print data as JSON."""
     print(json.dumps(data, indent=2))
 
 
 def columns(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """Aligned columns without rich, for commands that must answer at once."""
+    """Print aligned columns without rich, for commands that must start fast."""
     rows = [heads, *lines]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
     for row in rows:
@@ -33,14 +33,21 @@ def columns(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 
 def table(columns: Sequence[str], lines: Sequence[Sequence[str]], title: str = "") -> None:
-    """A table as wide as it needs to be when piped, and as the terminal when not."""
+    """Print a table: in a terminal fitted to its width, otherwise as plain text (`granu.report.text`)."""
+    if not sys.stdout.isatty():
+        from granu.report.text import text_table
+
+        say(text_table(columns, lines, title))
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    drawn = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    console = Console(highlight=False)
+    drawn = Table(
+        *columns, title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for line in lines:
         drawn.add_row(*(Text(cell) for cell in line))
     console.print(drawn)
@@ -48,7 +55,7 @@ def table(columns: Sequence[str], lines: Sequence[Sequence[str]], title: str = "
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Any]:
-    """A bar with the time left, on standard error; gives a function (done, total, what)."""
+    """Show a progress bar on standard error; yields a function (done, total, what)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""What the house lends a builder: device, precision, weights by name, a cache, and other offers by spec."""
+"""The build context: device, weights by name, a cache folder, and other offers by spec."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from granu.weights import checkpoints
 
 
 def cache_folder() -> Path:
-    """Where what can be computed again is kept: $GRANU_CACHE, else the user's cache folder."""
-    if place := os.environ.get("GRANU_CACHE"):
-        return Path(place)
+    """Return the folder for results that can be computed again: $GRANU_CACHE, otherwise granu's in the user's cache."""
+    if folder := os.environ.get("GRANU_CACHE"):
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "granu"
 
 
 @dataclass
 class BuildContext:
-    """Handed to every offer's `make`."""
+    """The second argument of every offer's `make`, `check` and `sites`."""
 
     catalog: Catalog
     device: str = "cpu"
     cache: Path = field(default_factory=cache_folder)
-    used_weights: dict[str, str] = field(default_factory=dict)  # path -> sha256, for run.json
+    used_weights: dict[str, str] = field(default_factory=dict)  # name or path -> sha256, for run.json
 
     def weights(self, name: str) -> Path:
-        """The file of shipped weights or a path, checked; noted for the record of the run."""
+        """Return the file of a weights name or path, verify its checksum and record it in `used_weights`."""
         file = self.locate(name)
         self.used_weights[name] = checkpoints.verify(name, file, self.catalog.weights)
         return file
 
     def locate(self, name: str) -> Path:
-        """The file that a weights name means, not yet checked."""
+        """Return the file of a weights name or path without reading it."""
         return checkpoints.locate(name, self.catalog.weights)
 
     def build(self, kind: str, spec: str) -> Any:
-        """Another offer's thing by its spec, so that plugins need not import each other."""
+        """Build another plugin's offer from its spec text, so that plugins need not import each other."""
         return self.make(self.catalog.resolve(kind, parse_spec(spec)))
 
     def make(self, resolved: Resolved) -> Any:
-        """Build what a resolved spec names."""
+        """Build the offer of a resolved spec."""
         return resolved.offer.make(resolved.options, self)

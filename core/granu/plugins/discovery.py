@@ -1,14 +1,14 @@
-"""The door: entry points become plugins or load_errors, and nothing that a fake_plugin does gets past this file.
+"""Loading of plugins: each entry point becomes a plugin or a load error; no exception of a plugin leaves this file.
 
-pluggy's own loader stops at the first plugin that raises and keeps it half registered, so the loop is ours,
-around importlib.metadata and pluggy's manager.
+pluggy's own loader stops at the first plugin that raises and leaves it half registered, so this file loops over
+importlib.metadata's entry points itself.
 """
 
 from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -23,7 +23,7 @@ GROUP = "granu"
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin that came through the door."""
+    """A plugin that was loaded, with its offers."""
 
     name: str
     distribution: str
@@ -33,7 +33,11 @@ class Plugin:
 
 @dataclass(frozen=True)
 class LoadError:
-    """A plugin that did not: who, from where, at which stage, and why in one line."""
+    """A plugin that cannot be used, or an offer of it that cannot keep its name.
+
+    `stage` completes a sentence that begins with the plugin ("cannot be imported"), `reason` is one line, and
+    `details` holds the traceback, if there is one.
+    """
 
     plugin: str
     distribution: str
@@ -47,7 +51,7 @@ class LoadError:
 
 @dataclass
 class DiscoveredPlugins:
-    """All that stood at the door."""
+    """The result of `discover`: plugins that loaded, plugins that did not, and names that GRANU_DISABLE blocks."""
 
     plugins: list[Plugin] = field(default_factory=list)
     load_errors: list[LoadError] = field(default_factory=list)
@@ -55,30 +59,30 @@ class DiscoveredPlugins:
 
 
 def discover() -> DiscoveredPlugins:
-    """Load every entry point of the group `granu` that GRANU_DISABLE (names, comma separated) does not block."""
+    """Load every entry point of the group `granu` except those that GRANU_DISABLE (names with commas between) lists."""
     disabled = {name.strip() for name in os.environ.get("GRANU_DISABLE", "").split(",")}
     discovered = DiscoveredPlugins()
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hooks)
-    for entry in sorted(entry_points(group=GROUP), key=_house_first):
+    for entry in sorted(entry_points(group=GROUP), key=_own_plugins_first):
         if entry.name in disabled:
             discovered.blocked.append(entry.name)
             continue
         try:
-            discovered.plugins.append(_admit(manager, entry))
-        except _Refusal as refusal:
-            discovered.load_errors.append(refusal.load_error)
+            discovered.plugins.append(_load(manager, entry))
+        except _LoadFailed as failure:
+            discovered.load_errors.append(failure.load_error)
     return discovered
 
 
-class _Refusal(Exception):
+class _LoadFailed(Exception):
     def __init__(self, load_error: LoadError) -> None:
         super().__init__(str(load_error))
         self.load_error = load_error
 
 
-def _house_first(entry: EntryPoint) -> tuple[bool, str, str]:
-    """granu's own plugins come first, so that they keep their names; the others by name."""
+def _own_plugins_first(entry: EntryPoint) -> tuple[bool, str, str]:
+    """Sort key: granu's own plugins first, so that they keep their names, then the others by name."""
     return (_distribution(entry)[0] != "granu", entry.name, entry.value)
 
 
@@ -86,14 +90,15 @@ def _distribution(entry: EntryPoint) -> tuple[str, str]:
     return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown distribution", "")
 
 
-def _admit(manager: pluggy.PluginManager, entry: EntryPoint) -> Plugin:
+def _load(manager: pluggy.PluginManager, entry: EntryPoint) -> Plugin:
     module = _guard(entry, "cannot be imported", entry.load)
-    _guard(entry, "has hooks that do not fit", lambda: _register(manager, module, entry.name))
-    offers = tuple(_guard(entry, "fails when asked for its offers", lambda: list(_collect(manager, module))))
+    _guard(entry, "has a hook that cannot be registered", lambda: _register(manager, module, entry.name))
+    offers = tuple(_guard(entry, "raises in a hook", lambda: list(_collect(manager, module))))
     return Plugin(entry.name, *_distribution(entry), offers)
 
 
-def _guard(entry: EntryPoint, stage: str, act: Any) -> Any:
+def _guard(entry: EntryPoint, stage: str, act: Callable[[], Any]) -> Any:
+    """Return `act()`; an exception in it becomes a load error at `stage`."""
     try:
         return act()
     except KeyboardInterrupt:
@@ -102,7 +107,7 @@ def _guard(entry: EntryPoint, stage: str, act: Any) -> Any:
         reason = f"{type(problem).__name__}: {problem}".strip(": ").splitlines()[0]
         name, version = _distribution(entry)
         details = "".join(traceback.format_exception(problem))
-        raise _Refusal(LoadError(entry.name, f"{name} {version}".strip(), stage, reason, details)) from None
+        raise _LoadFailed(LoadError(entry.name, f"{name} {version}".strip(), stage, reason, details)) from None
 
 
 def _register(manager: pluggy.PluginManager, module: Any, name: str) -> None:
@@ -131,13 +136,13 @@ def _collect(manager: pluggy.PluginManager, module: Any) -> Iterator[AnyOffer]:
                 continue
             offers = implementation.function()
             if not isinstance(offers, list | tuple):
-                raise TypeError(f"{hook} returned {_what(offers)}, not a list of {KINDS[kind].__name__}")
+                raise TypeError(f"{hook} returned {_noun(offers)}, not a list of {KINDS[kind].__name__}")
             for offer in offers:
                 if not isinstance(offer, KINDS[kind]):
-                    raise TypeError(f"{hook} returned {_what(offer)} among its offers, not {KINDS[kind].__name__}")
+                    raise TypeError(f"{hook} returned {_noun(offer)} in its list, not {KINDS[kind].__name__}")
                 assert isinstance(offer, AnyOffer)  # one of KINDS is
                 yield offer
 
 
-def _what(thing: Any) -> str:
-    return "nothing (None)" if thing is None else f"a {type(thing).__name__}"
+def _noun(thing: Any) -> str:
+    return "None" if thing is None else type(thing).__name__

@@ -1,4 +1,4 @@
-"""The hook specs: one function per kind of offer. A plugin implements those it needs with `@granu.hookimpl`."""
+"""Hook specifications: one function per kind of offer. A plugin implements those it needs with `@granu.hookimpl`."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ hookimpl = pluggy.HookimplMarker("granu")
 
 @hookspec
 def granu_generators() -> Sequence[GeneratorOffer]:  # type: ignore[empty-body]
-    """Generators that draw images with known labels and let their inside be edited at named sites."""
+    """Return generators: they draw images with known labels, and their activations can be edited at named sites."""
 
 
 @hookspec
 def granu_perturbations() -> Sequence[PerturbationOffer]:  # type: ignore[empty-body]
-    """Families of changes with a size."""
+    """Return families of changes, each change with a size."""
 
 
 @hookspec
 def granu_classifiers() -> Sequence[ClassifierOffer]:  # type: ignore[empty-body]
-    """Classifiers: images in [0, 1] to logits."""
+    """Return classifiers, which map images in [0, 1] to logits."""
 
 
 @hookspec
 def granu_defenses() -> Sequence[DefenseOffer]:  # type: ignore[empty-body]
-    """Trainings that give a classifier back that holds better."""
+    """Return defenses: training methods that make a classifier more robust."""
 
 
 @hookspec
 def granu_datasets() -> Sequence[DatasetOffer]:  # type: ignore[empty-body]
-    """Places where labelled images come from."""
+    """Return datasets of labelled images."""
 
 
 @hookspec
 def granu_weights() -> Sequence[Weights]:  # type: ignore[empty-body]
-    """Weights files that come with the plugin, to be named by other plugins' `weights=` options."""
+    """Return weights files that the plugin ships; `weights=` options of other plugins may name them."""
 
 
 HOOKS: dict[str, str] = {

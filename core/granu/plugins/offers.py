@@ -1,4 +1,4 @@
-"""What a plugin hands out: cheap, frozen, printable descriptions; building comes later and imports torch then."""
+"""Offers: frozen descriptions of what a plugin can build. Creating one is cheap; building imports torch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """One thing a plugin can build.
+    """Description of one thing that a plugin can build.
 
-    `target` names the option that the bare word after the colon fills ("" means that there is none).
-    `make(options, context)` builds the thing and is the place for imports that cost more than a moment.
-    `check(options, context)` raises the GranuError that can be known before (a file is missing), without torch.
+    `target` names the option that the word directly after the colon sets ("" if there is none).
+    `make(options, context)` builds the thing; slow imports belong inside it.
+    `check(options, context)` raises errors that can be known before building (a missing file), without torch.
     """
 
     kind: ClassVar[str] = "thing"
@@ -39,11 +39,11 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorOffer(Offer):
-    """A generator; the core derives one perturbation per site from it.
+    """A generator, from which the core derives one perturbation per site.
 
-    `sites(options, context)` lists the sites coarse to fine without torch (from the header of the weights);
-    `weights(options)` is the name or path of the weights that these options mean. `read(path)` gives what a granu
-    weights file of them would hold, whatever form they have; it is what `granu convert` asks.
+    `sites(options, context)` lists the sites from coarse to fine without torch (from the header of the weights).
+    `weights(options)` returns the name or path of the weights that these options select. `read(path)` reads weights
+    in another format for `granu convert` and returns the header and tensors of a granu weights file.
     """
 
     kind: ClassVar[str] = "generator"
@@ -56,9 +56,9 @@ class GeneratorOffer(Offer):
 class PerturbationOffer(Offer):
     """A family of changes. `make` returns a Perturbation.
 
-    With `searched` the core searches its Space and adds the options of the searches to its own; an algorithm
-    with a search of its own says False and implements `perturb`. `targets` lists what `name:all` sweeps over,
-    coarse to fine, or is a function that lists it for the other options.
+    If `searched`, the core searches its spaces and adds the options of the searches to its own; an algorithm with
+    its own search sets this to False and implements `perturb`. `targets` lists the targets of `name:all` from
+    coarse to fine, or is a function of the options that returns this list.
     """
 
     kind: ClassVar[str] = "perturbation"
@@ -66,15 +66,15 @@ class PerturbationOffer(Offer):
     targets: Sequence[str] | Callable[[Any], Sequence[str]] = ()
 
     def sweep(self, options: Any) -> Sequence[str]:
-        """What `name:all` means with these options."""
+        """Return the targets of `name:all` with these options."""
         return self.targets(options) if callable(self.targets) else self.targets
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierOffer(Offer):
-    """A classifier. `make` returns a granu.images.classifier.ImageClassifier or anything that keeps that protocol.
+    """A classifier. `make` returns a `granu.types.Classifier`, for instance an ImageClassifier.
 
-    `models` lists the names that the target may take, where they are known beforehand.
+    `models` lists the values that the target may take, if they are known in advance.
     """
 
     kind: ClassVar[str] = "classifier"
@@ -83,24 +83,24 @@ class ClassifierOffer(Offer):
 
 @dataclass(frozen=True, kw_only=True)
 class DefenseOffer(Offer):
-    """A training that makes a classifier hold. `make` returns a Defense."""
+    """A training method that makes a classifier more robust. `make` returns a Defense."""
 
     kind: ClassVar[str] = "defense"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOffer(Offer):
-    """A place where labelled images come from. `make` returns a Dataset."""
+    """A source of labelled images. `make` returns a Dataset."""
 
     kind: ClassVar[str] = "dataset"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A weights file that a plugin ships, with what one must know to use it rightly.
+    """A weights file that a plugin ships, with its licence, source and checksum.
 
-    `classifiers` and `judges` are specs that fit a generator's weights; the first classifier is the default.
-    `default_source` is the spec of the generator that draws images with these weights where a command names none.
+    `classifiers` and `judges` are specs that suit a generator's weights; the first classifier is the default.
+    `default_source` is the spec of the generator that draws images with these weights if a command names none.
     """
 
     kind: ClassVar[str] = "weights"

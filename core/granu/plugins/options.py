@@ -1,4 +1,4 @@
-"""A plugin's options: a frozen dataclass on one side, the text after the colon on the other."""
+"""Options of offers: read from the text after a spec's colon into a frozen dataclass, and described for help."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ OptionsT = typing.TypeVar("OptionsT")
 
 @dataclass(frozen=True)
 class NoOptions:
-    """For offers that have nothing to choose."""
+    """Options of an offer that has none."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What `option()` says about one field: its help and what values it may take."""
+    """Help and allowed values of one field; bounds are inclusive."""
 
     help: str
     low: float | None = None
@@ -39,21 +39,22 @@ def option(
     high: float | None = None,
     choices: Sequence[str] = (),
 ) -> Any:
-    """A field of an options dataclass: its default, one line of help, and its bounds (inclusive).
+    """Declare a field of an options dataclass with its default, one line of help, and its allowed values.
 
-    The help is printed with the allowed values behind it in parentheses, so it ends without punctuation.
+    `low` and `high` are inclusive bounds of a number. The help is printed with the allowed values behind it in
+    parentheses, so it ends without punctuation.
     """
     rule = Rule(help, low, high, tuple(choices))
     return dataclasses.field(default=default, metadata={"rule": rule})
 
 
 def typed_name(field_name: str) -> str:
-    """The name a person types: `max_size` is `max-size`, and Python's `lambda_` is `lambda`."""
+    """Return the name that a person types for a field: `max-size` for `max_size`, `lambda` for `lambda_`."""
     return field_name.rstrip("_").replace("_", "-")
 
 
 def read_options(cls: type[OptionsT], given: Mapping[str, str], where: str) -> OptionsT:
-    """Make a `cls` of the texts in `given`; `where` is the spec as typed, for the error.
+    """Convert the texts in `given` to a `cls`; `where` is the spec as typed, for errors.
 
     Raises OptionError for an unknown key, a value of the wrong type, or one out of range.
     """
@@ -81,7 +82,7 @@ def describe_options(cls: type) -> list[tuple[str, str, str]]:
 
 
 def option_values(options: Any) -> dict[str, Any]:
-    """An options value as plain data for `run.json`."""
+    """Return options as plain data for `run.json`."""
     return {
         typed_name(f.name): str(v) if isinstance(v := getattr(options, f.name), Path) else v
         for f in dataclasses.fields(options)
@@ -113,7 +114,7 @@ def _truth(text: str, key: str, where: str) -> bool:
 
 def _number(text: str, kind: type, key: str, where: str) -> float:
     try:
-        top, slash, bottom = text.partition("/")  # 8/255 is how the field writes a size
+        top, slash, bottom = text.partition("/")  # papers write sizes as 8/255
         value = float(top) / float(bottom) if slash and kind is float else kind(text)
     except (ValueError, ZeroDivisionError):
         noun = "a whole number" if kind is int else "a number"
@@ -125,7 +126,7 @@ def _number(text: str, kind: type, key: str, where: str) -> float:
 
 def _check(value: Any, rule: Rule, key: str, where: str) -> None:
     if rule.choices and value not in rule.choices:
-        raise OptionError(f"`{where}`: {key}={value} is not offered; {suggest(str(value), rule.choices)}")
+        raise OptionError(f"`{where}`: {key}={value} is not one of its values; {suggest(str(value), rule.choices)}")
     too_low = rule.low is not None and value < rule.low
     too_high = rule.high is not None and value > rule.high
     if too_low or too_high:

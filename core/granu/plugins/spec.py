@@ -1,4 +1,4 @@
-"""What a person types for a thing: `name:target,key=value`, parsed once, here."""
+"""Specs: the text `name:target,key=value` that names an offer and its options, parsed only here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEY = re.compile(r"[a-z][a-z0-9_-]*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Spec:
-    """`stylegan:layer6,steps=200` as a value; `str()` gives the canonical text with options sorted."""
+    """A parsed spec such as `stylegan:layer6,steps=200`; `str()` returns the canonical text with options sorted."""
 
     name: str
     target: str | None = None
@@ -25,15 +25,15 @@ class Spec:
         return f"{self.name}:{','.join(parts)}" if parts else self.name
 
     def with_target(self, target: str) -> Spec:
-        """The same spec pointed at another target."""
+        """Return the same spec with another target."""
         return Spec(self.name, target, self.options)
 
 
 def parse_spec(text: str) -> Spec:
-    """Read `name[:part{,part}]`, where a part is `key=value` or, as the first only, a bare target.
+    """Parse `name[:part{,part}]`, where a part is `key=value` or, in first place only, a target.
 
-    A bare part after a `key=value` continues that value, so `classes=tiger,pizza` is one option.
-    Raises SpecError with the corrected form where one can be guessed.
+    A part without `=` after an option continues its value, so `classes=tiger,pizza` is one option.
+    Raises SpecError, with a corrected spec where one can be guessed.
     """
     name, colon, rest = text.strip().partition(":")
     head, comma, tail = name.partition(",")
@@ -57,7 +57,7 @@ def parse_spec(text: str) -> Spec:
         elif not equals:
             raise SpecError(f"`{text}` has two targets; join several with a plus: `{name}:{target}+{part}`")
         elif not KEY.fullmatch(key) or not value:
-            raise SpecError(f"`{part}` in `{text}` is no option; write it as key=value")
+            raise SpecError(f"`{part}` in `{text}` is not an option; write it as key=value")
         elif (last := key.replace("_", "-")) in options:
             raise SpecError(f"`{text}` gives the option '{key}' twice")
         else:

@@ -1,49 +1,67 @@
-"""Two classifiers on the images that both name right: paired rates and paired sizes, perturbation by perturbation."""
+"""Two classifiers on the images that both classify correctly: paired rates and paired sizes, per perturbation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from granu.report import formatting
-from granu.report.rows import budget_of, in_order, is_judged, observation
+from granu.report.pairing import MeasuredClassifier, shared_perturbations
+from granu.report.rows import observation, without_repeats
 from granu.report.statistics import RateChange, Ratio, holm, paired_rates, paired_ratio, rate
-from granu.runs.trials import FOUND, Trial
+from granu.runs.trials import CLASSIFIER, FOUND, Trial
 
 ALPHA = 0.05
+Value = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Second against first under one perturbation.
 
-    `sizes` is None where a budget was spent; `confirmed` is over the pairs in which nothing that was found lost its
-    label, and None where nobody judged. `rates_p` and `sizes_p` are adjusted for all tests of the table (Holm).
+    `sizes` is None where a budget was spent. `confirmed` is the ratio over the pairs in which every judge sees the
+    label in all that was found; None without judges, or where the judges of the two differ. `rates_p` and `sizes_p`
+    are adjusted for all tests of the table (Holm).
     """
 
     perturbation: str
     unit: str
-    images: int  # that both name right
-    left_out: int  # that one of the two names wrong, or that only one of them was asked about
-    first_found: float
+    images: int  # that both classify correctly
+    left_out: int  # that one of the two misclassifies, or that only one of them was measured on
+    first_found: float  # share of `images`; NaN of none
     second_found: float
     rates: RateChange
     sizes: Ratio | None
     confirmed: Ratio | None
-    rates_p: float
-    sizes_p: float
+    same_judges: bool
+    rates_p: float = 1.0
+    sizes_p: float = 1.0
+
+    def as_dict(self) -> dict[str, Value]:
+        """A flat record, numbers unrounded; a ratio is infinite or 0 where most pairs have one side not found."""
+        return {
+            "perturbation": self.perturbation,
+            "unit": self.unit,
+            "images": self.images,
+            "left_out": self.left_out,
+            "first_found": None if math.isnan(self.first_found) else self.first_found,
+            "second_found": None if math.isnan(self.second_found) else self.second_found,
+            "difference": self.rates.value,
+            "difference_low": self.rates.low,
+            "difference_high": self.rates.high,
+            "difference_p": self.rates_p,
+            "only_first": self.rates.only_first,
+            "only_second": self.rates.only_second,
+            **_ratio("ratio", self.sizes),
+            "ratio_p": self.sizes_p if self.sizes else None,
+            **_ratio("confirmed_ratio", self.confirmed),
+        }
 
 
-def compare(
-    first: Iterable[Trial], second: Iterable[Trial], order: Sequence[str] = (), same_judges: bool = True
-) -> list[Comparison]:
-    """Compare where both were measured, in the run's order; what was measured for only one of them is left out.
-
-    Without `same_judges` other judges voted on either side, so that what they confirmed cannot be compared.
-    """
-    cells_first, cells_second = _by_perturbation(first), _by_perturbation(second)
-    shared = in_order((key for key in cells_first if key in cells_second), order)
-    made = [_compare(key, cells_first[key], cells_second[key], same_judges) for key in shared]
+def compare(first: MeasuredClassifier, second: MeasuredClassifier) -> list[Comparison]:
+    """Compare under the perturbations that both were measured under, in the order of the first run's records."""
+    made = [_compare(key, first, second) for key in shared_perturbations(first, second)]
     raw = [c.rates.p for c in made] + [c.sizes.p for c in made if c.sizes]
     adjusted = iter(holm(raw))
     rates_p = [next(adjusted) for _ in made]
@@ -52,59 +70,71 @@ def compare(
 
 
 def regressions(comparisons: Sequence[Comparison], percent: float) -> tuple[list[str], list[str]]:
-    """What got worse by more than `percent`: (for certain, perhaps by chance), a sentence each.
+    """Perturbations under which the second is worse by more than `percent`: (significant, not significant).
 
-    Worse is: found on that many more images of a hundred, or by sizes smaller by that many percent. It is
-    certain where the test, adjusted for all others, gives p < 0.05.
+    Worse means found on that many more images of a hundred, or with sizes smaller by that many percent; significant
+    means p < 0.05 after adjustment for all tests of the table. A sentence each.
     """
-    certain: list[str] = []
-    perhaps: list[str] = []
+    significant: list[str] = []
+    uncertain: list[str] = []
     for c in comparisons:
         if 100 * c.rates.value > percent:
-            message = f"{c.perturbation}: found on {_points(100 * c.rates.value)} more images of a hundred"
-            (certain if c.rates_p < ALPHA else perhaps).append(f"{message} (p {_p(c.rates_p)})")
+            sentence = f"{c.perturbation}: found on {_points(100 * c.rates.value)} more images of a hundred"
+            (significant if c.rates_p < ALPHA else uncertain).append(f"{sentence} (p {_p(c.rates_p)})")
         if c.sizes and c.sizes.value is not None and 100 * (1 - c.sizes.value) > percent:
-            message = f"{c.perturbation}: sizes are smaller by {_points(100 * (1 - c.sizes.value))} %"
-            (certain if c.sizes_p < ALPHA else perhaps).append(f"{message} (p {_p(c.sizes_p)})")
-    return certain, perhaps
+            sentence = f"{c.perturbation}: sizes are smaller by {_points(100 * (1 - c.sizes.value))} %"
+            (significant if c.sizes_p < ALPHA else uncertain).append(f"{sentence} (p {_p(c.sizes_p)})")
+    return significant, uncertain
 
 
-def unshared(first: Iterable[Trial], second: Iterable[Trial]) -> list[str]:
+def unshared(first: MeasuredClassifier, second: MeasuredClassifier) -> list[str]:
     """The perturbations that only one of the two was measured under."""
-    return sorted({t.perturbation for t in first} ^ {t.perturbation for t in second})
+    return sorted(set(first.perturbations) ^ set(second.perturbations))
 
 
-def _by_perturbation(trials: Iterable[Trial]) -> dict[str, dict[str, Trial]]:
-    table: dict[str, dict[str, Trial]] = {}
-    for trial in trials:
-        table.setdefault(trial.perturbation, {})[trial.image] = trial
-    return table
-
-
-def _compare(perturbation: str, first: dict[str, Trial], second: dict[str, Trial], same_judges: bool) -> Comparison:
-    pairs = [(a, second[id_]) for id_, a in first.items() if id_ in second and a.counts and second[id_].counts]
+def _compare(perturbation: str, first: MeasuredClassifier, second: MeasuredClassifier) -> Comparison:
+    ours, theirs = (_by_image(side, perturbation) for side in (first, second))
+    pairs = [(a, theirs[id_]) for id_, a in ours.items() if id_ in theirs and a.counts and theirs[id_].counts]
     found_first = [a.outcome == FOUND for a, _ in pairs]
     found_second = [b.outcome == FOUND for _, b in pairs]
-    sized = budget_of(perturbation) is None
-    judged = sized and same_judges and is_judged(a for a, _ in pairs) and is_judged(b for _, b in pairs)
+    sized = first.run.record.perturbations[perturbation].budget is None
+    same_judges = first.judges(perturbation) == second.judges(perturbation)
+    has_images = not any(trial.evidence == CLASSIFIER for pair in pairs for trial in pair)
+    judged = sized and has_images and same_judges and bool(first.judges(perturbation))
     kept = [(a, b) for a, b in pairs if _label_kept(a) and _label_kept(b)]
     return Comparison(
         perturbation=perturbation,
         unit=next((a.unit for a, _ in pairs if a.unit), ""),
         images=len(pairs),
-        left_out=len({*first, *second}) - len(pairs),
+        left_out=len({*ours, *theirs}) - len(pairs),
         first_found=rate(sum(found_first), len(pairs)).value,
         second_found=rate(sum(found_second), len(pairs)).value,
         rates=paired_rates(found_first, found_second),
         sizes=paired_ratio([(observation(a), observation(b)) for a, b in pairs]) if sized else None,
         confirmed=paired_ratio([(observation(a), observation(b)) for a, b in kept]) if judged else None,
-        rates_p=1.0,
-        sizes_p=1.0,
+        same_judges=same_judges,
     )
+
+
+def _by_image(measured: MeasuredClassifier, perturbation: str) -> dict[str, Trial]:
+    own = [trial for trial in measured.trials if trial.perturbation == perturbation]
+    return {trial.image: trial for trial in without_repeats(own)}
 
 
 def _label_kept(trial: Trial) -> bool:
     return trial.outcome != FOUND or trial.confirmed
+
+
+def _ratio(name: str, ratio: Ratio | None) -> dict[str, Value]:
+    return {
+        name: ratio.value if ratio else None,
+        f"{name}_low": ratio.low if ratio else None,
+        f"{name}_high": ratio.high if ratio else None,
+        f"{name}_pairs": ratio.pairs if ratio else None,
+        f"{name}_above": ratio.above if ratio else None,
+        f"{name}_below": ratio.below if ratio else None,
+        f"{name}_undecided": ratio.undecided if ratio else None,
+    }
 
 
 def _points(percent: float) -> str:
@@ -112,5 +142,5 @@ def _points(percent: float) -> str:
 
 
 def _p(p: float) -> str:
-    message = formatting.probability(p)
-    return message if message.startswith("<") else f"= {message}"
+    text = formatting.probability(p)
+    return text if text.startswith("<") else f"= {text}"

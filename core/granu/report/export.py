@@ -1,4 +1,4 @@
-"""Rows as plain data: flat records for JSON and CSV, with the numbers size_before_quantization."""
+"""Rows as plain data: flat records for JSON, CSV and pandas, with unrounded numbers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Value = str | int | float | None
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Value]]:
-    """A flat record per row. A median beyond all sizes tried is empty, and `..._beyond` says beyond which."""
+    """A flat record per row. Where a median lies beyond all sizes tried it is None, and `..._beyond` is the largest."""
     return [_record(row) for row in rows]
 
 
 def write_csv(rows: Sequence[Row], file: Path) -> None:
-    """The records as a CSV file."""
+    """Write the records as a CSV file. RunFolderError if that fails."""
     lines = records(rows)
     try:
         with file.open("w", newline="") as stream:
@@ -35,6 +35,7 @@ def _record(row: Row) -> dict[str, Value]:
     return {
         "classifier": row.classifier,
         "perturbation": row.perturbation,
+        "evidence": row.evidence,
         "unit": row.unit,
         "budget": row.budget,
         "counted": row.counted,

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Formatting of numbers for people."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from granu.report.statistics import Median, Rate, Ratio
 
-NONE = "–"  # what is not known
+NONE = "–"  # an unknown value
 FEW_PAIRS = 5
 
 
 def number(value: float | None) -> str:
-    """Three digits that count: 0.0123, 1.23, 12.3, 1230."""
+    """A number with three significant digits: 0.0123, 1.23, 12.3, 1230."""
     if value is None or math.isnan(value):
         return NONE
     if math.isinf(value):
@@ -26,14 +26,14 @@ def number(value: float | None) -> str:
 
 
 def share(rate: Rate | None) -> str:
-    """In percent: `98 [95–99]`."""
+    """A rate with its interval, in percent: `98 [95–99]`."""
     if rate is None or rate.total == 0:
         return NONE
     return f"{percent(rate.value)} [{percent(rate.low)}–{percent(rate.high)}]"
 
 
 def size(median: Median | None) -> str:
-    """`1.32 [1.20–1.41]`; `> 5.00` and `5.00+` where it is only known to lie beyond all sizes tried."""
+    """A median with its interval: `1.32 [1.20–1.41]`; `> 5.00` and `5.00+` where it lies beyond all sizes tried."""
     if median is None:
         return NONE
     value = f"> {number(median.largest)}" if median.value is None else number(median.value)
@@ -44,29 +44,29 @@ def size(median: Median | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """A number of things, or the middle between two."""
+    """A median of counts, rounded to a whole number."""
     return NONE if value is None else f"{value:.0f}"
 
 
 def image_sizes(sizes: Sequence[tuple[int, int]]) -> str:
-    """`224 x 224`, or the smallest and the largest: `60 x 80 to 375 x 500`."""
+    """Heights and widths: `224 x 224`, or the smallest and the largest, `60 x 80 to 375 x 500`."""
     ends = [sizes[0], sizes[-1]] if len(sizes) > 1 else sizes
     return " to ".join(f"{height} x {width}" for height, width in ends)
 
 
 def ratio(ratio: Ratio) -> str:
-    """`0.87 [0.80–0.95]`; from fewer than FEW_PAIRS images nothing is claimed."""
+    """A ratio with its interval: `0.87 [0.80–0.95]`; `–` for fewer than FEW_PAIRS pairs."""
     if ratio.value is None or ratio.pairs < FEW_PAIRS:
         return NONE
     return f"{number(ratio.value)} [{number(ratio.low)}–{number(ratio.high)}]"
 
 
 def probability(p: float) -> str:
-    """A p-value; more digits would promise too much."""
+    """A p-value with three decimals: `0.012`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def percent(part: float) -> str:
-    """A share in percent; 99.8 is not message as 100."""
+    """A share in percent, whole numbers; one decimal where rounding would give 0 or 100: `99.8`."""
     whole = round(100 * part)
     return f"{100 * part:.1f}" if whole in (0, 100) and 0.0005 <= part < 0.9995 else str(whole)

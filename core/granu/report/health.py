@@ -1,4 +1,4 @@
-"""Signs that a number of the report should not be believed before somebody has looked."""
+"""Health checks of a run: signs that a number in the report needs attention before it is trusted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from granu.report.rows import Row
 
-FAILED_SHARE = 0.05  # of searches that could not look
-CLEAN_SHARE = 0.80  # of clean images named right, below which the classifier hardly fits the images
-CONTROL_SHARE = 0.50  # of random changes that fool too
+FAILED_SHARE = 0.05  # of searches that could not run
+CLEAN_SHARE = 0.80  # of clean images classified correctly, below which the classifier hardly fits the images
+CONTROL_SHARE = 0.50  # of random changes that fool the classifier too
 CONFIRMED_SHARE = 0.50  # of found images whose label every judge still sees
 FEW = 20  # images
 SHOWN = 3  # perturbations that a flag names; JSON and the page hold all
@@ -17,36 +17,36 @@ SHOWN = 3  # perturbations that a flag names; JSON and the page hold all
 
 @dataclass(frozen=True)
 class Flag:
-    """One sign, at one classifier, and the perturbations where it shows, each with its numbers."""
+    """One sign at one classifier, and the perturbations that show it, each with its numbers."""
 
     classifier: str
     sign: str
     where: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        message = dict.fromkeys(numbers for _, numbers in self.where)
-        if len(self.where) > 1 and len(message) == 1:
-            return f"{self.classifier}: {self.sign} ({next(iter(message))} at {len(self.where)} changes)"
+        distinct = dict.fromkeys(numbers for _, numbers in self.where)
+        if len(self.where) > 1 and len(distinct) == 1:
+            return f"{self.classifier}: {self.sign} ({next(iter(distinct))} at {len(self.where)} changes)"
         shown = ", ".join(f"{at} ({numbers})" for at, numbers in self.where[:SHOWN])
         more = f" and {len(self.where) - SHOWN} more" if len(self.where) > SHOWN else ""
         return f"{self.classifier}: {self.sign}: {shown}{more}"
 
 
 def check(rows: Sequence[Row]) -> list[Flag]:
-    """All signs, classifier by classifier."""
+    """All signs of a run's rows, classifier by classifier."""
     flags = []
     for classifier in dict.fromkeys(row.classifier for row in rows):
         own = [row for row in rows if row.classifier == classifier]
-        for sign, look in SIGNS:
-            where = tuple((row.perturbation, numbers) for row in own if (numbers := look(row)))
+        for sign, numbers_of in SIGNS:
+            where = tuple((row.perturbation, numbers) for row in own if (numbers := numbers_of(row)))
             flags += [Flag(classifier, sign, where)] if where else []
     return flags
 
 
 def _clean(row: Row) -> str | None:
-    looked_at = row.counted + row.clean_wrong
-    weak = looked_at and row.counted / looked_at < CLEAN_SHARE
-    return f"{row.clean_wrong} of {looked_at}" if weak else None
+    images = row.counted + row.clean_wrong
+    weak = images and row.counted / images < CLEAN_SHARE
+    return f"{row.clean_wrong} of {images}" if weak else None
 
 
 def _few(row: Row) -> str | None:
@@ -76,10 +76,10 @@ def _confirmed(row: Row) -> str | None:
 
 
 SIGNS: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
-    ("many clean images are named wrong; do classifier and images fit together?", _clean),
-    ("few images count, so raise --count before concluding", _few),
-    ("searches could not look", _failed),
-    ("nothing was found, which may be a weak search and no strong classifier", _nothing),
-    ("random changes of the same size fool as well, so the search adds little", _control),
+    ("many clean images are misclassified; check that classifier and images fit together", _clean),
+    ("few images, so raise --count before concluding", _few),
+    ("searches failed", _failed),
+    ("nothing found; the search may be weak rather than the classifier robust", _nothing),
+    ("random changes of the same size fool the classifier as well, so the search adds little", _control),
     ("the judges still see the label in fewer than half of what was found", _confirmed),
 )

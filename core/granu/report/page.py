@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens without a network: figures as SVG, images as PNG, all inside."""
+"""The report as one HTML file that works offline: figures as SVG and images as PNG are embedded."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from granu.errors import GranuError, RunFolderError
 from granu.report import style
 from granu.report.formatting import image_sizes
-from granu.report.health import check
+from granu.report.notes import failures, notes
 from granu.report.profile import profile
 from granu.report.rows import Row, rows
 from granu.report.sheet import sheet
 from granu.report.survival import survival_curves
-from granu.report.table import Table, table
-from granu.runs.folder import Run
+from granu.report.table import LEGEND, Table, table
+from granu.runs.records import RunRecord, names_in
+from granu.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +39,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value and its interval, message apart so that the page can print the interval more quietly."""
+    """A value and its interval, apart, so that the page can print the interval smaller."""
 
     value: str
     interval: str = ""
@@ -46,7 +47,7 @@ class Cell:
 
 
 def write_page(run: Run, file: Path) -> None:
-    """Write the page of a run."""
+    """Write the page of a run. RunFolderError if that fails."""
     text = page(run)
     try:
         file.write_text(text, encoding="utf-8")
@@ -55,7 +56,7 @@ def write_page(run: Run, file: Path) -> None:
 
 
 def page(run: Run) -> str:
-    """The page's text."""
+    """The HTML text of a run's page."""
     from jinja2 import Environment, StrictUndefined
 
     found = rows(run)
@@ -63,38 +64,42 @@ def page(run: Run) -> str:
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     sized = any(row.size for row in found)
     return template.from_string(files("granu.report").joinpath("template.html").read_text(encoding="utf-8")).render(
-        name=run.folder.resolve().name,
-        command=run.record.get("command", ""),
+        name=run.folder.resolve().name if run.folder else "granu run",
+        commands=[command.command for command in run.record.commands],
         facts=_facts(run, found),
-        flags=check(found),
-        failures=run.record.get("failures", ()),
+        legend=LEGEND,
+        notes=notes(run.record, found),
+        failures=failures(run.record),
         columns=[(c, m) for c, m in zip(made.columns, made.meanings, strict=True) if c != "classifier"],
-        blocks=_blocks(found, made),
+        blocks=_blocks(run.record, found, made),
         profile=_svg(profile(run)) if sized else None,
         survival=_svg(survival_curves(run)) if sized else None,
         sheets=_sheets(run, found),
-        record=json.dumps(run.record, indent=2),
+        record=json.dumps(run.record.as_json(), indent=2, default=str),
     )
 
 
 def _facts(run: Run, found: Sequence[Row]) -> list[tuple[str, str]]:
-    identity, made = run.record.get("identity", {}), run.record.get("made", {})
+    measured = {row.perturbation for row in found}
+    records = [record for key, record in run.record.perturbations.items() if key in measured]
+    made_with = run.record.commands[-1].made_with if run.record.commands else {}
     facts = [
         ("images", max(row.counted + row.clean_wrong + row.unreadable for row in found)),
+        ("from", ", ".join(dict.fromkeys(record.source.spec for record in records))),
         ("height x width", image_sizes(sorted({size for row in found for size in row.image_sizes})) or None),
-        ("seed", identity.get("seed")),
-        ("data", identity.get("data")),
-        ("judges", ", ".join(identity.get("judges") or ()) or "none"),
-        ("device", made.get("device")),
-        ("granu", made.get("granu")),
-        ("torch", made.get("torch")),
+        ("seed", run.record.seed),
+        ("precision", run.record.precision),
+        ("judges", ", ".join(sorted(names_in(records))) or "none"),
+        ("device", made_with.get("device")),
+        ("granu", made_with.get("granu")),
+        ("torch", made_with.get("torch")),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
 
 
-def _blocks(found: Sequence[Row], made: Table) -> list[Block]:
+def _blocks(record: RunRecord, found: Sequence[Row], made: Table) -> list[Block]:
     shown = style.series_styles([row.classifier for row in found])
-    short = style.short_names([row.perturbation for row in found])
+    short = style.short_names([record.perturbations[key] for key in dict.fromkeys(row.perturbation for row in found)])
     blocks = []
     for name, own in shown.items():
         lines = []
@@ -113,18 +118,18 @@ def _cell(text: str) -> Cell:
 
 
 def _svg(figure: Figure) -> str:
-    """The figure's <svg> element, without what only a file of its own needs before it."""
+    """The figure's <svg> element, without the XML declaration before it."""
     text = style.rendered(figure, "svg").decode()
     return text[text.index("<svg") :]
 
 
 def _sheets(run: Run, found: Sequence[Row]) -> list[tuple[str, str]]:
-    """(classifier, base64 of its sheet as PNG) of those that kept images."""
+    """(classifier, base64 of its sheet as PNG) for those with saved images."""
     sheets = []
     for name in dict.fromkeys(row.classifier for row in found):
         try:
             figure = sheet(run, name)
-        except GranuError:  # none were kept
+        except GranuError:  # none were saved
             continue
         sheets.append((name, base64.b64encode(style.rendered(figure, "png", SHEET_DPI)).decode()))
     return sheets

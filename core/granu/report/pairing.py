@@ -1,119 +1,154 @@
-"""Which two classifiers a comparison means, and whether their runs can be compared at all."""
+"""The two classifiers that a comparison means, and the check that their runs can be compared."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from granu.errors import GranuError, OptionError, RunFolderError, UnknownName
-from granu.runs.folder import Run, read_run
+from granu.errors import OptionError, RunFolderError, UnknownName
+from granu.report.rows import check_run, classifiers_of, judges_of
+from granu.runs.records import RunRecord
+from granu.runs.run import Run
 from granu.runs.trials import Trial
 
 
 @dataclass(frozen=True)
-class ClassifierRun:
+class MeasuredClassifier:
     """One classifier of one run."""
 
     run: Run
-    classifier: str
+    name: str
 
     @property
     def trials(self) -> list[Trial]:
         """This classifier's trials."""
-        return [trial for trial in self.run.trials if trial.classifier == self.classifier]
+        return [trial for trial in self.run.trials if trial.classifier == self.name]
+
+    @property
+    def perturbations(self) -> list[str]:
+        """Keys of the perturbations that it was measured under, in the order of the records."""
+        measured = {trial.perturbation for trial in self.trials}
+        return [key for key in self.run.record.perturbations if key in measured]
+
+    def judges(self, perturbation: str) -> frozenset[str]:
+        """Names of the judges that voted on a perturbation's changes."""
+        return judges_of(self.run.record.perturbations[perturbation], self.name)
 
     def __str__(self) -> str:
-        return f"{self.classifier} in {self.run.folder}"
+        return f"{self.name} in {self.run}"
 
 
-def choose_pair(
-    folders: Sequence[Path], classifier: str | None, versus: str | None
-) -> tuple[ClassifierRun, ClassifierRun]:
-    """The two sides; of one folder, two of its classifiers. A GranuError says what is missing or does not fit."""
-    if len(folders) > 2:
-        raise OptionError(f"{len(folders)} runs are too many; compare two, or two classifiers of one")
-    runs = [read_run(folder) for folder in folders]
+Pair = tuple[MeasuredClassifier, MeasuredClassifier]
+
+
+def choose_pair(runs: Sequence[Run], classifier: str | None, versus: str | None) -> Pair:
+    """The two classifiers to compare, of one run or of two; a GranuError says what is missing or does not fit."""
+    if len(runs) > 2:
+        raise OptionError(f"{len(runs)} runs are too many; compare two, or two classifiers of one")
     for run in runs:
-        if not run.trials:
-            raise GranuError(f"{run.folder} holds no trials yet; give the `granu eval` command that began it again")
-    first, second = runs[0], runs[-1]
-    if first is not second:
-        _refuse_unlike(first, second)
-    return _choose(first, second, classifier, versus)
+        check_run(run)
+    pair = _choose(runs[0], runs[-1], classifier, versus)
+    if runs[0] is not runs[-1]:
+        _check_comparable(*pair)
+    return pair
 
 
-def same_judges(first: ClassifierRun, second: ClassifierRun) -> bool:
-    """Whether the same judges voted on both sides."""
-    ours, theirs = (side.run.record.get("identity", {}).get("judges") or [] for side in (first, second))
-    return set(ours) == set(theirs)
+def shared_perturbations(first: MeasuredClassifier, second: MeasuredClassifier) -> list[str]:
+    """Keys of the perturbations that both were measured under, in the first run's order."""
+    others = set(second.perturbations)
+    return [key for key in first.perturbations if key in others]
 
 
-def together(first: ClassifierRun, second: ClassifierRun) -> Run:
-    """Both sides as one run, so that one figure can show them; of two runs, the classifiers carry their names."""
-    sides = [(side.classifier, side.trials) for side in (first, second)]
-    if first.classifier == second.classifier:
-        sides = [(str(side), side.trials) for side in (first, second)]
-    trials = [replace(trial, classifier=name) for name, trials in sides for trial in trials]
-    if not same_judges(first, second):
-        trials = [replace(trial, votes={}) for trial in trials]
-    return Run(first.run.folder, first.run.record, trials)
+def merged(first: MeasuredClassifier, second: MeasuredClassifier) -> Run:
+    """Both as one run, to draw them into one figure; classifiers of the same name carry their run's name.
+
+    Where their judges differ, the perturbation counts as not judged.
+    """
+    record = RunRecord(seed=first.run.record.seed, precision=first.run.record.precision)
+    for one in (first, second):
+        for key in one.perturbations:
+            known = one.run.record.perturbations[key]
+            record.perturbations.setdefault(key, replace(known, judges=_common_judges(first, second, key)))
+    trials = []
+    for name, one in zip(_distinct_names(first, second), (first, second), strict=True):
+        record.classifiers[name] = replace(one.run.record.classifiers[one.name], name=name)
+        trials += [replace(trial, classifier=name) for trial in one.trials]
+    return Run(record, trials, first.run.folder)
 
 
-def _choose(first: Run, second: Run, classifier: str | None, versus: str | None) -> tuple[ClassifierRun, ClassifierRun]:
-    one = classifier or _first_of(first, second)
-    _known(first, one)
-    others = [name for name in _classifiers(second) if first is not second or name != one]
+def _common_judges(first: MeasuredClassifier, second: MeasuredClassifier, perturbation: str) -> tuple[str, ...]:
+    """The judges of those of the two that were measured under a perturbation; none where they differ."""
+    judges = {one.judges(perturbation) for one in (first, second) if perturbation in one.perturbations}
+    return tuple(sorted(judges.pop())) if len(judges) == 1 else ()
+
+
+def _distinct_names(first: MeasuredClassifier, second: MeasuredClassifier) -> tuple[str, str]:
+    if first.name != second.name:
+        return first.name, second.name
+    if str(first) != str(second):
+        return str(first), str(second)
+    return f"{first.name} (first)", f"{second.name} (second)"
+
+
+def _choose(first: Run, second: Run, classifier: str | None, versus: str | None) -> Pair:
+    one = classifier or _only_classifier(first, second)
+    _check_known(first, one)
+    others = [name for name in classifiers_of(second) if first is not second or name != one]
     if versus is None and first is not second and one in others:
         versus = one
     if versus is None and len(others) != 1:
-        message = ", ".join(others) if others else f"no other classifier than {one}"
-        raise OptionError(f"{second.folder} holds {message}; say with --versus which one to compare with")
+        holds = ", ".join(others) if others else f"no other classifier than {one}"
+        raise OptionError(f"{second} holds {holds}; say with --versus which one to compare with")
     other = versus or others[0]
-    _known(second, other)
+    _check_known(second, other)
     if first is second and one == other:
         raise OptionError(f"'{one}' cannot be compared with itself; name another classifier with --versus")
-    return ClassifierRun(first, one), ClassifierRun(second, other)
+    return MeasuredClassifier(first, one), MeasuredClassifier(second, other)
 
 
-def _first_of(first: Run, second: Run) -> str:
-    names = _classifiers(first)
+def _only_classifier(first: Run, second: Run) -> str:
+    names = classifiers_of(first)
     if len(names) == 1 or (first is second and len(names) == 2):
         return names[0]
-    raise OptionError(f"{first.folder} holds {', '.join(names)}; say with --classifier which one is meant")
+    raise OptionError(f"{first} holds {', '.join(names)}; say with --classifier which one is meant")
 
 
-def _known(run: Run, name: str) -> None:
-    names = _classifiers(run)
+def _check_known(run: Run, name: str) -> None:
+    names = classifiers_of(run)
     if name not in names:
-        raise UnknownName("classifier", name, names, str(run.folder))
+        raise UnknownName("classifier", name, names, str(run))
 
 
-def _classifiers(run: Run) -> list[str]:
-    return list(dict.fromkeys(trial.classifier for trial in run.trials))
+def _check_comparable(first: MeasuredClassifier, second: MeasuredClassifier) -> None:
+    """Refuse to pair measurements on different images."""
+    ours, theirs = first.run.record, second.run.record
+    if ours.seed != theirs.seed:
+        raise _not_comparable(first, second, f"seed {ours.seed} against {theirs.seed}")
+    for key in shared_perturbations(first, second):
+        source, other = ours.perturbations[key].source, theirs.perturbations[key].source
+        if source.spec != other.spec:
+            raise _not_comparable(first, second, f"images of {source.spec} against {other.spec}", key)
+        if source.fingerprint != other.fingerprint:
+            raise _not_comparable(first, second, f"the generator {source.spec} differs: its weights or options", key)
+        if changed := _changed_image(first, second, key):
+            raise _not_comparable(first, second, f"the image '{changed}' of {source.spec} differs", key)
 
 
-def _refuse_unlike(first: Run, second: Run) -> None:
-    ours, theirs = first.record.get("identity", {}), second.record.get("identity", {})
-    unlike = [key for key in ("seed", "data") if ours.get(key) != theirs.get(key)]
-    if unlike:
-        message = " and ".join(f"{key} {ours.get(key)} against {theirs.get(key)}" for key in unlike)
-        raise RunFolderError(
-            f"{first.folder} and {second.folder} saw other images ({message}); a paired comparison needs the same ones"
-        )
-    weights, other_weights = _generator_weights(first.record), _generator_weights(second.record)
-    changed = [key for key in weights if key in other_weights and weights[key] != other_weights[key]]
-    if changed:
-        raise RunFolderError(
-            f"{first.folder} and {second.folder} drew with other weights of the generator in {changed[0]}; "
-            "a paired comparison needs the same images"
-        )
+def _changed_image(first: MeasuredClassifier, second: MeasuredClassifier, perturbation: str) -> str | None:
+    """An image that has the same name but other content in the two runs."""
+    hashes = {t.image: t.image_hash for t in first.trials if t.perturbation == perturbation and t.image_hash}
+    for trial in second.trials:
+        known = hashes.get(trial.image) if trial.perturbation == perturbation else None
+        if known and trial.image_hash and known != trial.image_hash:
+            return trial.image
+    return None
 
 
-def _generator_weights(record: dict[str, Any]) -> dict[str, str]:
-    """Perturbation -> sha256 of its generator's weights, as far as the record tells."""
-    hashes = record.get("weights", {})
-    planned = record.get("plan", {}).get("perturbations", ())
-    named = {p["spec"]: p.get("options", {}).get("weights") for p in planned if p.get("sites")}
-    return {spec: hashes[name] for spec, name in named.items() if name in hashes}
+def _not_comparable(
+    first: MeasuredClassifier, second: MeasuredClassifier, difference: str, perturbation: str | None = None
+) -> RunFolderError:
+    where = f" under {perturbation}" if perturbation else ""
+    return RunFolderError(
+        f"{first.run} and {second.run} were measured on different images{where} ({difference}); "
+        "a paired comparison needs the same ones"
+    )

@@ -1,42 +1,46 @@
-"""The granularity profile: the median smallest size at each site, coarse to fine, and how two classifiers compare."""
+"""The granularity profile: the median smallest size of each perturbation, coarse to fine, and ratios of classifiers."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from granu.errors import GranuError
 from granu.report import style
 from granu.report.comparison import Comparison, compare
+from granu.report.pairing import MeasuredClassifier
 from granu.report.rows import Row, rows
 from granu.report.statistics import Median, Ratio
 from granu.report.style import SeriesStyle
-from granu.runs.folder import Run
+from granu.runs.records import PerturbationRecord
+from granu.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Group = list[str]  # perturbations of one plugin next to each other whose sizes have one unit
-Compared = dict[str, dict[str, Comparison]]  # classifier -> perturbation -> how it compares with the first classifier
+Group = list[str]  # neighbouring perturbations of one name whose sizes have one unit; a panel each
+Compared = dict[str, dict[str, Comparison]]  # classifier -> perturbation -> comparison with the first classifier
 
 
 def profile(run: Run) -> Figure:
     """Median sizes with intervals (log scale) and, below, the paired ratio of each further classifier to the first.
 
-    Filled marks are of all that was found; hollow ones ask that every judge still sees the label. A wedge says that
-    an interval goes on beyond what is drawn.
+    Filled marks count all that was found, hollow marks only what every judge confirms. A wedge marks an interval that
+    extends beyond the panel. GranuError where no smallest sizes were searched.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     sized = [row for row in rows(run) if row.size is not None]
     if not sized:
-        raise GranuError(f"{run.folder} holds no smallest sizes to draw; search=smallest finds some")
+        raise GranuError(f"{run} holds no smallest sizes to draw; measure some with search=smallest")
     shown = style.series_styles([row.classifier for row in sized])
-    groups = _groups(sized)
+    drawn = {row.perturbation for row in sized}
+    records = {key: record for key, record in run.record.perturbations.items() if key in drawn}
+    groups = _groups(sized, records)
     compared = _compare(run, list(shown))
     with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=_figure_size(groups, bool(compared)), layout="constrained")
@@ -57,22 +61,22 @@ def profile(run: Run) -> Figure:
             panels[1][0].set_ylabel(f"ratio of sizes\nto {next(iter(shown))}")
         for axes in panels[:-1].flat:
             axes.set_xticks([])
-        _name_sites(panels[-1], groups)
+        _label_ticks(panels[-1], groups, style.short_names(list(records.values())))
         _legend(figure, shown, any(row.confirmed_size for row in sized))
-        if len({key.partition(":")[0] for group in groups for key in group}) == 1:
+        if len({record.name for record in records.values()}) == 1:
             figure.supxlabel("coarse → fine", fontsize=8, color=style.QUIET)
     return figure
 
 
-def _groups(sized: Sequence[Row]) -> list[Group]:
-    families = {row.perturbation: (row.perturbation.partition(":")[0], row.unit) for row in sized}
-    return [list(group) for _, group in itertools.groupby(families, key=families.__getitem__)]
+def _groups(sized: Sequence[Row], records: Mapping[str, PerturbationRecord]) -> list[Group]:
+    units = {row.perturbation: row.unit for row in sized if row.unit}
+    panels = {key: (record.name, units.get(key, "")) for key, record in records.items()}
+    return [list(group) for _, group in itertools.groupby(panels, key=panels.__getitem__)]
 
 
 def _compare(run: Run, classifiers: Sequence[str]) -> Compared:
-    trials = {name: [t for t in run.trials if t.classifier == name] for name in classifiers}
-    first, *others = classifiers
-    return {name: {c.perturbation: c for c in compare(trials[first], trials[name])} for name in others}
+    first, *others = (MeasuredClassifier(run, name) for name in classifiers)
+    return {other.name: {c.perturbation: c for c in compare(first, other)} for other in others}
 
 
 def _figure_size(groups: Sequence[Group], ratios: bool) -> tuple[float, float]:
@@ -83,17 +87,17 @@ def _figure_size(groups: Sequence[Group], ratios: bool) -> tuple[float, float]:
 def _draw_sizes(axes: Axes, group: Group, sized: Sequence[Row], shown: dict[str, SeriesStyle]) -> None:
     for place, (name, own) in enumerate(shown.items()):
         by_key = {row.perturbation: row for row in sized if row.classifier == name and row.perturbation in group}
-        at = {key: i + _beside(place, len(shown)) for i, key in enumerate(group) if key in by_key}
+        at = {key: i + _offset(place, len(shown)) for i, key in enumerate(group) if key in by_key}
         line = [median.value if (median := by_key[key].size) and median.value else math.nan for key in at]
         axes.plot(list(at.values()), line, color=own.colour, linewidth=1, alpha=0.45, zorder=2)
         for key, x in at.items():
-            if (kept := by_key[key].confirmed_size) is not None:
-                _mark(axes, x + 0.1, *_ends(kept), own, hollow=True)
+            if (confirmed := by_key[key].confirmed_size) is not None:
+                _mark(axes, x + 0.1, *_ends(confirmed), own, hollow=True)
             if (median := by_key[key].size) is not None:
                 _mark(axes, x, *_ends(median), own, hollow=False)
     axes.set_yscale("log")
     _finish(axes, group)
-    unit = next((row.unit for row in sized if row.perturbation == group[0]), "")
+    unit = next((row.unit for row in sized if row.perturbation in group and row.unit), "")
     axes.set_ylabel(f"median size, {unit}" if unit else "median size")
 
 
@@ -103,7 +107,7 @@ def _draw_ratios(
     axes.axhline(1, color=style.INK, linewidth=0.9, zorder=1)
     for place, (name, by_key) in enumerate(compared.items()):
         for i, key in enumerate(group):
-            x = i + _beside(place, len(compared))
+            x = i + _offset(place, len(compared))
             for ratio, hollow in ((by_key[key].confirmed, True), (by_key[key].sizes, False)) if key in by_key else ():
                 if ratio is not None and ratio.value is not None:
                     _mark(axes, x + 0.12 * hollow, *_clipped(ratio, limits), shown[name], hollow)
@@ -115,7 +119,7 @@ def _draw_ratios(
 def _mark(
     axes: Axes, x: float, low: float, value: float | None, high: float, wedges: str, own: SeriesStyle, hollow: bool
 ) -> None:
-    """A value and its interval; `wedges` ("^", "v" or both) say where the interval goes on."""
+    """A value and its interval; `wedges` ("^", "v" or both) mark the ends beyond which the interval extends."""
     colour = style.paler(own.colour) if hollow else own.colour
     axes.plot([x, x], [low, high], color=colour, linewidth=1 if hollow else 1.6, zorder=3, solid_capstyle="butt")
     for wedge in wedges:
@@ -142,7 +146,7 @@ def _clipped(ratio: Ratio, limits: tuple[float, float]) -> tuple[float, float | 
 
 
 def _ratio_limits(compared: Compared) -> tuple[float, float]:
-    """Around all intervals, but not further than a factor of 1.5 beyond the outermost values."""
+    """Limits around all intervals, at most a factor of 1.5 beyond the outermost values."""
     ratios = list(_finite_ratios(compared))
     values = [ratio.value for ratio in ratios if ratio.value] + [1.0]
     lows = [max(ratio.low or 0.0, min(values) / 1.5) for ratio in ratios]
@@ -164,13 +168,12 @@ def _finish(axes: Axes, group: Group) -> None:
     style.plain_log_ticks(axes)
 
 
-def _beside(place: int, several: int) -> float:
-    """Where a classifier's mark stands beside the site's tick, so that intervals do not cover each other."""
+def _offset(place: int, several: int) -> float:
+    """Horizontal distance of a classifier's mark from the tick, so that intervals do not cover each other."""
     return (place - (several - 1) / 2) * min(0.28, 0.75 / several) - 0.05
 
 
-def _name_sites(panels: Sequence[Axes], groups: Sequence[Group]) -> None:
-    names = style.short_names([key for group in groups for key in group])
+def _label_ticks(panels: Sequence[Axes], groups: Sequence[Group], names: Mapping[str, str]) -> None:
     slanted = len(names) > 3 and (max(map(len, names.values())) > 7 or len(names) > 14)
     for axes, group in zip(panels, groups, strict=True):
         axes.set_xticks(
@@ -189,5 +192,5 @@ def _legend(figure: Figure, shown: dict[str, SeriesStyle], judged: bool) -> None
     names = list(shown)
     if judged:
         marks += [Line2D([], [], color=style.QUIET, marker="o", markerfacecolor="white", markersize=4, linewidth=1)]
-        names += ["label confirmed by all judges"]
+        names += ["confirmed by all judges"]
     figure.legend(marks, names, loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.6)

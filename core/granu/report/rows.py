@@ -1,30 +1,32 @@
-"""From trials to rows: what came of one classifier under one perturbation, coarse to fine."""
+"""Rows: the results of one classifier under one perturbation, computed from a run's trials and records."""
 
 from __future__ import annotations
 
 import math
+import re
 import statistics as middle
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from granu.errors import GranuError
-from granu.plugins.spec import parse_spec
+from granu.errors import GranuError, RunFolderError
 from granu.report.statistics import Median, Observation, Rate, median_size, rate
-from granu.runs.folder import Run
-from granu.runs.trials import CLEAN_WRONG, FAILED, FOUND, UNREADABLE, Trial
+from granu.runs.records import PerturbationRecord
+from granu.runs.run import Run
+from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, IMAGES, UNREADABLE, Trial
 
 
 @dataclass(frozen=True)
 class Row:
-    """One classifier under one perturbation. Sizes are in `unit`; `l2` to `features` are medians over the found.
+    """One classifier under one perturbation. Sizes are in `unit`; `l2` to `features` are medians over what was found.
 
-    `confirmed` and `confirmed_size` are None where nobody judged. With a `budget` no smallest size was searched,
-    so that there are no median sizes.
+    `confirmed` and `confirmed_size` are None without judges, and where `evidence` is "classifier". With a `budget` no
+    smallest size was searched, so `size` is None.
     """
 
     classifier: str
     perturbation: str
+    evidence: str  # "images" or "classifier" (`granu.runs.trials`)
     unit: str
     budget: float | None
     counted: int
@@ -41,37 +43,58 @@ class Row:
     ssim: float | None
     pixels: float | None
     features: float | None
-    control: Rate | None  # random changes of the same size that fooled too; a share of the found
+    control: Rate | None  # random changes of the same size that fool the classifier too; a share of the found
     forward: float  # passes through the classifier per counted image
     backward: float
     image_sizes: tuple[tuple[int, int], ...]  # heights and widths, smallest first, at which changes were measured
 
 
 def rows(run: Run) -> list[Row]:
-    """The rows of a run, classifier by classifier, perturbations in the run's order. GranuError if it is empty."""
+    """The rows of a run: classifier by classifier, perturbations in the order of the records.
+
+    GranuError if the run is empty, RunFolderError if a trial has no record.
+    """
+    check_run(run)
+    groups: dict[tuple[str, str], list[Trial]] = {}
+    for trial in run.trials:
+        groups.setdefault((trial.classifier, trial.perturbation), []).append(trial)
+    return [
+        _row(classifier, record, without_repeats(groups[classifier, key]))
+        for classifier in classifiers_of(run)
+        for key, record in run.record.perturbations.items()
+        if (classifier, key) in groups
+    ]
+
+
+def check_run(run: Run) -> None:
+    """Check that there are trials, and a record of everything that they name."""
     if not run.trials:
-        raise GranuError(f"{run.folder} holds no trials yet; give the `granu eval` command that began it again")
-    return rows_of(run.trials, run.record.get("order", ()))
+        raise GranuError(f"{run} holds no trials yet; repeat the `granu eval` command that started it")
+    for trial in run.trials:
+        for kind, name, known in (
+            ("perturbation", trial.perturbation, run.record.perturbations),
+            ("classifier", trial.classifier, run.record.classifiers),
+        ):
+            if name not in known:
+                raise RunFolderError(
+                    f"run.json has no record of the {kind} '{name}' that trials of {run} name; "
+                    "restore it, or measure into another folder"
+                )
 
 
-def rows_of(trials: Iterable[Trial], order: Sequence[str] = ()) -> list[Row]:
-    """One row per classifier and perturbation; perturbations that `order` does not name come last."""
-    cells: dict[tuple[str, str], list[Trial]] = {}
-    for trial in trials:
-        cells.setdefault((trial.classifier, trial.perturbation), []).append(trial)
-    classifiers = list(dict.fromkeys(classifier for classifier, _ in cells))
-    perturbations = in_order((perturbation for _, perturbation in cells), order)
-    return [_row(c, p, _without_repeats(cells[c, p])) for c in classifiers for p in perturbations if (c, p) in cells]
+def classifiers_of(run: Run) -> list[str]:
+    """Classifiers that have trials, in the order of the records."""
+    measured = {trial.classifier for trial in run.trials}
+    return [name for name in run.record.classifiers if name in measured]
 
 
-def in_order(keys: Iterable[str], order: Sequence[str]) -> list[str]:
-    """The keys, each once, as `order` lists them, and then those that it does not know."""
-    place = {key: position for position, key in enumerate(order)}
-    return sorted(dict.fromkeys(keys), key=lambda key: place.get(key, len(place)))
+def judges_of(record: PerturbationRecord, classifier: str) -> frozenset[str]:
+    """Judges of a perturbation's changes against a classifier, which is no judge of itself."""
+    return frozenset(record.judges) - {classifier}
 
 
 def observation(trial: Trial) -> Observation:
-    """What a counted trial says of the smallest size that fools; where no size is known, that it lies beyond 0."""
+    """A counted trial's evidence on the smallest size that fools; beyond 0 where no size is known."""
     size = _finite(trial.size)
     if trial.outcome == FOUND:
         return Observation(0.0, False) if size is None else Observation(size, True)
@@ -79,42 +102,44 @@ def observation(trial: Trial) -> Observation:
 
 
 def confirmed_observation(trial: Trial) -> Observation:
-    """What a counted trial says of the smallest size that fools while the label stays.
+    """A counted trial's evidence on the smallest size that fools while every judge still sees the label.
 
-    Where the judges do not confirm what was found, no confirmed change is known up to that size; the true one may
-    be larger. So the image is censored there: leaving it out would say that it had never been looked at.
+    A found change that the judges do not confirm is censored at its size: no confirmed change is known up to there,
+    and the true one may be larger. To leave the image out would bias the median towards small sizes.
     """
     plain = observation(trial)
     return plain if trial.confirmed else Observation(plain.size, False)
 
 
-def is_judged(trials: Iterable[Trial]) -> bool:
-    """Whether anybody voted on the label."""
-    return any(trial.votes for trial in trials)
+def without_repeats(trials: Iterable[Trial]) -> list[Trial]:
+    """The last trial of each image, in the images' natural order: `img2` before `img10`.
+
+    Workers append trials in any order, and a bootstrap's interval depends on the order of its sample.
+    """
+    by_image = {trial.image: trial for trial in trials}
+    return [by_image[image] for image in sorted(by_image, key=natural)]
 
 
-def budget_of(perturbation: str) -> float | None:
-    """What a perturbation spends, where its search is at a budget and not for the smallest change."""
-    options = dict(parse_spec(perturbation).options)
-    return float(options["budget"]) if options.get("search") in ("worst", "random") else None
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """A key that sorts numbers in names by value."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
 
 
-def _without_repeats(trials: Iterable[Trial]) -> list[Trial]:
-    return list({trial.image: trial for trial in trials}.values())
-
-
-def _row(classifier: str, perturbation: str, trials: Sequence[Trial]) -> Row:
+def _row(classifier: str, record: PerturbationRecord, trials: Sequence[Trial]) -> Row:
     counted = [t for t in trials if t.counts]
     found = [t for t in counted if t.outcome == FOUND]
     failed = [t for t in counted if t.outcome == FAILED]
     controls = [t.control for t in found if t.control is not None]
-    budget, judged = budget_of(perturbation), is_judged(counted)
-    sized = counted if budget is None else []
+    evidence = CLASSIFIER if any(t.evidence == CLASSIFIER for t in counted) else IMAGES
+    judged = evidence == IMAGES and bool(judges_of(record, classifier))
+    sized = counted if record.budget is None else []
     return Row(
         classifier=classifier,
-        perturbation=perturbation,
-        unit=next((t.unit for t in counted if t.unit), ""),
-        budget=budget,
+        perturbation=record.key,
+        evidence=evidence,
+        unit=record.unit or next((t.unit for t in counted if t.unit), ""),
+        budget=record.budget,
         counted=len(counted),
         clean_wrong=sum(t.outcome == CLEAN_WRONG for t in trials),
         unreadable=sum(t.outcome == UNREADABLE for t in trials),

@@ -1,18 +1,21 @@
-"""The sheet of images: each clean image with its changed ones, coarse to fine, and below them what was changed."""
+"""The sheet of images: each clean image with its changed versions, coarse to fine, and the differences below."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import GranuError, UnknownName
+from granu.errors import GranuError, RunFolderError, UnknownName
 from granu.report import formatting, style
-from granu.report.rows import in_order
-from granu.runs.folder import Run
-from granu.runs.gallery import clean_file, image_file
-from granu.runs.trials import FOUND, Trial
+from granu.report.pairing import MeasuredClassifier
+from granu.report.rows import check_run, classifiers_of, natural
+from granu.runs.gallery import changed_name, clean_name
+from granu.runs.plan import DEFAULT_KEEP
+from granu.runs.run import Run
+from granu.runs.trials import CLASSIFIER, FOUND, Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +27,8 @@ CAPTION = 0.34  # above a changed image
 HEAD = 0.62  # above the first row
 SIZE = 0.95  # inches of an image
 LETTER = 0.09  # inches of a letter of the title
-LARGEST = 256  # pixels that are drawn of an image's longer side
-KEPT = style.COLOURS[2]  # the frame of an image whose label every judge confirms
+LARGEST = 256  # pixels of an image's longer side, to which larger images are shrunk
+CONFIRMED = style.COLOURS[2]  # the frame of an image whose label every judge still sees
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Strip:
-    """A clean image and what was made of it, by perturbation."""
+    """A clean image and its changed versions, by perturbation."""
 
     image: str
     label: int | None
@@ -47,22 +50,26 @@ class Strip:
     shots: dict[str, Shot]
 
 
-def sheet(run: Run, classifier: str | None = None, most: int = 8) -> Figure:
-    """The kept images of one classifier, the run's first unless named; at most `most` of them.
+def sheet(run: Run, classifier: str | None = None, most: int = DEFAULT_KEEP) -> Figure:
+    """Draw the saved images of one classifier, by default the run's first; at most `most` of them.
 
-    Two rows per image: changed, each under its size and the class that the classifier names, and the difference
-    from the clean one (red lighter, blue darker), each with the contrast of its own largest value.
+    Two rows per image: changed, under the size of the change and the class that the classifier gives, and the
+    difference from the clean one (red lighter, blue darker), each with the contrast of its own largest value.
+    Changes inside the classifier have no image and are left out.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
-    name = _chosen(run, classifier)
-    trials = [t for t in run.trials if t.classifier == name]
-    keys = in_order((t.perturbation for t in trials), run.record.get("order", ()))
-    strips = _strips(run, name, trials)[:most]
+    measured = _chosen(run, classifier)
+    keys = _with_images(measured)
+    strips = _strips(measured, keys, most)
     if not strips:
-        raise GranuError(f"{run.folder} kept no images of {name}; `granu eval --keep 8` writes some")
-    classes = run.record.get("classes", ())
+        raise GranuError(
+            f"{run} holds no images of {measured.name}; `granu eval --keep {DEFAULT_KEEP}` saves some"
+            if keys
+            else f"{measured.name} was measured in {run} under changes inside the classifier only, which have no images"
+        )
+    classes = run.record.classifiers[measured.name].classes
     step = 2 * (1 + GAP) + CAPTION
     across, down = (len(keys) + 1) * (1 + GAP) + 0.15, HEAD + len(strips) * step + 0.1
     with matplotlib.rc_context(style.STYLE):
@@ -71,11 +78,11 @@ def sheet(run: Run, classifier: str | None = None, most: int = 8) -> Figure:
         axes.set_xlim(0, across)
         axes.set_ylim(down, 0)
         axes.axis("off")
-        names = style.short_names(keys)
-        message = "framed: every judge still sees the label" if any(trial.votes for trial in trials) else ""
-        room = int(across * SIZE / LETTER) - len(message)
-        axes.text(0.1, 0.27, _shortened(name, room), va="bottom", fontsize=9, weight="bold")
-        axes.text(across - 0.05, 0.27, message, ha="right", va="bottom", fontsize=8, color=KEPT)
+        names = style.short_names([run.record.perturbations[key] for key in keys])
+        legend = "framed: every judge still sees the label" if any(map(measured.judges, keys)) else ""
+        width = int(across * SIZE / LETTER) - len(legend)
+        axes.text(0.1, 0.27, _shortened(measured.name, width), va="bottom", fontsize=9, weight="bold")
+        axes.text(across - 0.05, 0.27, legend, ha="right", va="bottom", fontsize=8, color=CONFIRMED)
         for place, key in enumerate(keys):
             axes.text(_left(place) + 0.5, HEAD, names[key], ha="center", va="bottom", fontsize=_fitting(names[key], 9))
         for number, strip in enumerate(strips):
@@ -83,43 +90,55 @@ def sheet(run: Run, classifier: str | None = None, most: int = 8) -> Figure:
     return figure
 
 
-def _chosen(run: Run, classifier: str | None) -> str:
-    names = list(dict.fromkeys(trial.classifier for trial in run.trials))
-    if not names:
-        raise GranuError(f"{run.folder} holds no trials yet; give the `granu eval` command that began it again")
+def _chosen(run: Run, classifier: str | None) -> MeasuredClassifier:
+    check_run(run)
+    names = classifiers_of(run)
     if classifier is not None and classifier not in names:
-        raise UnknownName("classifier", classifier, names, str(run.folder))
-    return classifier or names[0]
+        raise UnknownName("classifier", classifier, names, str(run))
+    return MeasuredClassifier(run, classifier or names[0])
 
 
-def _strips(run: Run, classifier: str, trials: Sequence[Trial]) -> list[Strip]:
-    by_image: dict[str, list[Trial]] = {}
-    for trial in trials:
-        by_image.setdefault(trial.image, []).append(trial)
-    strips = []
-    for image, own in by_image.items():
-        file = clean_file(run.images, image)
-        if not file.is_file():
-            continue
-        clean = _read(file)
-        shots = {}
-        for trial in own:
-            changed_file = image_file(run.images, image, classifier, trial.perturbation)
-            if changed_file.is_file():
-                changed = _read(changed_file)
-                shots[trial.perturbation] = Shot(trial, changed, (changed - clean).mean(axis=2))
-        if shots:
-            strips.append(Strip(image, own[0].label, clean, shots))
-    return strips
+def _with_images(measured: MeasuredClassifier) -> list[str]:
+    """Perturbations whose changes are images."""
+    inside = {trial.perturbation for trial in measured.trials if trial.evidence == CLASSIFIER}
+    return [key for key in measured.perturbations if key not in inside]
 
 
-def _read(file: Path) -> np.ndarray:
-    """An image (H, W, 3) in [0, 1]; one that is larger than it will be drawn is shrunk, to save memory."""
+def _strips(measured: MeasuredClassifier, keys: Sequence[str], most: int) -> list[Strip]:
+    by_image: dict[str, dict[str, Trial]] = {}
+    for trial in measured.trials:
+        if trial.perturbation in keys:
+            by_image.setdefault(trial.image, {})[trial.perturbation] = trial
+    strips = (_strip(measured.run, image, by_image[image]) for image in sorted(by_image, key=natural))
+    return list(itertools.islice(filter(None, strips), most))
+
+
+def _strip(run: Run, image: str, trials: Mapping[str, Trial]) -> Strip | None:
+    """The saved images of one clean image; None where none were saved."""
+    clean = _read(run, clean_name(image))
+    if clean is None:
+        return None
+    shots = {}
+    for key, trial in trials.items():
+        changed = _read(run, changed_name(image, trial.classifier, key))
+        if changed is not None:
+            shots[key] = Shot(trial, changed, (changed - clean).mean(axis=2))
+    return Strip(image, next(iter(shots.values())).trial.label, clean, shots) if shots else None
+
+
+def _read(run: Run, name: str) -> np.ndarray | None:
+    """A saved image (H, W, 3) in [0, 1]; one larger than LARGEST is shrunk, to save memory."""
     import numpy as np
     from PIL import Image
 
-    with Image.open(file) as image:
-        colour = image.convert("RGB")
+    try:
+        data = run.read_image(name)
+        if data is None:
+            return None
+        with Image.open(io.BytesIO(data)) as image:
+            colour = image.convert("RGB")
+    except OSError:
+        raise RunFolderError(f"the image {name} of {run} cannot be read; delete it to draw the others") from None
     colour.thumbnail((LARGEST, LARGEST))
     return np.asarray(colour, dtype=np.float32) / 255
 
@@ -135,19 +154,19 @@ def _draw_strip(axes: Axes, strip: Strip, keys: Sequence[str], top: float, class
         if shot is None:
             continue
         left = _left(place)
-        kept = bool(shot.trial.votes) and shot.trial.confirmed
-        _place(axes, shot.changed, left, first, KEPT if kept else None)
+        confirmed = bool(shot.trial.votes) and shot.trial.confirmed
+        _place(axes, shot.changed, left, first, CONFIRMED if confirmed else None)
         _place(axes, diverging(shot.difference), left, first + 1 + GAP)
-        message = _caption(shot.trial, classes)
-        fooled = shot.trial.outcome == FOUND
+        caption = _caption(shot.trial, classes)
+        found = shot.trial.outcome == FOUND
         axes.text(
-            left + 0.5, first - 0.06, message, ha="center", va="bottom",
-            fontsize=_fitting(message, 8), color=style.INK if fooled else style.QUIET,
+            left + 0.5, first - 0.06, caption, ha="center", va="bottom",
+            fontsize=_fitting(caption, 8), color=style.INK if found else style.QUIET,
         )  # fmt: skip
 
 
 def _shortened(text: str, most: int) -> str:
-    """The text, or its beginning and end where it has more than `most` letters."""
+    """Shorten a text to about `most` letters: its beginning and end."""
     half = max(4, (most - 1) // 2)
     return text if len(text) <= max(most, 2 * half + 1) else f"{text[:half]}…{text[-half:]}"
 
@@ -178,7 +197,7 @@ def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | 
 
 
 def diverging(difference: np.ndarray) -> np.ndarray:
-    """Red where it grew lighter, blue where darker, white where nothing changed; (H, W, 3)."""
+    """A difference (H, W) as colours (H, W, 3): red lighter, blue darker, white unchanged."""
     import matplotlib
 
     scale = float(abs(difference).max()) or 1.0
@@ -190,5 +209,5 @@ def _left(place: int) -> float:
 
 
 def _fitting(text: str, size: float) -> float:
-    """A font size at which the text fits above an image."""
+    """Reduce a font size so that the text fits above an image."""
     return max(4.5, min(size, size * 12 / max(len(text), 1)))

@@ -30,7 +30,7 @@ class Rate:
 
 
 def rate(hits: int, total: int) -> Rate:
-    """A share and its interval (Wilson 1927); from 0 to 1 where nothing was counted."""
+    """A share with its interval (Wilson 1927); from 0 to 1 of nothing."""
     if total == 0:
         return Rate(0, 0, 0.0, 1.0)
     from scipy.stats import binomtest  # type: ignore[import-untyped]
@@ -41,7 +41,7 @@ def rate(hits: int, total: int) -> Rate:
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one image's smallest size: it is `size`, or, if not `exact`, beyond `size`."""
+    """Evidence on one image's smallest size: it equals `size`, or, if not `exact`, lies beyond `size` (censored)."""
 
     size: float
     exact: bool
@@ -52,7 +52,7 @@ class Survival:
     """Robust accuracy against size: the share of images that no change up to a size was found to fool.
 
     A step function: from `sizes[i]` on it is `share[i]`, in the band `low[i]` to `high[i]`; before the first size
-    it is 1. `at_risk[i]` images were looked at up to `sizes[i]` and not found before.
+    it is 1. `at_risk[i]` images were searched up to `sizes[i]` and not found before.
     """
 
     sizes: tuple[float, ...]
@@ -64,34 +64,34 @@ class Survival:
 
 @dataclass(frozen=True)
 class Median:
-    """A median size with its interval, in the unit of the sizes. None means: beyond `largest`, how far is not known."""
+    """A median size with its interval, in the unit of the sizes; None means beyond `largest`."""
 
     value: float | None
     low: float | None
     high: float | None
-    largest: float  # the largest size that was looked at
+    largest: float  # the largest size that was tried
     images: int
 
 
-def survival(seen: Sequence[Observation]) -> Survival:
-    """Kaplan and Meier (1958), with the log-log band of Kalbfleisch and Prentice (2002, section 1.4).
+def survival(observations: Sequence[Observation]) -> Survival:
+    """Kaplan-Meier curve (1958) with the log-log band of Kalbfleisch and Prentice (2002, section 1.4).
 
-    That band is not defined before the first find and where nobody is left; exact binomial bounds stand there.
+    That band is undefined before the first event and where nobody is at risk; exact binomial bounds replace it there.
     """
-    if not seen:
+    if not observations:
         return Survival((), (), (), (), ())
     import numpy as np
     from scipy.stats import CensoredData, ecdf
 
-    exact = np.array([s.size for s in seen if s.exact])
-    beyond = np.array([s.size for s in seen if not s.exact])
+    exact = np.array([o.size for o in observations if o.exact])
+    beyond = np.array([o.size for o in observations if not o.exact])
     curve = ecdf(CensoredData(uncensored=exact, right=beyond)).sf
     with warnings.catch_warnings():  # it warns of the undefined ends that are filled in below
         warnings.simplefilter("ignore", RuntimeWarning)
         with np.errstate(all="ignore"):
             band = curve.confidence_interval(confidence_level=LEVEL, method="log-log")
     sizes, share = curve.quantiles, curve.probabilities
-    at_risk = np.array([sum(s.size >= size for s in seen) for size in sizes])
+    at_risk = np.array([sum(o.size >= size for o in observations) for size in sizes])
     low, high = _with_ends(share, band.low.probabilities, band.high.probabilities, at_risk)
     return Survival(
         tuple(sizes.tolist()), tuple(share.tolist()), tuple(low.tolist()), tuple(high.tolist()), tuple(at_risk.tolist())
@@ -111,20 +111,20 @@ def _with_ends(
     return low, high
 
 
-def median_size(seen: Sequence[Observation]) -> Median | None:
-    """The size at which half of the images are found; interval after Brookmeyer and Crowley (1982).
+def median_size(observations: Sequence[Observation]) -> Median | None:
+    """Median of censored sizes, with the interval of Brookmeyer and Crowley (1982); None of no images.
 
-    A median beyond all that was looked at is None, never dropped and never zero. None of no images at all.
+    A median beyond all sizes tried has the value None: it is neither dropped nor zero.
     """
-    if not seen:
+    if not observations:
         return None
-    curve = survival(seen)
+    curve = survival(observations)
     return Median(
         value=_first_below(curve.sizes, curve.share),
         low=_first_below(curve.sizes, curve.low),
         high=_first_below(curve.sizes, curve.high),
-        largest=max(s.size for s in seen),
-        images=len(seen),
+        largest=max(o.size for o in observations),
+        images=len(observations),
     )
 
 
@@ -135,7 +135,7 @@ def _first_below(sizes: Sequence[float], shares: Sequence[float]) -> float | Non
 
 @dataclass(frozen=True)
 class Ratio:
-    """How the smallest sizes of two classifiers compare on shared images: second / first, 1 where they agree.
+    """Ratio of the smallest sizes of two classifiers on shared images: second / first, 1 where they agree.
 
     `value`, `low` and `high` are None without pairs; infinite or 0 where most pairs have one side not found.
     """
@@ -143,17 +143,17 @@ class Ratio:
     value: float | None
     low: float | None
     high: float | None
-    pairs: int  # that the ratio rests on
-    above: int  # pairs in which the second holds longer
+    pairs: int  # that the ratio is computed from
+    above: int  # pairs in which the second needs the larger change
     below: int
-    undecided: int  # left out: not known which side holds longer
-    p: float  # exact sign test of: as many above as below
+    undecided: int  # pairs left out: censored so that the larger side is unknown
+    p: float  # exact sign test of the hypothesis: as many above as below
 
 
 def paired_ratio(pairs: Sequence[tuple[Observation, Observation]], draws: int = 4000, seed: int = 0) -> Ratio:
     """exp(median of log(second / first)), with a percentile bootstrap over the images.
 
-    A pair of which one side was not found, though looked at beyond the other's size, lies above (or below) every
+    A pair of which one side was not found, though searched beyond the other's size, counts as an infinite (or zero)
     ratio. Pairs of which neither was found, or whose search ended too early to tell, are left out and counted.
     """
     logs = [log for first, second in pairs if (log := _log_ratio(first, second)) is not None]
@@ -208,7 +208,7 @@ def _sign_test(one: int, other: int) -> float:
 
 @dataclass(frozen=True)
 class RateChange:
-    """How the found rates of two classifiers differ on shared images: second minus first, from -1 to 1."""
+    """Difference of the found rates of two classifiers on shared images: second minus first, from -1 to 1."""
 
     pairs: int
     only_first: int  # images on which only the first was fooled
@@ -216,7 +216,7 @@ class RateChange:
     value: float
     low: float
     high: float
-    p: float  # McNemar's exact test of: no difference
+    p: float  # McNemar's exact test of the hypothesis: no difference
 
 
 def paired_rates(first: Sequence[bool], second: Sequence[bool]) -> RateChange:
@@ -243,7 +243,7 @@ def paired_rates(first: Sequence[bool], second: Sequence[bool]) -> RateChange:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """The p-values adjusted for being several (Holm 1979), in the order given."""
+    """P-values adjusted for multiple tests (Holm 1979), in the order given."""
     adjusted = [1.0] * len(p)
     largest = 0.0
     for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):

@@ -1,22 +1,23 @@
-"""How figures look: one colour and one marker per classifier, quiet axes, and the same bytes for the same figure."""
+"""The style of figures: a colour and marker per classifier, quiet axes, and the same bytes for the same figure."""
 
 from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu.errors import OptionError, RunFolderError, SpecError
-from granu.plugins.spec import parse_spec
+from granu.errors import OptionError, RunFolderError
+from granu.runs.records import PerturbationRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008): eight colours that colour-blind people tell apart; yellow is left out, since it pales on white
+# Okabe and Ito (2008), for colour-blind readers; without yellow, which is too pale on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 INK, QUIET, FAINT = "#1f2328", "#6e7781", "#d8dee4"
@@ -51,26 +52,27 @@ class SeriesStyle:
 
 
 def series_styles(classifiers: Sequence[str]) -> dict[str, SeriesStyle]:
-    """A look for each, by its place in the run; they repeat only after seven."""
+    """A style for each, by its position; styles repeat after seven."""
     names = dict.fromkeys(classifiers)
     return {name: SeriesStyle(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
 
 
-def short_names(perturbations: Sequence[str]) -> dict[str, str]:
-    """What tells perturbations apart: without the plugin's name and the options that all of them share."""
-    try:
-        specs = {key: parse_spec(key) for key in perturbations}
-    except SpecError:
-        return {key: key for key in perturbations}
-    shared = set.intersection(*(set(spec.options) for spec in specs.values())) if specs else set()
-    one_plugin = len({spec.name for spec in specs.values()}) == 1 and all(spec.target for spec in specs.values())
+def short_names(records: Sequence[PerturbationRecord]) -> dict[str, str]:
+    """A short distinct name for each key: without the family's name and the options that all share, if they do."""
+    shared = set.intersection(*(set(record.given.items()) for record in records)) if records else set()
+    one_family = len({record.name for record in records}) == 1 and all(record.target for record in records)
     names = {}
-    for key, spec in specs.items():
-        name = "" if one_plugin else spec.name
-        # of a path only the file's name
-        own = [f"{option}={Path(value).name}" for option, value in spec.options if (option, value) not in shared]
-        names[key] = ":".join(filter(None, [name, ",".join([*filter(None, [spec.target]), *own])]))
-    return names
+    for record in records:
+        own = [f"{key}={_short(value)}" for key, value in sorted(record.given.items()) if (key, value) not in shared]
+        details = ",".join([*filter(None, [record.target]), *own])
+        names[record.key] = ":".join(filter(None, ["" if one_family else record.name, details]))
+    often = Counter(names.values())
+    return {key: name if often[name] == 1 else key for key, name in names.items()}
+
+
+def _short(value: str) -> str:
+    """Of a path only the file's name; a fraction such as 8/255 is no path."""
+    return value if value[:1].isdigit() else Path(value).name
 
 
 def quiet_grid(axes: Axes) -> None:
@@ -106,7 +108,7 @@ def plain_log_ticks(axes: Axes) -> None:
 def save(figure: Figure, file: Path) -> None:
     """Write a figure as SVG, PNG or PDF, as the file's name ends."""
     if file.suffix.lower() not in FORMATS:
-        raise OptionError(f"{file} is no figure's name; end it with {', '.join(FORMATS)}")
+        raise OptionError(f"{file} is not a figure format; end the name with {', '.join(FORMATS)}")
     data = rendered(figure, file.suffix.lower()[1:])
     try:
         file.write_bytes(data)

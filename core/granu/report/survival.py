@@ -1,4 +1,4 @@
-"""Robust accuracy against size, a panel per perturbation: how many images hold up to which size of change."""
+"""Robust accuracy against size: the share of images that no change up to a size was found to fool."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from granu.errors import GranuError
 from granu.report import style
-from granu.report.rows import observation, rows
+from granu.report.rows import observation, rows, without_repeats
 from granu.report.statistics import Survival, survival
-from granu.runs.folder import Run
+from granu.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,26 +19,30 @@ ACROSS = 4  # panels side by side
 
 
 def survival_curves(run: Run) -> Figure:
-    """Kaplan-Meier curves with their bands, one panel per perturbation, coarse to fine, a colour per classifier."""
+    """Kaplan-Meier curves with bands: a panel per perturbation, coarse to fine, and a colour per classifier.
+
+    GranuError where no smallest sizes were searched.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
     sized = [row for row in rows(run) if row.size is not None]
     if not sized:
-        raise GranuError(f"{run.folder} holds no smallest sizes to draw; search=smallest finds some")
+        raise GranuError(f"{run} holds no smallest sizes to draw; measure some with search=smallest")
     shown = style.series_styles([row.classifier for row in sized])
-    keys = list(dict.fromkeys(row.perturbation for row in sized))
-    names = style.short_names(keys)
     units = {row.perturbation: row.unit for row in sized}
+    keys = [key for key in run.record.perturbations if key in units]
+    names = style.short_names([run.record.perturbations[key] for key in keys])
     across = min(ACROSS, len(keys))
     down = math.ceil(len(keys) / across)
     with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=(max(4.0, 2.5 * across + 0.6), 1.9 * down + 0.7), layout="constrained")
         panels = figure.subplots(down, across, squeeze=False, sharey=True)
         for key, axes in zip(keys, panels.flat, strict=False):
-            for name, own in shown.items():
-                counted = [t for t in run.trials if (t.classifier, t.perturbation) == (name, key) and t.counts]
-                _draw(axes, survival([observation(trial) for trial in counted]), own.colour)
+            for name, series in shown.items():
+                own = [t for t in run.trials if (t.classifier, t.perturbation) == (name, key)]
+                counted = [trial for trial in without_repeats(own) if trial.counts]
+                _draw(axes, survival([observation(trial) for trial in counted]), series.colour)
             axes.set_title(names[key], fontsize=9, loc="left")
             axes.set_xlabel(units[key], fontsize=8, color=style.QUIET)
             axes.set_xlim(left=0)
@@ -47,7 +51,7 @@ def survival_curves(run: Run) -> Figure:
             style.quiet_grid(axes)
         for axes in panels.flat[len(keys) :]:
             axes.set_visible(False)
-        figure.supylabel("images that hold, %", fontsize=9)
+        figure.supylabel("robust accuracy, %", fontsize=9)
         _legend(figure, shown)
     return figure
 

@@ -1,17 +1,21 @@
-"""The table of a run: plain text cells, so that a terminal and a page print the same."""
+"""The tables of a run: text cells, the same in a terminal, a notebook and a page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from granu.report import formatting
 from granu.report.rows import Row
+from granu.runs.trials import CLASSIFIER as INSIDE_CLASSIFIER
+
+NO_IMAGE = "no image"
+LEGEND = "found = attack success; confirmed = label-preserving attack success (every judge still sees the label)"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name, what a reader must know of it, and its cell of a row."""
+    """A column: its name, its meaning for the reader, and its cell of a row."""
 
     name: str
     meaning: str
@@ -20,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """The names of the columns, what each means, and a line of cells per row."""
+    """Columns, the meaning of each, and a line of cells per row."""
 
     columns: tuple[str, ...]
     meanings: tuple[str, ...]
@@ -28,7 +32,7 @@ class Table:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """A line per row; columns that would say nothing are left out."""
+    """One table of all rows; columns without content are left out."""
     chosen = list(_needed(rows))
     return Table(
         tuple(column.name for column in chosen),
@@ -38,31 +42,42 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def by_classifier(rows: Sequence[Row]) -> list[tuple[str, Table]]:
-    """For a terminal: a title and a narrower table per classifier; the full one is in the page, CSV and JSON."""
+    """A title and a table per classifier, without the columns that only the page, CSV and JSON have."""
     tables = []
     for classifier in dict.fromkeys(row.classifier for row in rows):
         own = [row for row in rows if row.classifier == classifier]
-        counts = {(row.counted, row.counted + row.clean_wrong + row.unreadable) for row in own}
-        alike = len(counts) == 1
-        sizes = formatting.image_sizes(sorted({size for row in own for size in row.image_sizes}))
-        which = "the {} of {} images".format(*counts.pop()) if alike else "the images"
-        which += f" ({sizes})" if sizes else ""
-        full = table(own)
-        skipped = {"classifier", "L∞", "passes", *(("images", "left out") if alike else ())}
+        skipped = {"classifier", "L∞", "passes"}
+        if _same_images(own):
+            skipped |= {"images", "left out"}
         if not any(row.control and row.control.hits for row in own):
             skipped.add("random %")
-        kept = [i for i, name in enumerate(full.columns) if name not in skipped]
-        tables.append(
-            (
-                f"{classifier}, on {which} that it names right",
-                Table(
-                    tuple(full.columns[i] for i in kept),
-                    tuple(full.meanings[i] for i in kept),
-                    tuple(tuple(line[i] for i in kept) for line in full.lines),
-                ),
-            )
-        )
+        tables.append((_title(classifier, own), _without(table(own), skipped)))
     return tables
+
+
+def _title(classifier: str, own: Sequence[Row]) -> str:
+    """`zoo:a: 48 of 50 images classified correctly (32 x 32)`; without numbers where they differ from row to row."""
+    sizes = formatting.image_sizes(sorted({size for row in own for size in row.image_sizes}))
+    title, first = f"{classifier}: ", own[0]
+    if _same_images(own):
+        title += f"{first.counted} of {first.counted + first.clean_wrong} "
+    title += "images classified correctly"
+    if _same_images(own) and first.unreadable:
+        title += f", {first.unreadable} unreadable"
+    return f"{title} ({sizes})" if sizes else title
+
+
+def _same_images(own: Sequence[Row]) -> bool:
+    return len({(row.counted, row.clean_wrong, row.unreadable) for row in own}) == 1
+
+
+def _without(full: Table, skipped: Collection[str]) -> Table:
+    kept = [i for i, name in enumerate(full.columns) if name not in skipped]
+    return Table(
+        tuple(full.columns[i] for i in kept),
+        tuple(full.meanings[i] for i in kept),
+        tuple(tuple(line[i] for i in kept) for line in full.lines),
+    )
 
 
 def _needed(rows: Sequence[Row]) -> Sequence[Column]:
@@ -82,6 +97,10 @@ def _needed(rows: Sequence[Row]) -> Sequence[Column]:
     return [column for column in COLUMNS if wanted.get(column, True)]
 
 
+def _images(row: Row) -> str:
+    return str(row.counted)
+
+
 def _left_out(row: Row) -> str:
     return str(row.clean_wrong + row.unreadable)
 
@@ -91,6 +110,8 @@ def _found(row: Row) -> str:
 
 
 def _confirmed(row: Row) -> str:
+    if row.evidence == INSIDE_CLASSIFIER:
+        return NO_IMAGE
     return "no judges" if row.confirmed is None else formatting.share(row.confirmed)
 
 
@@ -102,47 +123,58 @@ def _control(row: Row) -> str:
     return formatting.NONE if row.control is None else formatting.percent(row.control.value)
 
 
-CLASSIFIER = Column("classifier", "what was tested", lambda row: row.classifier)
+CLASSIFIER = Column("classifier", "classifier under test", lambda row: row.classifier)
 LEFT_OUT = Column(
-    "left out", "images that the classifier names wrong before any change, or that cannot be read", _left_out
+    "left out", "images that the classifier misclassifies before any change, or that cannot be read", _left_out
 )
 SIZE = Column(
-    "median size", "the size that fools half of the images; not found counts as beyond all sizes tried", _size
+    "median size",
+    "smallest size that fools the classifier, median over images; what is not found counts as larger than what was "
+    "tried",
+    _size,
 )
 CONFIRMED_SIZE = Column(
     "median, confirmed",
-    "the same if the label must stay: a change that the judges do not confirm counts as not found up to its size",
+    "the same for label-preserving changes: a change that a judge does not confirm counts as not found up to its size",
     lambda row: formatting.size(row.confirmed_size),
 )
-UNIT = Column("unit", "what sizes are measured in", lambda row: row.unit or formatting.NONE)
+UNIT = Column("unit", "unit of sizes", lambda row: row.unit or formatting.NONE)
 FEATURES = Column(
-    "features", "median number of values, channels of pixels, that differ", lambda row: formatting.count(row.features)
+    "features", "number of values (channels of pixels) that differ, median", lambda row: formatting.count(row.features)
 )
 CONTROL = Column("random %", "share of found images for which a random change of the same size fools too", _control)
-FAILED = Column("failed", "searches that could not look; they count as not found", lambda row: str(row.failed))
+FAILED = Column("failed", "searches that could not run; they count as not found", lambda row: str(row.failed))
 COLUMNS = (
-    Column("change", "the perturbation, coarse to fine", lambda row: row.perturbation),
+    Column("change", "perturbation, coarse to fine", lambda row: row.perturbation),
     CLASSIFIER,
-    Column("images", "how many the rates count", lambda row: str(row.counted)),
+    Column("images", "number of images in the rates, all classified correctly before the change", _images),
     LEFT_OUT,
-    Column("found %", "share of images for which a change was found that fools the classifier", _found),
-    Column("confirmed %", "share for which one was found under which every judge still sees the label", _confirmed),
+    Column("found %", "attack success: share of images for which a change was found that fools the classifier", _found),
+    Column(
+        "confirmed %",
+        "label-preserving attack success: share for which every judge still sees the label in the found change; "
+        f"'{NO_IMAGE}' for changes inside the classifier, which have no image and no judges",
+        _confirmed,
+    ),
     SIZE,
     CONFIRMED_SIZE,
     UNIT,
     Column(
-        "L2", "median Euclidean distance of found from clean, pixels in [0, 1]", lambda row: formatting.number(row.l2)
+        "L2",
+        "Euclidean distance of found and clean image, pixels in [0, 1], median",
+        lambda row: formatting.number(row.l2),
     ),
-    Column("L∞", "median largest change of a pixel, pixels in [0, 1]", lambda row: formatting.number(row.linf)),
+    Column("L∞", "largest change of a value of a pixel in [0, 1], median", lambda row: formatting.number(row.linf)),
     Column(
-        "SSIM", "median structural similarity of found and clean, at most 1", lambda row: formatting.number(row.ssim)
+        "SSIM", "structural similarity of found and clean images, at most 1, median",
+        lambda row: formatting.number(row.ssim),
     ),
     FEATURES,
     CONTROL,
     FAILED,
     Column(
         "passes",
-        "forward + backward passes through the classifier per image",
+        "forward + backward passes through the classifier per image, mean",
         lambda row: f"{row.forward:.0f}+{row.backward:.0f}",
     ),
-)
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a person means by a site's name: `layer6`, or `layer4+layer6` for both at once."""
+"""Names of sites in specs: `layer6`, or `layer4+layer6` for both at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from granu.types import Site
 
 
 def choose_sites(sites: Sequence[Site], target: str, where: str) -> list[Site]:
-    """The sites of a target, coarse to fine; `where` is the spec as typed, for the error."""
+    """Return the sites that a target names, from coarse to fine; `where` is the spec as typed, for errors.
+
+    Raises UnknownName, or OptionError if the site `image` is joined with others.
+    """
     by_name = {site.name: site for site in sites}
     names = target.split("+")
     for name in names:

@@ -1,6 +1,6 @@
-"""Sites of a generator: how much each neuron varies, and the space of edits there (Dunn et al. 2020, section 3).
+"""Perturbations at a generator's sites: neuron statistics and the space of edits (Dunn et al. 2020, section 3).
 
-Every generator becomes a family of perturbations here, one per site or several sites joined by a plus.
+A generator gives one perturbation per site, and one for each set of sites that a person joins by a plus.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from granu.spaces.base import PixelSpace, Space
 from granu.streams import Streams
 from granu.types import Batch, Classifier, Generator, Latent, Site, Tail
 
-FLOOR = 0.01  # of the site's root mean square deviation: a neuron that never moves is not moved for free
-CHUNK = 100  # clean samples at a time ...
-NUMBERS = 20_000_000  # ... or as many as hold this many numbers at the widest site
+FLOOR = 0.01  # minimum deviation, relative to the site's root mean square: else moving a constant neuron costs nothing
+CHUNK = 100  # clean samples at a time, or fewer:
+NUMBERS = 20_000_000  # their activations at the largest site hold at most this many numbers
 UNCONDITIONAL = -1
 
 
 @dataclass(frozen=True)
 class SiteStatistics:
-    """Each neuron's standard deviation over clean samples of one class, and how many were raised to the floor."""
+    """Standard deviation of each neuron over clean samples of one class, and how many were clamped to the floor."""
 
     deviation: dict[str, Tensor]  # site -> site.shape
-    floored: dict[str, int]
+    clamped: dict[str, int]  # site -> number of neurons
 
 
 class StatisticsCache:
-    """Class-conditional deviations of a generator's sites, kept on disk under a hash of what they depend on.
+    """Per-class deviations at a generator's sites, cached on disk under a hash of everything they depend on.
 
-    All sites that a run needs are named at the start, so that one pass over the clean samples serves them all.
+    It takes all sites that a run needs, so that one pass over the clean samples measures them together.
     """
 
     def __init__(self, generator: Generator, sites: Sequence[Site], samples: int, folder: Path, device: str) -> None:
@@ -48,7 +48,10 @@ class StatisticsCache:
         self._memory: dict[int, SiteStatistics] = {}
 
     def of_class(self, label: int) -> SiteStatistics:
-        """Of one class (of all samples, where the generator has no classes): remembered, read, or measured now."""
+        """Return the statistics of one class, from memory, from disk, or measured now.
+
+        A generator without classes has one set of statistics, for any label.
+        """
         label = label if self.generator.classes else UNCONDITIONAL
         if label not in self._memory:
             known = {site.name: self._read(site, label) for site in self.sites}
@@ -58,17 +61,17 @@ class StatisticsCache:
                 known.update(measured)
                 for name, sigma in measured.items():
                     self._write(name, label, sigma)
-            self._memory[label] = _floored({name: s for name, s in known.items() if s is not None})
+            self._memory[label] = _clamped({name: s for name, s in known.items() if s is not None})
         return self._memory[label]
 
     def summary(self) -> dict[str, dict[str, int]]:
-        """Per site, of the classes used so far: samples per class, neurons, and the most that were floored in one."""
+        """Return each site's samples per class, neurons, and most neurons clamped in a class used so far."""
         used = list(self._memory.values())
         return {
             site.name: {
                 "samples": self.samples,
                 "neurons": math.prod(site.shape),
-                "clamped": max(statistics.floored[site.name] for statistics in used),
+                "clamped": max(statistics.clamped[site.name] for statistics in used),
             }
             for site in self.sites
             if used
@@ -84,7 +87,7 @@ class StatisticsCache:
 
         try:
             return safetensors.torch.load_file(self._file(site.name, label), device=self.device)["deviation"]
-        except (OSError, safetensors.SafetensorError):  # absent, or cut off by a crash: measure again
+        except (OSError, safetensors.SafetensorError):  # absent, or truncated by a crash: measure again
             return None
 
     def _write(self, site: str, label: int, sigma: Tensor) -> None:
@@ -95,15 +98,16 @@ class StatisticsCache:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, safetensors.torch.save({"deviation": sigma.cpu().contiguous()}))
         except OSError:
-            return  # a cache that cannot be written only costs time
+            return  # without a cache the next run only takes longer
 
 
 def measure_deviation(
     generator: Generator, sites: Sequence[Site], label: int, samples: int, device: str
 ) -> dict[str, Tensor]:
-    """Each neuron's standard deviation over `samples` clean images of one class, by Welford's running sums.
+    """Measure each neuron's standard deviation over `samples` clean images of one class: site -> site.shape.
 
-    The samples' streams are fixed, so that the unit of size is the same in every run.
+    Uses running sums over chunks (Chan et al. 1979). The samples' streams are fixed, so the unit of size is the same
+    in every run.
     """
     count = 0
     mean = {site.name: torch.zeros(site.shape, device=device) for site in sites}
@@ -125,16 +129,16 @@ def measure_deviation(
     return {name: (total / max(count - 1, 1)).sqrt() for name, total in spread.items()}
 
 
-def _floored(deviation: dict[str, Tensor]) -> SiteStatistics:
-    raised, floored = {}, {}
+def _clamped(deviation: dict[str, Tensor]) -> SiteStatistics:
+    raised, clamped = {}, {}
     for name, sigma in deviation.items():
         floor = FLOOR * sigma.square().mean().sqrt().clamp_min(1e-12)
-        raised[name], floored[name] = sigma.maximum(floor), int((sigma < floor).sum())
-    return SiteStatistics(raised, floored)
+        raised[name], clamped[name] = sigma.maximum(floor), int((sigma < floor).sum())
+    return SiteStatistics(raised, clamped)
 
 
 class SiteSpace(Space):
-    """Edits at one or more sites, in standard deviations of each neuron; size is the root mean square over all."""
+    """Edits at one or more sites in units of each neuron's standard deviation; size is their root mean square."""
 
     def __init__(
         self, classifier: Classifier, clean: Tensor, tail: Tail, sites: Sequence[Site], deviation: dict[str, Tensor]
@@ -161,17 +165,17 @@ class SiteSpace(Space):
 
 
 class SitePerturbation:
-    """The perturbation that the core derives from a generator and some of its sites."""
+    """Perturbation of a generator at one or more of its sites."""
 
     def __init__(self, generator: Generator, sites: Sequence[Site], statistics: StatisticsCache) -> None:
         self.generator, self.sites, self.statistics = generator, tuple(sites), statistics
         self.unit = site_unit(sites)
 
     def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
-        """The space of edits; what lies before the first site is computed once, here."""
+        """Open the space of edits for a batch. The generator up to the first site runs once, here."""
         if self.sites[0].scale == "pixel":
             return PixelSpace(classifier, batch.images, "l2")
-        assert batch.latent is not None, "a generator's sites need images that it drew"
+        assert batch.latent is not None, "edits at a generator's sites need images that it drew"
         with torch.no_grad():
             tail = self.generator.tail(batch.latent, [site.name for site in self.sites])
         return SiteSpace(classifier, batch.images, tail, self.sites, self._deviation(batch.latent))
@@ -182,5 +186,5 @@ class SitePerturbation:
 
 
 def site_unit(sites: Sequence[Site]) -> str:
-    """The unit of sizes at these sites, as reports print it."""
+    """Return the unit of sizes at these sites, as reports print it."""
     return "pixel L2" if sites[0].scale == "pixel" else "sigma (RMS)"

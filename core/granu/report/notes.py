@@ -1,0 +1,40 @@
+"""The sentences below a run's tables: what failed, and what needs attention before a number is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from granu.report.health import check
+from granu.report.rows import Row
+from granu.runs.records import RunRecord
+
+
+def failures(record: RunRecord) -> list[str]:
+    """A sentence per failure: `stylegan:z on zoo:a: out of memory (12 images)`."""
+    return [
+        f"{f.perturbation} on {f.classifier}: {f.reason} ({f.images} image{'' if f.images == 1 else 's'})"
+        for f in record.failures
+    ]
+
+
+def notes(record: RunRecord, rows: Sequence[Row]) -> list[str]:
+    """A sentence per health sign, and one per generator with near-constant neurons."""
+    return [*map(str, check(rows)), *clamped(record)]
+
+
+def clamped(record: RunRecord) -> list[str]:
+    """Sites whose near-constant neurons had their standard deviation raised to the minimum, a sentence per generator.
+
+    Several perturbations may measure a site, with other samples; the largest number counts.
+    """
+    by_generator: dict[str, dict[str, tuple[int, int]]] = {}
+    for perturbation in record.perturbations.values():
+        for site in perturbation.sites:
+            if site.clamped and site.neurons:
+                sites = by_generator.setdefault(perturbation.source.spec, {})
+                sites[site.name] = max(sites.get(site.name, (0, 0)), (site.clamped, site.neurons))
+    return [
+        f"{generator}: near-constant neurons clamped to the minimum std: "
+        + ", ".join(f"{name} ({number:,} of {neurons:,})" for name, (number, neurons) in sites.items())
+        for generator, sites in by_generator.items()
+    ]
