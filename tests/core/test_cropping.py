@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from granu.images.cropping import Cropped, Cropping
+from granu.images.ops import resize
 
 
 @pytest.mark.parametrize("squash", [False, True])
@@ -35,3 +36,21 @@ def test_the_gradient_reaches_the_image() -> None:
     images = torch.rand(1, 3, 40, 48, requires_grad=True)
     Cropped(torch.nn.Flatten(), Cropping((32, 32), (32, 32), "bilinear"))(images).sum().backward()
     assert images.grad is not None and (images.grad[..., 8:-8] != 0).all() and not images.grad[..., :2].any()
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+@pytest.mark.parametrize(
+    ("shape", "squash", "resized", "top", "left"),
+    [
+        ((40, 60), False, (20, 30), 2, 6),  # height 20 of the box decides
+        ((60, 40), False, (36, 24), 10, 3),  # width 24 of the box decides
+        ((40, 60), True, (20, 24), 2, 3),
+        ((7, 60), False, (20, 171), 2, 76),
+    ],
+)
+def test_an_image_covers_the_box_and_its_middle_is_cut_out(
+    shape: tuple[int, int], squash: bool, resized: tuple[int, int], top: int, left: int, mode: str
+) -> None:
+    images = torch.rand(2, 3, *shape)
+    expected = resize(images, *resized, mode)[..., top : top + 16, left : left + 18]
+    assert torch.equal(Cropping((16, 18), (20, 24), mode, squash)(images), expected)
