@@ -22,14 +22,10 @@ from unittest.mock import patch
 
 import torch
 
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
+from granu import Batch, BuildContext, Criterion, SearchState, Streams, load_catalog
 from granu.runs.build import Builder
 from granu.runs.plan import Request, make_plan
-from granu.search.state import SearchState
 from granu.spaces.sites import SitePerturbation
-from granu.streams import Streams
-from granu.types import Batch, Criterion
 
 COUNT, STEPS = 20, 60
 SITES = ("z", "layer0", "layer3", "layer6", "image")

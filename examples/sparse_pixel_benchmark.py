@@ -22,13 +22,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from granu import Batch, Criterion
-from granu.images.ops import quantize
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
+from granu import Batch, BuildContext, Classifier, Criterion, Streams, load_catalog, quantize
 from granu.runs.sources import DatasetSource, match_classes
-from granu.streams import Streams
-from granu.types import Classifier
 
 PUBLISHED = "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"
 METHODS = ("sparse-pixel", "sparse-pixel:solver=l0", PUBLISHED, "torchattacks", "torchattacks-10", "sigma-zero")

@@ -31,7 +31,7 @@ RECIPES = PLUGINS / "granu_zoo" / "train"
 
 # these examples measure parts of the core that no plugin needs
 MEASUREMENTS = {"biggan_memory.py", "frequency_margins.py", "search_comparison.py", "search_costs.py",
-                "sparse_pixel_benchmark.py", "two_generators.py"}  # fmt: skip
+                "sparse_pixel_benchmark.py"}  # fmt: skip
 AUTHORS = [
     file
     for file in sorted([*PLUGINS.rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
