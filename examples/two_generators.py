@@ -15,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from granu.report.comparison import Comparison, compare
-from granu.runs.folder import read_run
+import granu
+from granu.report.comparison import Comparison
 
 STANDARD, TWIN = "zoo:mnist-cnn", "zoo:mnist-cnn-l2"
 SITES = {
@@ -40,7 +40,7 @@ def main() -> None:
     columns = [measure(given, family) for family in (0, 1)]
     print(f"\n{'':16} {'StyleGAN2':>24} {'BigGAN':>24}")
     for name, *cells in zip(SITES, *columns, strict=True):
-        print(f"{name:16} " + " ".join(f"{message(cell):>24}" for cell in cells))
+        print(f"{name:16} " + " ".join(f"{ratio(cell):>24}" for cell in cells))
     ratios = [[cell.sizes.value for cell in column if cell.sizes] for column in columns]
     print(f"rank correlation of the two orders: {spearmanr(*ratios).statistic:.2f}")
 
@@ -53,13 +53,13 @@ def measure(given: argparse.Namespace, family: int) -> list[Comparison]:
     for spec in specs:
         command += ["-p", spec]
     subprocess.run([*command, "--count", given.count, "--out", str(out)], check=True)
-    trials = read_run(out).trials
-    sides = [[trial for trial in trials if trial.classifier == name] for name in (STANDARD, TWIN)]
-    found = {comparison.perturbation: comparison for comparison in compare(*sides)}
+    result = granu.compare(out, classifier=STANDARD, versus=TWIN)
+    found = {comparison.perturbation: comparison for comparison in result.comparisons}
     return [found[spec] for spec in specs]
 
 
-def message(cell: Comparison) -> str:
+def ratio(cell: Comparison) -> str:
+    """The ratio of sizes with its interval and its number of pairs."""
     if cell.sizes is None or cell.sizes.value is None:
         return "no pairs"
     return f"{cell.sizes.value:.2f} [{cell.sizes.low:.2f}, {cell.sizes.high:.2f}] of {cell.sizes.pairs}"
