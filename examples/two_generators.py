@@ -11,10 +11,12 @@ which is 1 if both families put the sites into the same order.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import granu
+from granu.report.comparison import Comparison
 
 STANDARD, TWIN = "zoo:mnist-cnn", "zoo:mnist-cnn-l2"
 SITES = {
@@ -31,7 +33,7 @@ def main() -> None:
     from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", default=50, type=int)
+    parser.add_argument("--count", default="50")
     parser.add_argument("--samples", default="200", help="clean samples per class that measure deviations")
     parser.add_argument("--out", default="runs/two-generators", type=Path)
     given = parser.parse_args()
@@ -39,23 +41,28 @@ def main() -> None:
     print(f"\n{'':16} {'StyleGAN2':>24} {'BigGAN':>24}")
     for name, *cells in zip(SITES, *columns, strict=True):
         print(f"{name:16} " + " ".join(f"{ratio(cell):>24}" for cell in cells))
-    ratios = [[cell["ratio"] for cell in column] for column in columns]
+    ratios = [[cell.sizes.value for cell in column if cell.sizes] for column in columns]
     print(f"rank correlation of the two orders: {spearmanr(*ratios).statistic:.2f}")
 
 
-def measure(given: argparse.Namespace, family: int) -> list[dict[str, Any]]:
-    """The comparison of both classifiers at one family's sites, in the order of SITES."""
+def measure(given: argparse.Namespace, family: int) -> list[Comparison]:
+    """One family's sites, in the order of SITES."""
     specs = [f"{pair[family]},samples={given.samples}" for pair in SITES.values()]
     out = given.out / ("stylegan", "biggan")[family]
-    run = granu.evaluate(specs, [STANDARD, TWIN], count=given.count, out=out)
-    print(run.table())
-    return granu.compare(run, classifier=STANDARD, versus=TWIN).to_dicts()
+    command = [str(Path(sys.executable).with_name("granu")), "eval", "-c", STANDARD, "-c", TWIN]
+    for spec in specs:
+        command += ["-p", spec]
+    subprocess.run([*command, "--count", given.count, "--out", str(out)], check=True)
+    result = granu.compare(out, classifier=STANDARD, versus=TWIN)
+    found = {comparison.perturbation: comparison for comparison in result.comparisons}
+    return [found[spec] for spec in specs]
 
 
-def ratio(cell: dict[str, Any]) -> str:
-    if cell["ratio"] is None:
+def ratio(cell: Comparison) -> str:
+    """The ratio of sizes with its interval and its number of pairs."""
+    if cell.sizes is None or cell.sizes.value is None:
         return "no pairs"
-    return f"{cell['ratio']:.2f} [{cell['ratio_low']:.2f}, {cell['ratio_high']:.2f}] of {cell['ratio_pairs']}"
+    return f"{cell.sizes.value:.2f} [{cell.sizes.low:.2f}, {cell.sizes.high:.2f}] of {cell.sizes.pairs}"
 
 
 if __name__ == "__main__":
