@@ -1,6 +1,6 @@
 """CPU seconds of `granu list-plugins` (minimum and median of eleven runs), and whether it imports torch.
 
-    python examples/startup.py
+python examples/startup.py
 """
 
 from __future__ import annotations

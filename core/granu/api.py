@@ -6,7 +6,7 @@ itself, and results depend on seed, image and spec alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.evaluate import measure
 from granu.runs.gallery import changed_name
-from granu.runs.plan import DEFAULT_KEEP, Request, make_plan
+from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request, make_plan
 from granu.runs.run import Run, read_run, recorded_sources
 from granu.runs.trials import Trial
 from granu.runs.writer import open_run
@@ -87,16 +87,16 @@ def attack(
     Raises GranuError, with the sentence that the command line would print.
     """
     dataset = given_dataset(images, labels)
-    run = evaluate(
-        perturb, {"model": model}, dataset, judges=[], mean=mean, std=std, classes=classes, count=len(dataset),
-        seed=seed, batch=batch, keep=len(dataset), device=device, precision=precision,
-    )  # fmt: skip
+    count = len(dataset)
+    how = {"count": count, "seed": seed, "batch": batch, "keep": count, "device": device, "precision": precision}
+    plan, context = _plan([perturb], {"model": model}, dataset, [], Preparation(mean, std, classes), how)
+    if len(plan.perturbations) > 1:
+        raise OptionError(f"`{perturb}` means {len(plan.perturbations)} perturbations; attack takes one")
+    with open_run(None, seed, precision) as writer:
+        measure(plan, context, writer, "granu.attack(...)", _silent)
+        run = writer.run
     if run.record.failures:
         raise GranuError(run.record.failures[0].reason)
-    if len(run.record.perturbations) > 1:
-        raise OptionError(
-            f"`{perturb}` means {len(run.record.perturbations)} perturbations; attack takes one at a time"
-        )
     return _result(run, dataset)
 
 
@@ -136,25 +136,12 @@ def evaluate(
     Returns the run; what could not be measured is in `run.record.failures`. Raises GranuError, with the sentence that
     the command line would print.
     """
-    catalog = load_catalog()
-    context = BuildContext(catalog)
     folder = None if out is None else Path(out)
-    dataset = None if data is None or isinstance(data, str) else given_dataset(data, most=count)
-    sample = None if dataset is None else dataset.read(0)[0]
-    preparation = Preparation(mean, std, classes)
-    request = Request(
-        perturbations=(perturb,) if isinstance(perturb, str) else tuple(perturb),
-        classifiers=resolve_classifiers(catalog, classifiers, sample, preparation),
-        judges=None if judges is None else resolve_classifiers(catalog, judges, sample, preparation),
-        data=data if dataset is None else resolve_images(dataset),
-        count=count,
-        seed=seed,
-        batch=batch,
-        keep=keep,
-        device=device or _device(classifiers),
-        precision=precision,
-    )
-    plan = make_plan(catalog, context, request, {} if fresh or folder is None else recorded_sources(folder))
+    dataset = data if data is None or isinstance(data, str) else given_dataset(data, most=count)
+    perturbations = [perturb] if isinstance(perturb, str) else list(perturb)
+    how = {"count": count, "seed": seed, "batch": batch, "keep": keep, "device": device, "precision": precision}
+    recorded = {} if fresh or folder is None else recorded_sources(folder)
+    plan, context = _plan(perturbations, classifiers, dataset, judges, Preparation(mean, std, classes), how, recorded)
     with open_run(folder, seed, precision, fresh) as writer:
         measure(plan, context, writer, "granu.evaluate(...)", progress or _silent, workers, threads)
         return writer.run
@@ -172,6 +159,29 @@ def compare(
 
     runs = [one if isinstance(one, Run) else read_run(Path(one)) for one in (first, second) if one is not None]
     return compare_runs(runs, classifier, versus)
+
+
+def _plan(
+    perturbations: Sequence[str],
+    classifiers: Any,
+    data: str | Dataset | None,
+    judges: Any,
+    preparation: Preparation,
+    how: Mapping[str, Any],
+    recorded: Mapping[str, str] | None = None,
+) -> tuple[EvalPlan, BuildContext]:
+    """The plan of a request; `how` are the further fields of a `Request`, `recorded` as in `make_plan`."""
+    catalog = load_catalog()
+    sample = None if data is None or isinstance(data, str) else data.read(0)[0]
+    request = Request(
+        perturbations=tuple(perturbations),
+        classifiers=resolve_classifiers(catalog, classifiers, sample, preparation),
+        judges=None if judges is None else resolve_classifiers(catalog, judges, sample, preparation),
+        data=data if data is None or isinstance(data, str) else resolve_images(data),
+        **{**how, "device": how["device"] or _device(classifiers)},
+    )
+    context = BuildContext(catalog)
+    return make_plan(catalog, context, request, recorded), context
 
 
 def _device(classifiers: Any) -> str:

@@ -92,13 +92,13 @@ def _wrap(name: str, model: Any, sample: Tensor | None, preparation: Preparation
     if not callable(model):
         raise ClassifierError(f"'{name}' is a {type(model).__name__}; give a torch.nn.Module, a function, or a spec")
     network = _copied(name, model) if isinstance(model, nn.Module) else _Function(model)
-    channels = None if sample is None else len(sample)
     mean, std = preparation.mean or (0.0,), preparation.std or (1.0,)
+    channels = len(mean) if len(mean) > 1 else None
     classes = preparation.classes
     if classes is None:
         classes = tuple(map(str, range(_outputs(name, network, sample, mean, std))))
     named = preparation.classes is not None
-    return ImageClassifier(network, classes, channels=channels or 3, mean=mean, std=std, name=name, named=named)
+    return ImageClassifier(network, classes, channels=channels, mean=mean, std=std, name=name, named=named)
 
 
 class _Function(nn.Module):

@@ -16,9 +16,7 @@ from granu.weights.checkpoints import save_weights, sha256
 
 
 def convert(
-    source: Annotated[
-        Path, typer.Argument(metavar="IN", help="Weights that a generator can read, a file or folder.")
-    ],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Weights that a generator can read, a file or folder.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
     generator: Annotated[
         str, typer.Option("--as", help="The generator that reads them; by default the first that can.")

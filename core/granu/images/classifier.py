@@ -14,11 +14,11 @@ from granu.images.ops import fit_channels, pad_to, resize
 class ImageClassifier(nn.Module):
     """A network with its input size, channels and normalisation inside.
 
-    `size` is (height, width), or None if the network takes any. `fit` says how images of other sizes are fitted:
-    "resize" (antialiased bicubic) or "pad" (zeros around, for digits). `mean` and `std` are per channel, in [0, 1]
-    image units. `named` is False if `classes` are numbers because no names are known; a dataset with as many classes
-    then names them, in order. Parameters are frozen, because gradients are needed for images alone, and channels
-    last in memory, which makes convolutions faster, on a CPU too.
+    `channels` is None if the network takes images as they come. `size` is (height, width), or None for any. `fit` says
+    how images of other sizes are fitted: "resize" (antialiased bicubic) or "pad" (zeros around, for digits). `mean` and
+    `std` are per channel, in [0, 1] image units. `named` is False if `classes` are numbers because no names are known;
+    a dataset with as many classes then names them, in order. Parameters are frozen, because gradients are needed for
+    images alone, and channels last in memory, which makes convolutions faster, on a CPU too.
     """
 
     mean: Tensor
@@ -29,7 +29,7 @@ class ImageClassifier(nn.Module):
         network: nn.Module,
         classes: Sequence[str],
         *,
-        channels: int = 3,
+        channels: int | None = 3,
         size: tuple[int, int] | None = None,
         fit: str = "resize",
         mean: Sequence[float] = (0.0,),
@@ -62,7 +62,7 @@ class ImageClassifier(nn.Module):
         return {name: module for name, module in self.network.named_modules() if name}
 
     def _fitted(self, images: Tensor) -> Tensor:
-        images = fit_channels(images, self.channels)
+        images = images if self.channels is None else fit_channels(images, self.channels)
         if self.size is None or images.shape[-2:] == self.size:
             return images
         smaller = images.shape[-2] <= self.size[0] and images.shape[-1] <= self.size[1]

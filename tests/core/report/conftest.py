@@ -1,56 +1,38 @@
-"""A run as `granu eval` leaves it behind, of two classifiers, two sites and images, with numbers made up."""
+"""A run of two classifiers under two perturbations, with a judge, numbers made up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from making_runs import perturbation, png, run_of, write
 
-from granu.runs.folder import Run, open_run, read_run
-from granu.runs.gallery import clean_file, image_file
+from granu.runs.gallery import changed_name, clean_name
+from granu.runs.run import Run
 from granu.runs.trials import CLEAN_WRONG, FOUND, NOT_FOUND, Trial
 
 KEYS = ("tiny:layer1", "tiny:image")
 CLASSIFIERS = ("zoo:plain", "zoo:hard")
-IDENTITY = {"seed": 0, "data": None, "judges": ["zoo:judge"]}
 
 
 @pytest.fixture
-def run_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes trials into a run folder of their own."""
+def matrix(tmp_path: Path) -> Run:
+    """30 images for each classifier and perturbation, one misclassified from the start; two have saved images.
 
-    def write(*trials: Trial, name: str = "run", **record: object) -> Path:
-        with open_run(tmp_path / name, IDENTITY) as run:
-            run.append(trials)
-            run.amend(**record)
-        return tmp_path / name
-
-    return write
-
-
-@pytest.fixture
-def matrix(run_folder: Callable[..., Path]) -> Run:
-    """30 images for each cell, one named wrong from the start; the images of two are kept."""
+    Trials are in reverse order, as workers may append them; the records hold the right one.
+    """
     random = np.random.default_rng(0)
-    trials = []
-    for classifier in CLASSIFIERS:
-        for key in reversed(KEYS):  # written fine to coarse; a report must bring them in order
-            trials += [_trial(random, classifier, key, number) for number in range(30)]
-    folder = run_folder(
-        *trials, order=list(KEYS), classes=["cat", "dog", "<b>fox</b>"], command="granu eval -p tiny:all"
-    )
-    for image in ("tiny#0", "tiny#1"):
-        file = clean_file(folder / "images", image)
-        file.parent.mkdir()
-        Image.fromarray(random.integers(0, 255, (8, 8), dtype=np.uint8)).save(file)
-        for classifier in CLASSIFIERS:
-            for key in KEYS:
-                changed = Image.fromarray(random.integers(0, 255, (8, 8), dtype=np.uint8))
-                changed.save(image_file(folder / "images", image, classifier, key))
-    return read_run(folder)
+    trials = [_trial(random, name, key, number) for name in CLASSIFIERS for key in KEYS for number in range(30)]
+    units = {"tiny:layer1": "sigma (RMS)", "tiny:image": "pixel L2"}
+    records = [perturbation(key, unit=units[key], judges=("zoo:judge",)) for key in KEYS]
+    run = run_of(trials, *records, folder=tmp_path / "run")
+    run.trials.reverse()
+    for image in ("tiny#2", "tiny#10"):
+        run.images[clean_name(image)] = png(0.5)
+        run.images |= {changed_name(image, name, key): png(0.75) for name in CLASSIFIERS for key in KEYS}
+    write(run)
+    return run
 
 
 def _trial(random: np.random.Generator, classifier: str, key: str, number: int) -> Trial:
@@ -61,7 +43,7 @@ def _trial(random: np.random.Generator, classifier: str, key: str, number: int) 
     return Trial(
         f"tiny#{number}", key, classifier, FOUND if found else NOT_FOUND,
         label=0, predicted=2 if found else 0, unit="pixel L2" if key == "tiny:image" else "sigma (RMS)",
-        size=size if found else None, tried=2.5, l2=2 * size, linf=0.25, ssim=0.75,
+        size=size if found else None, tried=2.5, l2=2 * size, linf=0.25, ssim=0.75, height=4, width=4,
         votes={"zoo:judge": int(number % 5 == 0)}, control=number % 10 == 0 if found else None,
         forward=12, backward=10,
     )  # fmt: skip

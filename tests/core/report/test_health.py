@@ -1,12 +1,15 @@
-"""Signs of ill health: each shows where it should, and a healthy run shows none."""
+"""Health checks: each sign shows where it should, and a healthy run shows none."""
 
 from typing import Any
 
 import pytest
+from making_runs import TINY, perturbation, run_of
 
-from granu.report.health import check
-from granu.report.rows import rows_of
-from granu.runs.trials import CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, Trial
+from granu.report.health import Flag, check
+from granu.report.notes import clamped, failures, notes
+from granu.report.rows import rows
+from granu.runs.records import FailureRecord, RunRecord, SiteRecord, SourceRecord
+from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, Trial
 
 
 def trials(count: int, outcome: str = FOUND, key: str = "tiny:z", start: int = 0, **more: Any) -> list[Trial]:
@@ -17,26 +20,98 @@ def trials(count: int, outcome: str = FOUND, key: str = "tiny:z", start: int = 0
     ]  # fmt: skip
 
 
-def test_a_healthy_run_has_no_signs() -> None:
-    assert check(rows_of(trials(40, control=False, votes={"judge": 0}))) == []
+def flags(measured: list[Trial]) -> list[Flag]:
+    return check(rows(run_of(measured, judges=("judge",))))
+
+
+VOTE = {"votes": {"judge": 0}}
 
 
 @pytest.mark.parametrize(
-    ("ill", "message"),
+    "healthy",
     [
-        (trials(19), "few images count, so raise --count before concluding: tiny:z (19)"),
-        (trials(20, NOT_FOUND), "nothing was found, which may be a weak search and no strong classifier"),
-        (trials(20) + trials(2, FAILED, start=20, note="zero gradient"), "tiny:z (2 of 22, most often: zero gradient)"),
-        (trials(20) + trials(10, CLEAN_WRONG, start=20), "many clean images are named wrong"),
-        (trials(20, control=True), "random changes of the same size fool as well, so the search adds little"),
-        (trials(20, votes={"judge": 1}), "the judges still see the label in fewer than half of what was found"),
+        trials(40, control=False, **VOTE),
+        trials(20, **VOTE) + trials(5, CLEAN_WRONG, start=20),
+        trials(38, **VOTE) + trials(2, FAILED, start=38),
+        trials(40, evidence=CLASSIFIER),
+        trials(10, **VOTE) + trials(10, start=10, votes={"judge": 1}),
     ],
 )
-def test_an_ill_run_tells_its_sign(ill: list[Trial], message: str) -> None:
-    (flag,) = check(rows_of(ill))
-    assert message in str(flag)
+def test_a_healthy_run_has_no_signs(healthy: list[Trial]) -> None:
+    assert flags(healthy) == []
 
 
-def test_a_sign_at_several_changes_is_one_flag() -> None:
-    (flag,) = check(rows_of(trials(5, key="tiny:z") + trials(5, key="tiny:image")))
-    assert str(flag) == "zoo:a: few images count, so raise --count before concluding (5 at 2 changes)"
+@pytest.mark.parametrize(
+    ("ill", "sentence"),
+    [
+        (trials(19, **VOTE), "few images, so raise --count before concluding: tiny:z (19)"),
+        (
+            trials(20, NOT_FOUND, **VOTE),
+            "nothing found; the search may be weak rather than the classifier robust: tiny:z (0 of 20)",
+        ),
+        (
+            trials(20, **VOTE) + trials(2, FAILED, start=20, note="zero gradient"),
+            "searches failed: tiny:z (2 of 22, most often: zero gradient)",
+        ),
+        (
+            trials(20, **VOTE) + trials(6, CLEAN_WRONG, start=20),
+            "many clean images are misclassified; check that classifier and images fit together: tiny:z (6 of 26)",
+        ),
+        (
+            trials(20, control=True, **VOTE),
+            "random changes of the same size fool the classifier as well, so the search adds little: tiny:z (20 of 20)",
+        ),
+        (
+            trials(9, **VOTE) + trials(11, start=9, votes={"judge": 1}),
+            "the judges still see the label in fewer than half of what was found: tiny:z (9 of 20)",
+        ),
+    ],
+)
+def test_each_sign_is_reported_with_its_numbers(ill: list[Trial], sentence: str) -> None:
+    (flag,) = flags(ill)
+    assert str(flag) == f"zoo:a: {sentence}"
+
+
+def test_a_sign_under_several_perturbations_is_one_flag() -> None:
+    (flag,) = flags(trials(5, key="tiny:z", **VOTE) + trials(5, key="tiny:image", **VOTE))
+    assert str(flag) == "zoo:a: few images, so raise --count before concluding (5 at 2 changes)"
+    assert (
+        str(Flag("c", "sign", tuple((f"p{n}", str(n)) for n in range(5))))
+        == "c: sign: p0 (0), p1 (1), p2 (2) and 2 more"
+    )
+
+
+def site(name: str, clamped: int, neurons: int = 16384) -> SiteRecord:
+    return SiteRecord(name, (64, 16, 16), "sigma", 1000, neurons, clamped)
+
+
+def test_near_constant_neurons_are_reported_once_per_generator() -> None:
+    other = SourceRecord("tiny:weights=b.pt", "generator", "b2")
+    records = [
+        perturbation("tiny:layer5", sites=(site("layer5", 0),)),
+        perturbation("tiny:layer6", sites=(site("layer6", 2),)),
+        perturbation("tiny:layer4+layer6", sites=(site("layer4", 1, 4096), site("layer6", 2))),
+        perturbation("tiny:layer6,weights=b.pt", sites=(site("layer6", 7),), source=other),
+        perturbation("pixel:l2", source=TINY),
+    ]
+    record = RunRecord(perturbations={record.key: record for record in records})
+    assert clamped(record) == [
+        "tiny: near-constant neurons clamped to the minimum std: layer6 (2 of 16,384), layer4 (1 of 4,096)",
+        "tiny:weights=b.pt: near-constant neurons clamped to the minimum std: layer6 (7 of 16,384)",
+    ]
+
+
+def test_notes_hold_signs_and_clamped_neurons() -> None:
+    run = run_of(trials(19, **VOTE), perturbation("tiny:z", judges=("judge",), sites=(site("z", 1, 64),)))
+    assert notes(run.record, rows(run)) == [
+        "zoo:a: few images, so raise --count before concluding: tiny:z (19)",
+        "tiny: near-constant neurons clamped to the minimum std: z (1 of 64)",
+    ]
+
+
+def test_failures_count_their_images() -> None:
+    broken = [FailureRecord("zoo:a", "tiny:w", "tiny", "ValueError: no", n) for n in (12, 1)]
+    assert failures(RunRecord(failures=broken)) == [
+        "tiny:w on zoo:a: ValueError: no (12 images)",
+        "tiny:w on zoo:a: ValueError: no (1 image)",
+    ]

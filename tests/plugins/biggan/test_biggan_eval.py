@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from granu.runs.folder import read_run
+from granu.runs.run import read_run
 
 Granu = Callable[..., Any]
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from nvidia_files import Golden, network_pickle
 
-from granu.runs.folder import read_run
+from granu.runs.run import read_run
 
 sys.path.append(str(Path(__file__).parents[1] / "biggan"))
 from biggan_golden import Golden as BigGANGolden
