@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from torch import Tensor
 
-from granu.spaces.sites import FLOOR, StatisticsCache, measure_deviation
+from granu import OptionError, Site, UnknownName
+from granu.spaces.base import PixelSpace
+from granu.spaces.site_names import choose_sites
+from granu.spaces.sites import FLOOR, SitePerturbation, StatisticsCache, measure_deviation
 from granu.streams import Streams
+from granu.testing import tiny
 from granu.testing.tiny import TinyGenerator
 
 
@@ -50,3 +59,203 @@ def test_the_deviation_of_a_constant_neuron_is_clamped_to_the_floor(tmp_path: Pa
     sigma = statistics.deviation["layer1"]
     typical = measure_deviation(generator, [generator.sites()[2]], 0, 100, "cpu")["layer1"].square().mean().sqrt()
     assert torch.isclose(sigma[3], FLOOR * typical) and statistics.clamped["layer1"] >= 1
+
+
+class Unconditional(TinyGenerator):
+    """The tiny generator without classes: it draws class 1 and must not be asked for any."""
+
+    classes = ()
+    fingerprint = "tiny-unconditional"
+
+    def draw(self, noise: Streams, labels: Tensor | None):  # type: ignore[no-untyped-def]
+        assert labels is None
+        return super().draw(noise, torch.ones(len(noise), dtype=torch.long))
+
+
+def test_a_generator_without_classes_has_one_set_of_statistics(tmp_path: Path) -> None:
+    generator = Unconditional()
+    cache = StatisticsCache(generator, generator.sites(), 60, tmp_path, "cpu")
+    first = cache.of_class(0)
+    assert cache.of_class(2) is first and cache.of_class(-1) is first
+    assert len(list((tmp_path / "statistics").iterdir())) == 3
+    streams = Streams(0, [f"clean--1-{i}" for i in range(60)], "statistics")
+    clean = generator.tail(generator.draw(streams, None), ["z"]).clean["z"]
+    assert torch.allclose(first.deviation["z"], clean.std(dim=0), atol=1e-5)
+
+
+def test_statistics_are_measured_for_the_asked_class_only_and_in_memory_afterwards(tmp_path: Path) -> None:
+    generator = TinyGenerator()
+    cache = StatisticsCache(generator, generator.sites(), 40, tmp_path, "cpu")
+    assert cache.summary() == {}
+    first = cache.of_class(0)
+    for file in (tmp_path / "statistics").iterdir():
+        file.unlink()
+    assert cache.of_class(0) is first and not list((tmp_path / "statistics").iterdir())
+    assert not torch.equal(cache.of_class(1).deviation["layer1"], first.deviation["layer1"])
+
+
+def test_a_summary_has_the_most_clamped_neurons_of_a_class(tmp_path: Path) -> None:
+    class Fixed(StatisticsCache):
+        def _read(self, site: Site, label: int) -> Tensor:
+            constant = {("z", 0): 1, ("z", 1): 3, ("z", 2): 2}.get((site.name, label), 0)
+            return torch.cat([torch.ones(math.prod(site.shape) - constant), torch.zeros(constant)])
+
+    cache = Fixed(TinyGenerator(), TinyGenerator().sites(), 40, tmp_path, "cpu")
+    for label in (0, 1, 2):
+        cache.of_class(label)
+    assert cache.summary() == {
+        "z": {"samples": 40, "neurons": 4, "clamped": 3},
+        "layer0": {"samples": 40, "neurons": 16, "clamped": 0},
+        "layer1": {"samples": 40, "neurons": 32, "clamped": 0},
+    }
+
+
+@pytest.mark.parametrize("change", ["samples", "label", "site", "fingerprint"])
+def test_statistics_on_disk_are_for_one_generator_class_site_and_number_of_samples(change: str, tmp_path: Path) -> None:
+    generator = TinyGenerator()
+    sites = {site.name: site for site in generator.sites()}
+    StatisticsCache(generator, [sites["layer0"]], 40, tmp_path, "cpu").of_class(0)
+    if change == "fingerprint":
+        generator.fingerprint = "other"
+    site = sites["layer1" if change == "site" else "layer0"]
+    cache = StatisticsCache(generator, [site], 41 if change == "samples" else 40, tmp_path, "cpu")
+    cache.of_class(1 if change == "label" else 0)
+    files = list((tmp_path / "statistics").iterdir())
+    assert len(files) == 2 and all(len(file.stem) == 32 and file.suffix == ".safetensors" for file in files)
+
+
+def test_only_sites_that_are_not_on_disk_are_measured(tmp_path: Path) -> None:
+    generator = TinyGenerator()
+    z, layer0, *_ = generator.sites()
+    stored = StatisticsCache(generator, [z], 40, tmp_path / "deep" / "er", "cpu").of_class(0)
+    both = StatisticsCache(generator, [z, layer0], 40, tmp_path / "deep" / "er", "cpu").of_class(0)
+    assert torch.equal(both.deviation["z"], stored.deviation["z"]) and set(both.deviation) == {"z", "layer0"}
+
+
+def test_a_cache_that_cannot_be_written_gives_the_statistics_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "statistics").write_text("a file where the folder would be")
+    generator = TinyGenerator()
+    measured = StatisticsCache(generator, generator.sites(), 40, tmp_path, "cpu").of_class(0)
+    expected = measure_deviation(generator, [generator.sites()[0]], 0, 40, "cpu")
+    assert torch.equal(measured.deviation["z"], expected["z"])
+
+
+@pytest.mark.parametrize("numbers", [1, 40, 64, 10**9])
+@pytest.mark.parametrize("samples", [1, 2, 101])
+def test_the_deviation_does_not_depend_on_how_many_samples_are_measured_at_a_time(
+    numbers: int, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, sizes = TinyGenerator(), []
+
+    class Counting(TinyGenerator):
+        def draw(self, noise: Streams, labels: Tensor | None):  # type: ignore[no-untyped-def]
+            sizes.append(len(noise))
+            return super().draw(noise, labels)
+
+    monkeypatch.setattr("granu.spaces.sites.NUMBERS", numbers)
+    chosen = list(generator.sites()[:3])
+    measured = measure_deviation(Counting(), chosen, 1, samples, "cpu")
+    streams = Streams(0, [f"clean-1-{i}" for i in range(samples)], "statistics")
+    clean = generator.tail(generator.draw(streams, torch.ones(samples, dtype=torch.long)), ["z", "layer1"]).clean
+    for name in ("z", "layer1"):
+        expected = clean[name].std(dim=0) if samples > 1 else torch.zeros(clean[name].shape[1:])
+        assert torch.allclose(measured[name], expected, atol=1e-5)
+    assert sum(sizes) == samples and max(sizes) == min(samples, {1: 1, 40: 1, 64: 2, 10**9: 100}[numbers])
+
+
+def test_deviations_are_raised_to_a_hundredth_of_their_root_mean_square(tmp_path: Path) -> None:
+    class Fixed(StatisticsCache):
+        def _read(self, site: Site, label: int) -> Tensor:
+            return torch.tensor([[3.0, 4.0], [0.001, 0.0]])
+
+    statistics = Fixed(TinyGenerator(), TinyGenerator().sites()[:1], 1, tmp_path, "cpu").of_class(0)
+    floor = 0.01 * math.sqrt((9 + 16 + 1e-6) / 4)
+    assert torch.allclose(statistics.deviation["z"], torch.tensor([[3.0, 4.0], [floor, floor]]))
+    assert statistics.clamped == {"z": 2}
+
+
+def test_a_site_where_nothing_varies_has_no_zero_deviation(tmp_path: Path) -> None:
+    class Still(StatisticsCache):
+        def _read(self, site: Site, label: int) -> Tensor:
+            return torch.zeros(4)
+
+    statistics = Still(TinyGenerator(), TinyGenerator().sites()[:1], 1, tmp_path, "cpu").of_class(0)
+    assert (statistics.deviation["z"] > 0).all() and statistics.clamped == {"z": 4}
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Callable[..., Any]:
+    """Open the space of edits at some sites of the tiny generator."""
+
+    def open_(*names: str) -> Any:
+        generator, batch = TinyGenerator(), tiny.tiny_batch(3)
+        sites = [site for site in generator.sites() if site.name in names]
+        cache = StatisticsCache(generator, generator.sites(), 50, tmp_path, "cpu")
+        perturbation = SitePerturbation(generator, sites, cache)
+        return perturbation, perturbation.open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids)), batch, cache
+
+    return open_
+
+
+def test_an_edit_is_in_standard_deviations_of_its_images_class_and_goes_to_its_site(opened: Callable[..., Any]) -> None:
+    perturbation, space, batch, cache = opened("layer0", "layer1")
+    assert space.dimension == 48 and perturbation.unit == space.unit == "sigma (RMS)"
+    change = torch.randn(3, 48, generator=torch.Generator().manual_seed(0))
+    tail = TinyGenerator().tail(batch.latent, ["layer0", "layer1"])
+    deviation = {
+        name: torch.stack([cache.of_class(label).deviation[name] for label in batch.labels.tolist()])
+        for name in ("layer0", "layer1")
+    }
+    edits = {"layer0": change[:, :16] * deviation["layer0"], "layer1": change[:, 16:] * deviation["layer1"]}
+    assert torch.equal(space.images(change), tail(edits).clamp(0, 1))
+    assert torch.allclose(space.size(change), change.square().mean(dim=1).sqrt())
+    assert space.classifier is not None and space.clean is batch.images
+
+
+def test_a_selected_space_is_that_of_the_selected_images(opened: Callable[..., Any]) -> None:
+    _, space, batch, _ = opened("layer1")
+    change = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
+    index = torch.tensor([2, 0])
+    chosen = space.select(index)
+    assert torch.allclose(chosen.images(change[index]), space.images(change)[index], atol=1e-6)
+    assert torch.equal(chosen.clean, batch.images[index]) and len(space.clean) == 3
+    assert torch.equal(space.deviation["layer1"][index], chosen.deviation["layer1"])
+
+
+def test_the_site_image_is_the_space_of_pixels(opened: Callable[..., Any]) -> None:
+    perturbation, space, batch, _ = opened("image")
+    assert type(space) is PixelSpace and (space.norm, space.clean) == ("l2", batch.images)
+    assert perturbation.unit == space.unit == "pixel L2"
+    assert torch.equal(space.classifier(batch.images), tiny.tiny_bent_classifier()(batch.images))
+
+
+def test_opening_a_space_computes_no_gradient(opened: Callable[..., Any]) -> None:
+    generator = TinyGenerator()
+    generator.into.requires_grad_()
+    perturbation, _, batch, _ = opened("layer1")
+    perturbation.generator = generator
+    space = perturbation.open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids))
+    assert not space.tail.clean["layer1"].requires_grad
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [("z", ["z"]), ("layer1+layer0", ["layer0", "layer1"]), ("image", ["image"]), ("image+image", ["image"])],
+)
+def test_a_target_names_sites_which_come_from_coarse_to_fine(target: str, names: list[str]) -> None:
+    assert [site.name for site in choose_sites(TinyGenerator().sites(), target, "tiny:x")] == names
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        ("layer9", UnknownName, "there is no site named 'layer9' in `tiny:x`; did you mean 'layer1'?"),
+        ("layer1+w", UnknownName, "there is no site named 'w' in `tiny:x`; there are: z, layer0, layer1, image"),
+        ("z+image", OptionError,
+            "`tiny:x`: 'image' is measured in pixels and cannot be joined with other sites"),
+    ],
+)  # fmt: skip
+def test_a_target_that_names_no_sites_gives_the_reason(target: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as raised:
+        choose_sites(TinyGenerator().sites(), target, "tiny:x")
+    assert str(raised.value) == message
