@@ -1,6 +1,6 @@
 """Write the demonstration's table and images into README.md, from the run that `make demo` made.
 
-    python docs/write_readme.py runs/demo
+python docs/write_readme.py runs/demo
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write docs/reference.md from what the program prints: every command's help, and every offer.
 
-    python docs/write_reference.py          write it
-    python docs/write_reference.py --check  exit with 1 if it differs
+python docs/write_reference.py          write it
+python docs/write_reference.py --check  exit with 1 if it differs
 """
 
 from __future__ import annotations

@@ -40,10 +40,10 @@ correct = [trial for trial in result.trials if trial.counts]
 print(f"robust to L-infinity 0.07: {len(correct) - int(result.found.sum())} of {len(correct)} images\n")
 
 # %% Two classifiers, three granularities. With out="runs/mine" the run is kept in a folder and can be resumed.
-model = granu.ImageClassifier(network, generator.classes, channels=1)
 run = granu.evaluate(
     ["stylegan:layer2", "stylegan:layer5", "stylegan:image"],
-    classifiers={"standard": model, "L2-trained": "zoo:mnist-cnn-l2"},
+    classifiers={"standard": network, "L2-trained": "zoo:mnist-cnn-l2"},
+    classes=generator.classes,
     count=12,
 )
 print(run.table())
