@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -113,6 +115,7 @@ def _serve(pipe: Connection, build: Callable[[], Workbench], threads: int) -> No
     """The life of a worker: build the workbench when the first item comes, then compute until the pipe closes."""
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     workbench: Workbench | None = None
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
@@ -127,6 +130,14 @@ def _serve(pipe: Connection, build: Callable[[], Workbench], threads: int) -> No
             except GranuError as problem:
                 answer = Outcome(item, failure=Failure(str(problem)))
             pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the parent is gone, even if it was killed while an item is computed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker is a child process"
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 @contextlib.contextmanager
