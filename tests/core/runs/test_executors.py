@@ -6,14 +6,12 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from granu import GranuError
 from granu.runs.run import Run, read_run
 
 RunOf = Callable[..., Run]
@@ -37,6 +35,7 @@ class Options:
     how: str = granu.option("kill", "what happens", choices=("kill", "memory", "exit", "raise", "sleep", "nothing"))
     times: int = granu.option(1, "how often it happens")
     image: str = granu.option("tiny#2", "at which image")
+    log: str = granu.option("attempts", "the file that counts attempts")
 
 
 class Dying:
@@ -55,9 +54,9 @@ class Dying:
         )
 
     def attempt(self):
-        with Path("attempts").open("a") as stream:
+        with Path(self.options.log).open("a") as stream:
             stream.write(f"{os.getpid()}\\n")
-        return len(Path("attempts").read_text().splitlines())
+        return len(Path(self.options.log).read_text().splitlines())
 
 
 def happen(how):
@@ -91,63 +90,63 @@ def lines(folder: str) -> list[str]:
     return sorted((Path(folder) / "trials.jsonl").read_text().splitlines())
 
 
-def attempts() -> int:
-    return len(Path("attempts").read_text().splitlines())
+def pngs(folder: str) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*.png")}
+
+
+def attempts(log: str) -> int:
+    return len(Path(log).read_text().splitlines())
 
 
 def no_workers_are_left() -> bool:
     return not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_workers_give_the_lines_records_and_images_of_one_process(run_of: RunOf, workers: int) -> None:
+def test_workers_give_the_lines_records_and_images_of_one_process(run_of: RunOf) -> None:
     request = {"classifiers": ("tiny-classifier", *CLASSIFIER), "judges": CLASSIFIER, "count": 6, "batch": 2, "keep": 3}
     perturbations = ("tiny:layer1,samples=5,steps=5", "pixel:l2,steps=5", "frequency:start=9")
     serial = run_of(*perturbations, out="serial", **request)
-    parallel = run_of(*perturbations, out="parallel", workers=workers, **request)
+    parallel = run_of(*perturbations, out="parallel", workers=3, **request)
     assert lines("parallel") == lines("serial") and len(lines("serial")) == 24
     for name in ("perturbations", "classifiers", "seed", "precision"):
         assert getattr(parallel.record, name) == getattr(serial.record, name)
     assert sorted(parallel.record.failures, key=str) == sorted(serial.record.failures, key=str) != []
-    images = [{f.relative_to(o): f.read_bytes() for f in Path(o).rglob("*.png")} for o in ("serial", "parallel")]
-    assert images[0] == images[1] and images[0]
+    assert pngs("parallel") == pngs("serial") != {}
     assert no_workers_are_left()
 
 
-@pytest.mark.parametrize(("how", "workers"), [("kill", 2), ("memory", 2)])
-def test_an_item_whose_worker_dies_is_tried_again(run_of: RunOf, how: str, workers: int) -> None:
-    run = run_of(f"dying:{how},times=1", classifiers=CLASSIFIER, data="tiny", count=6, batch=2, workers=workers)
-    assert len(run.trials) == 6 and run.record.failures == [] and attempts() == 2
+def test_an_item_whose_worker_dies_is_tried_again_and_then_recorded_as_failed_while_the_others_go_on(
+    run_of: RunOf,
+) -> None:
+    always = ("dying:kill,log=a,times=9", "dying:memory,log=b,times=9")
+    once = ("dying:exit,log=c", "dying:kill,log=d")
+    run = run_of(*once, *always, classifiers=CLASSIFIER, data="tiny", count=6, batch=2, workers=2)
+    images = {key: sorted(trial.image for trial in run.trials if trial.perturbation == key) for key in (*once, *always)}
+    everything = [f"tiny#{n}" for n in range(6)]
+    assert images == {key: everything if key in once else everything[:2] + everything[4:] for key in images}
+    failures = {failure.perturbation: failure for failure in read_run(Path("run")).record.failures}
+    assert {key: failure.reason for key, failure in failures.items()} == {
+        always[0]: "the worker process died twice at this item (killed by SIGKILL; if memory ran out, use a smaller "
+        "--batch or fewer --workers)",
+        always[1]: OUT_OF_MEMORY["memory"],
+    }
+    assert all((failure.images, failure.plugin) == (2, "dying") for failure in failures.values())
+    assert [attempts(log) for log in "abcd"] == [2, 2, 2, 2]
     assert no_workers_are_left()
 
 
-REASONS = {
-    "kill": "the worker process died twice at this item (killed by SIGKILL; if memory ran out, use a smaller --batch or "
-    "fewer --workers)",
+OUT_OF_MEMORY = {
     "memory": "memory ran out (not enough of it); use a smaller --batch or fewer --workers",
     "raise": "memory ran out (CUDA out of memory. Tried to allocate 2 GiB); use a smaller --batch or fewer --workers",
-    "exit": "the worker process died twice at this item (exit code 3)",
 }
 
 
-@pytest.mark.parametrize("how", REASONS)
-def test_an_item_whose_workers_die_twice_is_recorded_as_failed_and_the_others_are_measured(
-    run_of: RunOf, how: str
-) -> None:
-    run = run_of(f"dying:{how},times=9", classifiers=CLASSIFIER, data="tiny", count=6, batch=2, workers=2)
-    assert sorted(trial.image for trial in run.trials) == ["tiny#0", "tiny#1", "tiny#4", "tiny#5"]
-    (failure,) = read_run(Path("run")).record.failures
-    assert (failure.perturbation, failure.reason) == (f"dying:{how},times=9", REASONS[how])
-    assert failure.images == 2 and failure.plugin == "dying" and attempts() == 2
-    assert no_workers_are_left()
-
-
-@pytest.mark.parametrize("how", ["memory", "raise"])
+@pytest.mark.parametrize("how", OUT_OF_MEMORY)
 def test_without_workers_an_item_that_runs_out_of_memory_fails_alone(run_of: RunOf, how: str) -> None:
     run = run_of(f"dying:{how},times=9", classifiers=CLASSIFIER, data="tiny", count=6, batch=2)
     assert sorted(trial.image for trial in run.trials) == ["tiny#0", "tiny#1", "tiny#4", "tiny#5"]
     (failure,) = run.record.failures
-    assert failure.reason == REASONS[how] and failure.images == 2 and attempts() == 1
+    assert failure.reason == OUT_OF_MEMORY[how] and failure.images == 2 and attempts("attempts") == 1
 
 
 def test_the_same_command_measures_what_failed(run_of: RunOf) -> None:
@@ -157,47 +156,51 @@ def test_the_same_command_measures_what_failed(run_of: RunOf) -> None:
     assert len(run.trials) == 6 and run.record.failures == []
 
 
-def test_a_progress_that_raises_ends_the_workers(run_of: RunOf) -> None:
-    class Enough(Exception):
-        pass
-
-    def stop(done: int, total: int, what: str) -> None:
-        if done:
-            raise Enough
-
-    with pytest.raises(Enough):
-        run_of("dying:nothing", classifiers=CLASSIFIER, data="tiny", count=6, batch=2, workers=2, progress=stop)
-    assert no_workers_are_left() and len(read_run(Path("run")).trials) == 2
-
-
 # signals
 
-MAIN = """
-import sys
-from pathlib import Path
-from granu import api
-
-if __name__ == "__main__":
-    api.evaluate(
-        ["tiny:all,samples=5", "dying:sleep,image=tiny#1"], ["tiny-classifier:linear"], "tiny", count=40, batch=2,
-        out="run", workers=2,
-    )
-"""
+SLEEP, SITES = "dying:sleep,image=tiny#1", "tiny:all,samples=5"
+SLOW = (
+    "eval", "-p", SLEEP, "-p", SITES, "-c", "tiny-classifier:linear", "--data", "tiny", "--count", "8",
+    "--batch", "2", "--workers", "2", "--out", "run",
+)  # fmt: skip
 
 
-def start(tmp_path: Path) -> subprocess.Popen[str]:
-    """A script with two workers, the leader of a process group of its own, as a terminal starts a command."""
-    script = tmp_path / "script.py"
-    script.write_text(MAIN)
-    path = os.pathsep.join([str(tmp_path / "made-up-plugins"), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path, text=True,
-        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+@pytest.fixture
+def interrupted(granu_process: Callable[..., subprocess.Popen[str]]) -> subprocess.Popen[str]:
+    """A command in the middle: one of its two workers sleeps for ten minutes, the other has measured something.
+
+    It leads a process group, as a command in a terminal does.
+    """
+    process = granu_process(*SLOW, before="import os; os.setsid()")
+    wait_until(lambda: written() >= 2 and Path("attempts").exists(), "the run wrote nothing")
+    return process
+
+
+def test_ctrl_c_ends_the_workers_without_a_traceback_and_keeps_what_was_measured(
+    interrupted: subprocess.Popen[str],
+) -> None:
+    os.killpg(interrupted.pid, signal.SIGINT)
+    _, message = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130 and "--out run" in message and "Traceback" not in message, message
+    assert group_is_empty(interrupted.pid) and len(read_run(Path("run")).trials) >= 2
+
+
+def test_kill_9_of_a_run_leaves_no_workers_and_the_same_command_completes_it(
+    interrupted: subprocess.Popen[str], run_of: RunOf
+) -> None:
+    interrupted.kill()
+    interrupted.communicate(timeout=60)
+    wait_until(lambda: group_is_empty(interrupted.pid), "a worker is left")
+    before = (Path("run") / "trials.jsonl").read_bytes()
+    request = {"classifiers": CLASSIFIER, "data": "tiny", "count": 8, "batch": 2}
+    complete = run_of(SLEEP, SITES, **request)
+    run_of(SLEEP, SITES, out="whole", **request)
+    assert (Path("run") / "trials.jsonl").read_bytes().startswith(before)
+    assert lines("run") == lines("whole") and len(complete.trials) == 5 * 8
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
