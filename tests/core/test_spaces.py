@@ -219,3 +219,81 @@ def test_a_selected_space_holds_the_selected_images_and_leaves_the_whole_alone()
     change = random(1, 12)
     assert torch.equal(chosen.images(change), space.images(torch.cat([change, change]))[1:])
     assert chosen.start().shape == (1, 12) and chosen.limit().shape == (1,)
+
+
+@pytest.mark.parametrize("make", [Shift, Logits])
+def test_tensors_are_made_on_the_device_of_the_images(make: type[Space]) -> None:
+    space = make(network, CLEAN.to("meta"), 2)
+    assert space.start().device.type == space.limit().device.type == "meta"
+    pixel = pixels("l1", CLEAN.to("meta"))
+    change = pixel.start()
+    assert pixel.within(change, pixel.limit()).device.type == pixel.limit().device.type == "meta"
+
+
+@pytest.mark.parametrize("make", SPACES)
+def test_a_direction_does_not_depend_on_how_small_the_gradient_is(make: Any) -> None:
+    space = make()
+    gradient = random(2, space.dimension)
+    assert torch.allclose(space.direction(1e-12 * gradient), space.direction(gradient))
+
+
+@pytest.mark.parametrize("make", SPACES)
+def test_projections_onto_tiny_balls_are_as_small(make: Any) -> None:
+    space = make()
+    if isinstance(space, PixelSpace):
+        space.clean = torch.zeros_like(CLEAN)  # so that the range does not round tiny changes
+    change = random(2, space.dimension).abs() * 1e-6
+    near = space.within(change, 0.1 * space.size(change))
+    assert torch.allclose(space.size(near), 0.1 * space.size(change), rtol=1e-3)
+
+
+def test_plain_sizes_of_changes_below_any_floor_are_kept_and_zero_stays_zero() -> None:
+    space = Shift(network, CLEAN, 2)
+    change = torch.tensor([[3e-13, 4e-13], [0.0, 0.0]])
+    assert torch.equal(space.within(change, torch.ones(2)), change)
+    assert not space.within(change, torch.zeros(2)).any()
+
+
+def test_each_row_is_projected_onto_a_ball_of_its_own() -> None:
+    change = torch.tensor([[0.4, -0.2, 0.1], [0.4, -0.2, 0.1]])
+    budget = torch.tensor([0.3, 0.5])
+    l1 = torch.tensor([[0.25, -0.05, 0.0], [1 / 3, -2 / 15, 1 / 30]])
+    for norm, expected in {
+        "l1": l1,
+        "linf": torch.tensor([[0.3, -0.2, 0.1], [0.4, -0.2, 0.1]]),
+        "l2": change * (torch.tensor([0.3, 0.5]) / math.sqrt(0.21)).clamp_max(1)[:, None],
+    }.items():
+        space = pixels(norm, torch.full((2, 1, 1, 3), 0.5))
+        assert torch.allclose(space.within(change, budget), expected, atol=1e-6)
+
+
+def test_a_space_says_what_it_must_implement() -> None:
+    with pytest.raises(TypeError) as caught:
+        Space(network, CLEAN, 1).logits(torch.zeros(2, 1))
+    assert str(caught.value) == "Space must implement `images`, or `forward` with has_images = False"
+
+
+def test_a_space_keeps_what_it_was_given() -> None:
+    space = Shift(network, CLEAN, 2)
+    assert space.classifier is network and space.clean is CLEAN and space.dimension == 2
+    assert space.has_images and not space.low_precision
+
+
+def test_low_precision_is_bfloat16_of_the_device_of_the_change() -> None:
+    kinds: list[tuple[bool, torch.dtype]] = []
+
+    class Watching(Space):
+        has_images = False
+
+        def forward(self, change: Tensor) -> Tensor:
+            kinds.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+            return change
+
+    space = Watching(network, CLEAN, 2)
+    space.logits(torch.zeros(2, 2))
+    space.low_precision = True
+    space.logits(torch.zeros(2, 2))
+    space.exact_logits(torch.zeros(2, 2))
+    with torch.autocast("cpu", torch.bfloat16):
+        space.exact_logits(torch.zeros(2, 2))
+    assert [on for on, _ in kinds] == [False, True, False, False] and kinds[1][1] == torch.bfloat16

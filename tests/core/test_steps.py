@@ -128,12 +128,64 @@ def test_a_value_is_freed_before_the_next_step_but_one() -> None:
 
 
 def test_a_value_that_nothing_computes_is_refused() -> None:
-    with pytest.raises(ValueError, match="step 'b' reads a, which nothing before it computes"):
-        open_tail(branching(), {}, ["b"])
-    with pytest.raises(ValueError, match="there is no value layer9"):
-        open_tail(branching(), inputs(), ["layer9"])
+    pair = Step("x", ("q", "a", "p"), lambda q, a, p: a)
+    for steps, given, sites, message in [
+        (branching(), {}, ["b"], "step 'b' reads a, which nothing before it computes"),
+        ([pair], inputs(), ["a"], "step 'x' reads p, q, which nothing before it computes"),
+        (branching()[::-1], inputs(), ["a"], "step 'out' reads d, which nothing before it computes"),
+        (branching(), inputs(), ["layer9"], "there is no value layer9 among the inputs and steps"),
+        (branching(), inputs(), ["z", "b", "y"], "there is no value y, z among the inputs and steps"),
+    ]:
+        with pytest.raises(ValueError) as caught:
+            open_tail(steps, given, sites)  # type: ignore[arg-type]
+        assert str(caught.value) == message
 
 
 def test_edits_of_other_sites_are_refused() -> None:
-    with pytest.raises(ValueError, match="opened for b, not for c"):
-        open_tail(branching(), inputs(), ["b"])({"c": torch.zeros(3, 2)})
+    for sites, edits, message in [
+        (["b"], ["c"], "this tail was opened for b, not for c"),
+        (["b", "a"], ["b", "d", "c"], "this tail was opened for b, a, not for c, d"),
+    ]:
+        with pytest.raises(ValueError) as caught:
+            open_tail(branching(), inputs(), sites)({site: torch.zeros(3, 2) for site in edits})
+        assert str(caught.value) == message
+
+
+def test_a_tail_holds_the_clean_values_that_it_needs_and_no_others() -> None:
+    tail = open_tail(branching(), inputs(), ["b"])
+    assert [step.name for step in tail.steps] == ["d", "out"] and tail.output == "out"
+    assert set(tail.values) == {"b", "c"} and set(tail.clean) == {"b"}
+    both = open_tail(branching(), inputs(), ["d", "a"])
+    assert set(both.values) == {"a"} and list(both.clean) == ["d", "a"]
+    assert not both.clean["d"].requires_grad
+
+
+def test_opening_a_tail_computes_no_gradient_and_each_step_once_at_most() -> None:
+    calls: list[tuple[str, bool]] = []
+
+    def noted(step: Step) -> Step:
+        def compute(*values: Tensor) -> Tensor:
+            calls.append((step.name, torch.is_grad_enabled()))
+            return step.compute(*values)
+
+        return Step(step.name, step.reads, compute)
+
+    steps = [noted(step) for step in branching()]
+    tail = open_tail(steps, inputs(), ["b", "d"])
+    assert calls == [("b", False), ("c", False), ("d", False)]
+    calls.clear()
+    tail({})
+    assert calls == [("d", True), ("out", True)]
+    calls.clear()
+    open_tail(steps, inputs(), ["b"])
+    assert calls == [("b", False), ("c", False)]
+    calls.clear()
+    open_tail(steps, inputs(), [])
+    assert [name for name, _ in calls] == ["b", "c", "d", "out"]
+
+
+def test_a_selected_tail_keeps_its_steps_and_output() -> None:
+    tail = open_tail(branching(), inputs(), ["b"])
+    chosen = tail.select(torch.tensor([1]))
+    assert chosen.steps is tail.steps and chosen.output == "out"
+    assert torch.equal(chosen.values["c"], tail.values["c"][1:2]) and torch.equal(tail.values["c"], inputs()["a"] + 1)

@@ -124,8 +124,7 @@ def test_every_option_is_reserved_and_described() -> None:
         (
             "budget",
             "",
-            "size to spend, in the perturbation's unit; required (at least 1e-12); "
-            "search=worst and search=random only",
+            "size to spend, in the perturbation's unit; required (at least 1e-12); search=worst and search=random only",
         ),
     ]
 
