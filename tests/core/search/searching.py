@@ -100,3 +100,8 @@ def line(logits_of: Callable[[Tensor, Tensor], Tensor], *images: float, margin: 
     space = Line(logits_of, images or (0.0,))
     count = len(space.clean)
     return SearchState(space, Criterion(zeros(count), margin), Streams(0, [f"tiny#{i}" for i in range(count)]))
+
+
+def flat(rows: Sequence[Sequence[float]]) -> list[float]:
+    """What a line visited, one image after another."""
+    return [x for row in rows for x in row]

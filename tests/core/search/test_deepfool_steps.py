@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from searching import Line, line, run, zeros
+from searching import Line, flat, line, run, zeros
 from torch import Tensor
 
 from granu import Criterion
@@ -37,7 +37,7 @@ def go(state: SearchState, **options: object) -> Crossing:
 
 
 def visited(state: SearchState) -> list[float]:
-    return sum(state._everything[0].visited, [])  # type: ignore[attr-defined]
+    return flat(state._everything[0].visited)  # type: ignore[attr-defined]
 
 
 def test_a_step_goes_to_the_nearest_boundary_and_two_percent_beyond() -> None:
@@ -114,19 +114,19 @@ def test_a_step_has_a_minimum_before_its_overshoot() -> None:
 def test_the_search_takes_a_minimum_step_of_a_ten_millionth_of_the_limit() -> None:
     space = Line(classes((-1e-9, 1)))  # type: ignore[arg-type]
     run("deepfool", space, Criterion(zeros(1)), margin=0.0, overshoot=0.5, limit=4.0)
-    assert sum(space.visited, []) == pytest.approx([0, 1.5 * 4e-7], rel=1e-4)
+    assert flat(space.visited) == pytest.approx([0, 1.5 * 4e-7], rel=1e-4)
 
 
 def test_the_search_takes_its_options_and_notes_a_missing_gradient() -> None:
     space = Line(classes((-1, 1), (-3, -10)))  # type: ignore[arg-type]
     found = run("deepfool", space, Criterion(zeros(1)), margin=0.5, overshoot=0.1, candidates=1)
-    assert sum(space.visited, []) == pytest.approx([0, 1.65]) and found.backward.item() == 1
+    assert flat(space.visited) == pytest.approx([0, 1.65]) and found.backward.item() == 1
     assert found.size.item() == found.tried.item() == pytest.approx(1.65) and found.extra == {}
     short = run("deepfool", Line(classes((-1, 1))), Criterion(zeros(1)), steps=3, limit=0.5)  # type: ignore[arg-type]
     assert (short.forward.item(), short.tried.item(), short.notes) == (4, 0.5, (None,))
-    flat = run("deepfool", Line(classes((-1, 0))), Criterion(zeros(1)))  # type: ignore[arg-type]
-    assert flat.notes == ("the gradient is zero or not finite; the classifier may mask it",)
-    assert flat.forward.item() == flat.backward.item() == 1
+    masked = run("deepfool", Line(classes((-1, 0))), Criterion(zeros(1)))  # type: ignore[arg-type]
+    assert masked.notes == ("the gradient is zero or not finite; the classifier may mask it",)
+    assert masked.forward.item() == masked.backward.item() == 1
 
 
 def test_the_normal_is_taken_at_the_crossing_for_one_pass_more() -> None:
@@ -184,6 +184,18 @@ def test_a_candidate_without_a_gradient_does_not_hide_another() -> None:
     state = line(classes((-1, 0), (-2, 1)))  # type: ignore[arg-type]
     crossing = go(state)
     assert crossing.crossed.all() and crossing.change.item() == pytest.approx(2.04)
+
+
+def test_nothing_is_computed_once_every_image_has_left() -> None:
+    state = line(classes((-1, 0)), 0.0, 0.0)  # type: ignore[arg-type]
+    go(state)
+    assert state._everything[0].visited == [[0, 0]]  # type: ignore[attr-defined]
+
+
+def test_of_two_boundaries_at_one_distance_it_goes_to_the_one_ranked_higher() -> None:
+    state = line(classes((-2, -2), (-1, 1)))  # type: ignore[arg-type]
+    go(state)
+    assert visited(state) == pytest.approx([0, 1.02])
 
 
 def test_the_reasons_have_numbers_of_their_own() -> None:

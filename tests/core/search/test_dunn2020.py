@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from searching import Line, lead, run, zeros
+from searching import Line, flat, lead, run, zeros
 from torch import Tensor
 
 from granu import Criterion
+from granu.search.options import SEARCHES
+from granu.search.registry import make_search
 from granu.streams import Streams
 
 
@@ -30,7 +32,7 @@ def test_it_moves_as_adam_does_from_a_ten_thousandth_of_a_normal_draw() -> None:
         adam.step()
     space = Line(lead(bowl))
     found = run("dunn2020", space, Criterion(zeros(1)), steps=30)
-    assert sum(space.visited, []) == pytest.approx(expected, rel=1e-4, abs=1e-8)
+    assert flat(space.visited) == pytest.approx(expected, rel=1e-4, abs=1e-8)
     assert not found.found.any() and found.notes == (None,) and found.extra["bound_steps"].item() == 0
     assert found.forward.item() == found.backward.item() == 30 and not space.judged
     assert found.tried.item() == pytest.approx(max(map(abs, expected)), rel=1e-4)
@@ -39,7 +41,7 @@ def test_it_moves_as_adam_does_from_a_ten_thousandth_of_a_normal_draw() -> None:
 def test_a_tiny_gradient_moves_it_less() -> None:
     space = Line(lead(lambda x: 3 - 1e-8 * x))
     run("dunn2020", space, Criterion(zeros(1)), steps=2)
-    first, second = sum(space.visited, [])
+    first, second = flat(space.visited)
     assert second - first == pytest.approx(0.003 / 2, rel=1e-3)  # the gradient equals Adam's epsilon
 
 
@@ -93,8 +95,8 @@ def test_it_returns_the_first_change_that_was_judged_to_reach_the_margin() -> No
     space = Doubtful(lead(lambda x: 0.0125 - x - 0.5))
     found = run("dunn2020", space, Criterion(zeros(1)), margin=0.5)
     expected = [first + 0.003 * t for t in range(7)]
-    assert sum(space.visited, []) == pytest.approx(expected, rel=1e-4)
-    assert sum(space.judged, []) == pytest.approx([x - 0.004 for x in expected[5:]], rel=1e-4)
+    assert flat(space.visited) == pytest.approx(expected, rel=1e-4)
+    assert flat(space.judged) == pytest.approx([x - 0.004 for x in expected[5:]], rel=1e-4)
     assert found.size.item() == found.tried.item() == found.change.item() == pytest.approx(expected[-1])
     assert (found.forward.item(), found.backward.item(), found.notes) == (9, 7, (None,))
 
@@ -113,12 +115,9 @@ def test_images_leave_one_by_one_with_their_own_moments() -> None:
     assert found.forward.tolist() == [2, 2, 6] and found.backward.tolist() == [1, 1, 5]
     alone = Line(logits, (1.0,))
     streams = Streams(0, ["tiny#2"])
-    from granu.search.options import SEARCHES
-    from granu.search.registry import make_search
-
     again = make_search("dunn2020", SEARCHES["dunn2020"](steps=5)).run(alone, Criterion(zeros(1)), streams)
     assert again.tried.item() == found.tried[2].item()
-    assert [x[-1] for x in space.visited] == sum(alone.visited, [])
+    assert [x[-1] for x in space.visited] == flat(alone.visited)
 
 
 def test_it_stops_when_every_image_has_left() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from searching import Line, lead, line, run, zeros
+from searching import Line, flat, lead, line, run, zeros
 from torch import Tensor
 
 from granu import Criterion
@@ -28,7 +28,7 @@ def worst(space: Line, **options: float) -> SearchResult:
 def test_steps_are_two_and_a_half_budgets_in_all_and_end_at_the_budget() -> None:
     state = line(lead(lambda x: 1 - x), margin=0.0)
     change = projected_gradient_descent(state, torch.tensor([0.5]), steps=4)
-    assert sum(state.space.visited, []) == pytest.approx([0, 0.3125, 0.5, 0.5])  # type: ignore[attr-defined]
+    assert flat(state.space.visited) == pytest.approx([0, 0.3125, 0.5, 0.5])  # type: ignore[attr-defined]
     assert change.tolist() == [[0.5]]
     assert (state.forward.item(), state.backward.item()) == (4, 4)  # none at the last change
 
@@ -60,7 +60,7 @@ def test_a_start_and_an_objective_of_ones_own_take_the_place_of_zero_and_the_cri
     change = projected_gradient_descent(
         state, torch.tensor([1.0]), steps=10, start=torch.tensor([[0.5]]), objective=objective
     )
-    assert sum(state.space.visited, [])[:4] == pytest.approx([0.5, 0.25, 0, -0.25])  # type: ignore[attr-defined]
+    assert flat(state.space.visited)[:4] == pytest.approx([0.5, 0.25, 0, -0.25])  # type: ignore[attr-defined]
     assert change.item() == -1
 
 
@@ -99,18 +99,31 @@ def test_what_the_gradient_pass_finds_is_not_believed_before_it_is_judged() -> N
 
 
 def test_of_changes_that_do_not_reach_the_one_under_which_the_label_leads_least_is_kept() -> None:
-    """The first image reaches at once; the second comes closest at x = 1, its second visit."""
+    """The first image reaches at once; the second comes closest at x = 1.25."""
 
     def logits(x: Tensor, image: Tensor) -> Tensor:
         return torch.stack([torch.where(image > 0, 1 + (x - 1.2).square(), -1 - x), 0 * x], dim=1)
 
     space = Line(logits, (0.0, 1.0))
-    found = worst(space, budget=2.0, steps=5)
-    assert space.visited[:4] == [[0, 0], [1], [2], [1]]
-    assert found.change[:, 0].tolist() == [0, 1] and found.found.tolist() == [True, False]
-    assert found.tried.tolist() == [0, 2]
-    assert found.forward.tolist() == [2, 7] and found.backward.tolist() == [1, 6]  # one judged together
+    found = worst(space, budget=2.0, steps=4)
+    assert flat(space.visited) == pytest.approx([0, 0, 1.25, 0, 1.25, 0])
+    assert found.change[:, 0].tolist() == [0, 1.25] and found.found.tolist() == [True, False]
+    assert found.tried.tolist() == [0, 1.25]
+    assert found.forward.tolist() == [2, 6] and found.backward.tolist() == [1, 5]  # one judged together
     assert space.judged == [[0, 0]]
+
+
+def test_of_changes_under_which_the_label_leads_alike_the_first_is_kept() -> None:
+    space = Line(lead(lambda x: 1 + (x - 1).square()))
+    found = worst(space, budget=2.0, steps=2)
+    assert flat(space.visited) == [0, 2, -0.5] and found.change.item() == 0
+
+
+def test_the_last_change_visited_is_returned() -> None:
+    state = line(lead(lambda x: 1 + (x - 1.2).square()))
+    change = projected_gradient_descent(state, torch.tensor([2.0]), steps=5, visit=lambda state: None)
+    assert flat(state.space.visited) == pytest.approx([0, 1, 2, 1, 2, 1])  # type: ignore[attr-defined]
+    assert change.item() == 1
 
 
 def test_a_budget_may_differ_by_image() -> None:

@@ -93,7 +93,8 @@ def test_narrowing_to_all_keeps_everything_as_it_is() -> None:
     state = line(lead(lambda x: 1 - x), 0.0, 0.0)
     before = state.active, state.space, state.criterion, state.streams
     state.narrow(torch.ones(2, dtype=torch.bool))
-    assert all(kept is one for kept, one in zip((state.active, state.space, state.criterion, state.streams), before))
+    after = state.active, state.space, state.criterion, state.streams
+    assert all(kept is one for kept, one in zip(after, before, strict=True))
     without = SearchState(state.space, state.criterion)
     without.narrow(torch.tensor([True, False]))
     assert without.streams is None and without.active.tolist() == [0]

@@ -14,7 +14,7 @@ from granu.spaces.base import Space
 from granu.streams import Streams
 from granu.types import Classifier, ClassifierEvidence
 
-IDS = ("a", "b")
+IDS = tuple("abcdefghij")
 
 
 class Opened:
@@ -22,9 +22,9 @@ class Opened:
 
     unit = "length"
 
-    def __init__(self) -> None:
+    def __init__(self, *images: float) -> None:
         self.given: tuple[object, ...] = ()
-        self.space = Line(lambda x, image: torch.stack([image * (1 - x), 0 * x], dim=1), (1.0, 0.0))
+        self.space = Line(lambda x, image: torch.stack([image * (1 - x), 0 * x], dim=1), images or (1.0, 0.0))
 
     def open(self, classifier: Classifier, batch: Batch, noise: Streams) -> Space:
         self.given = classifier, batch, noise.path
@@ -39,8 +39,10 @@ def propose(factory: Opened, search: str, low_precision: bool | None = None, **o
         else SearchedPerturbation(factory, chosen, low_precision)
     )
     assert perturbation.unit == "length"
-    batch = Batch(torch.zeros(2, 1, 1, 1), zeros(2), IDS)
-    return perturbation.perturb(torch.nn.Identity(), batch, Criterion(zeros(2)), Streams(3, IDS, "perturb"))  # type: ignore[arg-type]
+    count = len(factory.space.clean)
+    batch = Batch(factory.space.clean, zeros(count), IDS[:count])
+    noise = Streams(3, batch.ids, "perturb")
+    return perturbation.perturb(torch.nn.Identity(), batch, Criterion(batch.labels), noise)  # type: ignore[arg-type]
 
 
 def test_each_field_of_a_proposal_is_the_searchs() -> None:
@@ -54,14 +56,14 @@ def test_each_field_of_a_proposal_is_the_searchs() -> None:
     assert isinstance(proposal.evidence, ClassifierEvidence)
     assert proposal.evidence.logits_at()[:, 0].tolist() == pytest.approx([-0.02, 0])
     assert factory.given[0].__class__ is torch.nn.Identity and factory.given[2] == "perturb/space"
-    assert isinstance(factory.given[1], Batch) and factory.given[1].ids == IDS
+    assert isinstance(factory.given[1], Batch) and factory.given[1].ids == IDS[:2]
 
 
 def test_the_control_is_a_random_change_of_the_size_found_from_streams_of_its_own() -> None:
-    factory = Opened()
+    factory = Opened(*[1.0] * 9, 0.0)
     proposal = propose(factory, "deepfool", margin=0.0)
     assert isinstance(proposal.control, ClassifierEvidence)
-    drawn = factory.space.draw(torch.tensor([1.02, 0]), Streams(3, IDS, "perturb/control"))
+    drawn = factory.space.draw(torch.tensor([1.02] * 9 + [0]), Streams(3, IDS, "perturb/control"))
     factory.space.judged.clear()
     proposal.control.logits_at()
     assert factory.space.judged[0] == pytest.approx(drawn[:, 0].tolist())
@@ -90,10 +92,10 @@ def test_a_search_that_spends_a_budget_needs_no_control(search: str) -> None:
 
 
 def test_a_random_search_draws_from_streams_of_its_own() -> None:
-    factory = Opened()
+    factory = Opened(*[1.0] * 10)
     proposal = propose(factory, "random", budget=0.5, steps=1)
     assert isinstance(proposal.evidence, ClassifierEvidence)
-    drawn = factory.space.draw(torch.tensor([0.5, 0.5]), Streams(3, IDS, "perturb/search"))
+    drawn = factory.space.draw(torch.full((10,), 0.5), Streams(3, IDS, "perturb/search"))
     assert factory.space.judged[-1] == drawn[:, 0].tolist()
 
 

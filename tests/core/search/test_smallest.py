@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from searching import Line, lead, run, zeros
+from searching import Line, flat, lead, run, zeros
 from torch import Tensor
 
 from granu import Criterion
@@ -24,7 +24,7 @@ def smallest(space: Space, **options: float) -> SearchResult:
 def visits(function: Callable[[Tensor], Tensor], **options: float) -> list[float]:
     space = Line(lead(function))
     smallest(space, **options)
-    return sum(space.visited, [])
+    return flat(space.visited)
 
 
 def annealed(start: float, end: float, step: int, steps: int) -> float:
@@ -156,12 +156,17 @@ def test_a_search_that_begins_with_deepfool_follows_the_boundary_inwards() -> No
 
 
 def test_deepfool_compares_three_classes_ranked_anew_at_each_step() -> None:
-    """Four other classes fall behind one after another; each step of DeepFool costs a pass for each of three."""
+    """Classes 1, 4 and 2 lead at zero; behind x = 1 class 3 is the nearest, although it was last."""
 
     def logits(x: Tensor, image: Tensor) -> Tensor:
-        return torch.stack([0 * x, x.square() / 4 - 1, x / 8 - 2, x / 8 - 3, x - 7], dim=1)
+        first = torch.where(x < 1, x - 1.5, x / 8 - 0.75)
+        second = torch.where(x < 1, x / 4 - 2.5, x - 9)
+        third = torch.where(x < 1, x / 100 - 5, x / 2 - 1.5)
+        return torch.stack([0 * x, first, second, third, x / 1000 - 1.6], dim=1)
 
-    started = run("smallest", Line(logits), Criterion(zeros(1)), steps=1, deepfool_init=2, limit=100.0)
-    # flat at zero: the second class is out of reach, the third is at 16; there the fifth and second lead
-    assert started.backward.item() == 1 + 3
-    assert started.found.all()
+    space = Line(logits)
+    started = smallest(space, steps=1, deepfool_init=2)
+    crossing = 1.53 + 1.02 * 1.47
+    assert flat(space.visited) == pytest.approx([0, 1.53, crossing, crossing], rel=1e-4)
+    assert (started.forward.item(), started.backward.item()) == (4, 3 + 3 + 1)
+    assert started.size.item() == pytest.approx(crossing, rel=1e-4)
