@@ -57,7 +57,7 @@ def survive_quantization(state: SearchState, limit: Tensor) -> Mapping[str, Tens
 def _try(state: SearchState, scale: Tensor) -> Tensor:
     """(A,) bool: whether the quantized change at `scale` (A,) times its ray reaches the criterion; keeps it if so."""
     if not len(state.active):
-        return torch.zeros(0, dtype=torch.bool, device=scale.device)
+        return torch.zeros_like(scale, dtype=torch.bool)
     space, limit = state.space, state.working.limit
     change = state.working.ray * scale[:, None]
     change = space.within(change, space.size(change).minimum(limit))
