@@ -124,3 +124,10 @@ def test_it_stops_when_every_image_has_left() -> None:
     space = Line(lead(lambda x: -3 - x))
     found = run("dunn2020", space, Criterion(zeros(1)))
     assert found.forward.item() == 2 and found.backward.item() == 1 and found.found.all()
+    assert found.extra["bound_steps"].tolist() == [0]
+
+
+def test_a_lead_of_just_the_margin_is_not_judged() -> None:
+    space = Line(lead(lambda x: -0.5 + (x - x.detach())))
+    found = run("dunn2020", space, Criterion(zeros(1)), margin=0.5, steps=3)
+    assert found.forward.item() == 3 and not space.judged and not found.found.any()

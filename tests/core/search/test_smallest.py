@@ -71,7 +71,11 @@ def test_nothing_found_is_censored_at_the_limit_and_takes_every_step() -> None:
 
 def test_an_image_leaves_after_a_quarter_of_the_steps_without_an_improvement() -> None:
     """The label loses from x = 1 on; the second visit finds that, and no later one improves it."""
-    found = smallest(Line(lead(lambda x: torch.where(x < 1, 1 - x, -x))), steps=40)
+    space = Line(lead(lambda x: torch.where(x < 1, 1 - x, -x)))
+    found = smallest(space, steps=40)
+    inwards = 1 - annealed(0.05, 0.001, 1, 40)
+    outwards = 1 + annealed(0.05, 0.001, 2, 40)
+    assert flat(space.visited)[:4] == pytest.approx([0, 1, inwards, inwards * outwards], rel=1e-5)
     assert found.size.item() == 1
     assert found.forward.item() == found.backward.item() == 2 + 10
 
@@ -132,10 +136,20 @@ def test_the_angle_of_a_step_shrinks_from_the_norm_itself_to_a_hundredth_of_it()
         assert length == pytest.approx(annealed(1.0, 0.01, t, steps), rel=1e-4)
 
 
-def test_a_change_is_scaled_up_onto_the_sphere_and_projected_down_onto_it() -> None:
-    space = Plane(lambda x: torch.where(x[:, 0] == 0, 1 - x[:, 0], 50 - x[:, 1] - x[:, 0] * 0))
+@pytest.mark.parametrize("first", [0.1, 1.0])
+def test_a_change_is_scaled_up_onto_the_sphere_by_as_much_as_it_takes(first: float) -> None:
+    given: list[float] = []
+
+    class Noting(Plane):
+        def within(self, change: Tensor, budget: Tensor) -> Tensor:
+            given.append(float(change.norm()))
+            return super().within(change, budget)
+
+    space = Noting(lambda x: torch.where(x[:, 0] == 0, first - x[:, 0], 50 - x[:, 1]))
     smallest(space, steps=4, limit=9.0)
-    assert [float(point.norm()) for point in space.points] == pytest.approx([0, 1, 2, 4])
+    norms = [first, 2 * first, 4 * first]
+    assert [float(point.norm()) for point in space.points[1:]] == pytest.approx(norms, rel=1e-5)
+    assert given[:3] == pytest.approx(norms, rel=1e-5)
 
 
 def test_a_search_that_begins_with_deepfool_follows_the_boundary_inwards() -> None:
