@@ -53,6 +53,6 @@ class Dunn2020(Search[Dunn2020Options]):
             p = work.p - RATE * step
             norm, bound = p.norm(dim=1), START + GROWTH * t
             bound_steps[state.active] += norm > bound
-            p = p * (bound / norm.clamp_min(1e-30)).clamp_max(1)[:, None]
+            p = p * (bound / norm).clamp_max(1)[:, None]
             work.p = state.space.within(p, work.limit)
         return {"bound_steps": bound_steps}
