@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
 import pytest
@@ -127,3 +127,12 @@ def test_blocked_plugins_are_listed_and_not_imported(discover_with: Discover) ->
 def test_nothing_is_blocked_unless_named(discover_with: Discover) -> None:
     discovered = discover_with({"XXXX": good()}, disable="")
     assert discovered.blocked == [] and discovered.plugins[-1].name == "XXXX"
+
+
+def test_an_entry_point_without_a_distribution_is_loaded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [EntryPoint("pixel", "granu_pixel", "granu"), EntryPoint("absent", "nowhere", "granu")]
+    monkeypatch.setattr("granu.plugins.discovery.entry_points", lambda *, group: entries if group == "granu" else [])
+    discovered = discover()
+    (plugin,), (error,) = discovered.plugins, discovered.load_errors
+    assert (plugin.name, plugin.distribution, plugin.version) == ("pixel", "unknown distribution", "")
+    assert str(error).startswith("plugin 'absent' (unknown distribution) cannot be imported: ModuleNotFoundError")
