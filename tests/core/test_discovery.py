@@ -136,3 +136,18 @@ def test_an_entry_point_without_a_distribution_is_loaded_and_says_so(monkeypatch
     (plugin,), (error,) = discovered.plugins, discovered.load_errors
     assert (plugin.name, plugin.distribution, plugin.version) == ("pixel", "unknown distribution", "")
     assert str(error).startswith("plugin 'absent' (unknown distribution) cannot be imported: ModuleNotFoundError")
+
+
+def test_a_broken_plugin_leaves_its_name_to_another(discover_with: Discover, monkeypatch: pytest.MonkeyPatch) -> None:
+    discover_with({"unknown-hook": BROKEN["unknown-hook"][0], "good": good()})
+    entries = [EntryPoint("twin", module, "granu") for module in ("fake_good", "fake_unknown_hook")]
+    monkeypatch.setattr("granu.plugins.discovery.entry_points", lambda *, group: entries)
+    monkeypatch.setattr("granu.plugins.discovery._own_plugins_first", lambda entry: entry.value != "fake_unknown_hook")
+    discovered = discover()
+    assert [plugin.name for plugin in discovered.plugins] == [error.plugin for error in discovered.load_errors]
+
+
+def test_details_are_the_traceback_line_by_line(discover_with: Discover) -> None:
+    (error,) = discover_with({"raises": BROKEN["raises"][0]}).load_errors
+    first, *_, last = error.details.splitlines()
+    assert (first, last) == ("Traceback (most recent call last):", "RuntimeError: no luck")
