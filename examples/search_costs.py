@@ -1,4 +1,4 @@
-"""Where a search spends its time, on the shipped StyleGAN2 and the standard classifier.
+"""Time spent in the parts of a search, on the shipped StyleGAN2 and the standard classifier.
 
 Prints, each as a ratio measured in this run: the share of a search's time spent in passes through generator and
 classifier (gradient passes, verdicts, and once the generator before the site); the time of a gradient pass from a site

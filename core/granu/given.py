@@ -84,7 +84,7 @@ def device_of(model: Any) -> str | None:
 
 
 def _is_classifier(model: Any) -> bool:
-    """Whether a model keeps the protocol `granu.Classifier` already."""
+    """Test for the protocol `granu.Classifier`."""
     return callable(model) and hasattr(model, "classes") and hasattr(model, "layers")
 
 
