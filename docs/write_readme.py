@@ -1,4 +1,4 @@
-"""Write the table and images of the demonstration into README.md, from the run that `make demo` made.
+"""Write the demonstration's table and images into README.md, from the run that `make demo` made.
 
 python docs/write_readme.py runs/demo
 """
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def draw_strip(run: Path) -> None:
-    """Draw the first images of the run: clean, then changed, coarse to fine."""
+    """Draw the first images of the run, clean, then changed from coarse to fine."""
     from granu.report import style
     from granu.report.sheet import sheet
     from granu.runs.run import read_run

@@ -1,7 +1,7 @@
-"""Writes docs/reference.md from what the program itself says: every command's help, and every offer.
+"""Write docs/reference.md from what the program prints: every command's help, and every offer.
 
-python docs/write_reference.py          writes it
-python docs/write_reference.py --check  exits with 1 if it differs
+python docs/write_reference.py          write it
+python docs/write_reference.py --check  exit with 1 if it differs
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def reference() -> str:
-    parts = ["# Reference\n\nWritten by `make docs` from what the program says.\n\n## Commands\n"]
+    parts = ["# Reference\n\nWritten by `make docs` from what the program prints.\n\n## Commands\n"]
     parts += [f"### granu {command}\n\n{block(granu(command, '--help'))}" for command in COMMANDS]
     parts.append("## Offers\n")
     parts += [f"### {name}\n\n{block(granu('info', name))}" for name in plugins()]
@@ -31,7 +31,7 @@ def reference() -> str:
 
 
 def plugins() -> list[str]:
-    """granu's own plugins; what else is installed here is not granu's to document."""
+    """The entry points of granu itself, without other plugins that are installed."""
     from importlib.metadata import distribution
 
     return sorted(entry.name for entry in distribution("granu").entry_points if entry.group == "granu")

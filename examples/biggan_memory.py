@@ -42,12 +42,10 @@ def measure(site_name: str) -> None:
     import torch
     from torch import nn
 
-    from granu.images.classifier import ImageClassifier
-    from granu.images.ops import clamp_for_descent, quantize
-    from granu.search.smallest import smallest
+    from granu import Criterion, ImageClassifier, Streams, clamp_for_descent, quantize
+    from granu.search.options import SmallestOptions
+    from granu.search.smallest import Smallest
     from granu.spaces.sites import SiteSpace, measure_deviation
-    from granu.streams import Streams
-    from granu.types import Criterion
     from granu_biggan.generator import BigGANGenerator
     from granu_biggan.huggingface import config_from
     from granu_biggan.network import BigGAN
@@ -59,7 +57,8 @@ def measure(site_name: str) -> None:
     classifier = ImageClassifier(linear, generator.classes)
     (site,) = (site for site in generator.sites() if site.name == site_name)
 
-    latent = generator.draw(Streams(0, ["one"]), torch.tensor([292]))
+    streams = Streams(0, ["one"])
+    latent = generator.draw(streams, torch.tensor([292]))
     with torch.no_grad():
         tail = generator.tail(latent, [site.name])
         image = quantize(clamp_for_descent(tail({})))
@@ -67,8 +66,8 @@ def measure(site_name: str) -> None:
     space = SiteSpace(classifier, image, tail, [site], {site.name: deviation[site.name][None].clamp_min(1e-3)})
     criterion = Criterion(classifier(image).argmax(1))
     start = time.perf_counter()
-    state, _ = smallest(space, criterion, steps=STEPS, limit=space.limit())
-    seconds = (time.perf_counter() - start) / int(state.backward.sum())
+    result = Smallest(SmallestOptions(steps=STEPS)).run(space, criterion, streams)
+    seconds = (time.perf_counter() - start) / int(result.backward.sum())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{site.name:8} {' x '.join(map(str, site.shape)):16} {peak:8.2f} GiB {seconds:26.1f}", flush=True)
 

@@ -18,14 +18,10 @@ import torch
 from scipy.stats import bootstrap, spearmanr
 from torch import Tensor
 
-from granu import Batch, Criterion
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
+from granu import Batch, BuildContext, Classifier, Criterion, Streams, load_catalog
 from granu.runs.sources import DatasetSource, match_classes
 from granu.search.deepfool import DeepFool
 from granu.search.options import DeepFoolOptions
-from granu.streams import Streams
-from granu.types import Classifier
 from granu_frequency.bands import all_bands
 from granu_frequency.space import FrequencySpace
 from granu_frequency.windows import all_starts, width_of

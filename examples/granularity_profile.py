@@ -1,7 +1,7 @@
 """Does training against pixel noise help at every granularity?
 
 Runs `granu eval` over every site of the shipped StyleGAN2 on the standard classifier and its L2-trained twin (200
-shared seeds by default; repeat the command to resume it), then prints, per site, the paired ratio of smallest sizes
+shared seeds by default; repeat the command to resume it). Then prints, per site, the paired ratio of smallest sizes
 (L2-trained over standard) with its interval: below 1 the L2-trained classifier breaks earlier. `--figure FILE` draws
 the profile.
 

@@ -1,8 +1,8 @@
 """`search=smallest` against `search=dunn2020` at equal numbers of gradient steps.
 
-For some sites of the shipped StyleGAN2 and the standard classifier: median smallest size (an image for which nothing
-was found counts as infinite), number of those images, and mean gradient passes, for both searches at the same
-`steps` and the same margin.
+For some sites of the shipped StyleGAN2 and the standard classifier: median smallest size (infinite for an image for
+which nothing was found), number of those images, and mean gradient passes, for both searches at the same `steps` and
+the same margin.
 
     python examples/search_comparison.py --count 50 --steps 100 400
 """

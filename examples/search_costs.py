@@ -1,15 +1,16 @@
-"""Where a search's time goes, on the shipped StyleGAN2 and the standard classifier.
+"""Time spent in the parts of a search, on the shipped StyleGAN2 and the standard classifier.
 
-Prints, each as a ratio measured in this run: the share of a search's time that is spent in passes through generator and
-classifier (gradient passes, verdicts, and what lies before the site, once); the time of a gradient pass from a site on
-(its tail) against the whole generator; one image at a time against one batch; and the peak memory of `granu eval` for
-growing `--count`.
+Prints, each as a ratio measured in this run: the share of a search's time spent in passes through generator and
+classifier (gradient passes, verdicts, and once the generator before the site); the time of a gradient pass from a site
+on (its tail) over the whole generator; images one by one over one batch. Then the peak memory of `granu eval` for
+several `--count`.
 
-    python examples/search_costs.py
+    python examples/search_costs.py [--images 20] [--steps 60] [--counts 20 80 320]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -17,67 +18,61 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from statistics import mean
 from unittest.mock import patch
 
 import torch
 
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
+from granu import Batch, BuildContext, Criterion, Streams, load_catalog
 from granu.runs.build import Builder
 from granu.runs.plan import Request, make_plan
 from granu.search.state import SearchState
 from granu.spaces.sites import SitePerturbation
-from granu.streams import Streams
-from granu.types import Batch, Criterion
 
-COUNT, STEPS = 20, 60
 SITES = ("z", "layer0", "layer3", "layer6", "image")
 
 
 def main() -> None:
-    catalog = load_catalog()
-    context = BuildContext(catalog)
-    specs = tuple(f"stylegan:{site},steps={STEPS}" for site in SITES)
-    plan = make_plan(catalog, context, Request(specs, judges=()))
-    builder = Builder(plan, context)
-    classifier = builder.classifier(plan.classifiers[0])
-    _, source = builder.source(plan.perturbations[0])
-    (batch,) = source.batches(range(COUNT))
-    assert isinstance(batch, Batch)
-    criterion = Criterion(batch.labels)
-    whole = None
-    print(f"{'site':8} {'in passes / search':>21} {'tail / whole generator':>23} {'one by one / batched':>21}")
-    for planned in plan.perturbations:
-        searched = builder.perturbation(planned)
-        perturbation = SitePerturbation(builder.generator("stylegan"), planned.sites, builder.statistics(planned))
-        space = perturbation.open(classifier, batch, Streams(0, batch.ids))
-        search = seconds(lambda: searched.perturb(classifier, batch, criterion, Streams(0, batch.ids)))  # noqa: B023
-        in_passes = share_in_passes(lambda: searched.perturb(classifier, batch, criterion, Streams(0, batch.ids)))  # noqa: B023
-        change = space.draw(torch.full((COUNT,), 0.01), Streams(0, batch.ids))
-        one_pass = seconds(lambda: SearchState(space, criterion).gradient(change), 5)  # noqa: B023
-        whole = whole or one_pass  # the first site is z, behind which lies the whole generator
-        alone = sum(
-            seconds(partial(searched.perturb, classifier, one := part(batch, i), Criterion(one.labels), streams(i)))
-            for i in range(5)
-        )
-        print(
-            f"{planned.sites[0].name:8} {in_passes:21.2f} {one_pass / whole:23.2f} {alone / 5 * COUNT / search:21.1f}",
-            flush=True,
-        )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--counts", type=int, nargs="*", default=[20, 80, 320])
+    arguments = parser.parse_args()
+    measure_times(arguments.images, arguments.steps)
     print()
-    for count in (20, 80, 320):
+    for count in arguments.counts:
         print(f"peak memory of granu eval --count {count}: {peak_memory(count):.0f} MB", flush=True)
 
 
-def part(batch: Batch, i: int) -> Batch:
-    index = torch.tensor([i])
-    assert batch.latent is not None
-    return Batch(batch.images[index], batch.labels[index], batch.ids[i : i + 1], batch.latent.select(index))
-
-
-def streams(i: int) -> Streams:
-    return Streams(0, [str(i)])
+def measure_times(images: int, steps: int) -> None:
+    """Print the three ratios of every site."""
+    catalog = load_catalog()
+    context = BuildContext(catalog)
+    specs = tuple(f"stylegan:{site},steps={steps}" for site in SITES)
+    plan = make_plan(catalog, context, Request(specs, judges=()))
+    builder = Builder(plan, context)
+    classifier = builder.classifier(plan.classifiers[0])
+    (batch,) = builder.source(plan.perturbations[0].source).batches(range(images))
+    assert isinstance(batch, Batch)
+    criterion = Criterion(batch.labels)
+    whole = 0.0
+    print(f"{'site':8} {'in passes / search':>21} {'tail / whole generator':>23} {'one by one / batched':>21}")
+    for planned in plan.perturbations:
+        perturb = partial(builder.perturbation(planned).perturb, classifier)
+        streams = Streams(0, batch.ids)
+        generator = builder.generator(planned.source)
+        space = SitePerturbation(generator, planned.sites, builder.statistics(planned)).open(classifier, batch, streams)
+        batched = seconds(partial(perturb, batch, criterion, streams))
+        in_passes = share_in_passes(partial(perturb, batch, criterion, streams))
+        change = space.draw(torch.full((images,), 0.01), streams)
+        one_pass = seconds(partial(SearchState(space, criterion).gradient, change), 5)
+        whole = whole or one_pass  # the first site is z, whose tail is the whole generator
+        singles = [batch.select(torch.tensor([i])) for i in range(min(5, images))]
+        alone = mean(seconds(partial(perturb, one, Criterion(one.labels), Streams(0, one.ids))) for one in singles)
+        print(
+            f"{planned.sites[0].name:8} {in_passes:21.2f} {one_pass / whole:23.2f} {alone * images / batched:21.1f}",
+            flush=True,
+        )
 
 
 def seconds(act: Callable[[], object], times: int = 1) -> float:
@@ -90,7 +85,7 @@ def seconds(act: Callable[[], object], times: int = 1) -> float:
 
 
 def share_in_passes(act: Callable[[], object]) -> float:
-    """The share of a search that it spends in the functions that run generator and classifier."""
+    """The share of a search's time spent in the functions that run generator and classifier."""
     spent = 0.0
 
     def clocked(function: Callable[..., object]) -> Callable[..., object]:
@@ -115,11 +110,11 @@ def share_in_passes(act: Callable[[], object]) -> float:
 
 
 def peak_memory(count: int) -> float:
-    """MB of the largest resident set of a run of its own."""
+    """Peak resident memory of `granu eval` in a process of its own, in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        granu = str(Path(sys.executable).with_name("granu"))
         words = ["eval", "-p", "stylegan:layer6,steps=5", "--count", str(count), "--batch", "20", "--quiet"]
-        process = subprocess.Popen([granu, *words, "--out", folder], stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "granu", *words, "--out", folder]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, _, usage = os.wait4(process.pid, 0)
         return usage.ru_maxrss / 1024
 

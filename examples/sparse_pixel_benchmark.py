@@ -1,11 +1,11 @@
-"""How few pixels, how fast: sparse-pixel beside SparseFool as published, torchattacks' SparseFool and sigma-zero.
+"""Numbers of pixels and times: sparse-pixel beside SparseFool as published, torchattacks' SparseFool and sigma-zero.
 
-All methods get the same images, those that the classifier names right, and the same classifier with frozen
-parameters. Passes are counted by a layer around the classifier, not by the methods; every result is rounded to
-8 bits and judged again. Seconds are of the processor on one thread, which hardly depend on what else runs.
-torchattacks works on one image at a time and may take minutes for one: what is not done after --limit seconds counts
-as not fooled, with that time. It walks to the boundaries of all classes; `torchattacks-10` shows it only the ten
-that lead at the clean image, which spares it 99 of 100 backward passes on ImageNet.
+All methods get the same correctly classified images and the same classifier with frozen parameters. Passes are counted
+by a layer around the classifier, not by the methods; every result is quantized to 8 bits and judged again. Times are
+CPU seconds on one thread, which hardly depend on what else runs. torchattacks works on one image at a time and may take
+minutes for one: an image that is not done after --limit seconds counts as not fooled, with that time. It compares the
+boundaries of all classes; `torchattacks-10` gives it only the ten classes ranked highest at the clean image, which
+saves 99 of 100 backward passes on ImageNet.
 
     pip install 'granu[benchmarks]'
     python examples/sparse_pixel_benchmark.py --classifier zoo:mnist-cnn --data parquet:mnist-test.parquet --count 100
@@ -22,13 +22,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from granu import Batch, Criterion
-from granu.images.ops import quantize
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
+from granu import Batch, BuildContext, Classifier, Criterion, ImageEvidence, Streams, load_catalog, quantize
 from granu.runs.sources import DatasetSource, match_classes
-from granu.streams import Streams
-from granu.types import Classifier
 
 PUBLISHED = "sparse-pixel:solver=l1,lambda=3,classes=9,prune=0,refine=0"
 METHODS = ("sparse-pixel", "sparse-pixel:solver=l0", PUBLISHED, "torchattacks", "torchattacks-10", "sigma-zero")
@@ -39,7 +34,7 @@ def main() -> None:
     torch.set_num_threads(1)
     context = BuildContext(load_catalog())
     classifier = context.build("classifier", asked.classifier)
-    images, labels, ids = right_images(context, classifier, asked)
+    images, labels, ids = correct_images(context, classifier, asked)
     print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}, one thread, batches of {asked.batch}")
     print(f"{'method':62} fooled  pixels: median (mean) features: median (mean)  passes forward+backward  s/image")
     for method in asked.method or METHODS:
@@ -63,10 +58,10 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def right_images(
+def correct_images(
     context: BuildContext, classifier: Classifier, asked: argparse.Namespace
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """The first `count` images of the seeded sample that the classifier names right, of one shape."""
+    """The first `count` images of the seeded sample that are classified correctly, of one shape."""
     source = DatasetSource(context.build("dataset", asked.data), seed=0, device="cpu")
     numbers = match_classes(source, classifier, asked.data, asked.classifier)
     chosen: list[tuple[Tensor, Tensor, str]] = []
@@ -83,19 +78,19 @@ def right_images(
 
 
 class Counted(nn.Module):
-    """A classifier that counts the images that go through it forward, and whose gradients come back."""
+    """A classifier that counts its forward passes and gradient passes, one per image."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.classifier = classifier
         self.classes = classifier.classes
         self.forward_passes = self.backward_passes = 0
-        self.register_parameter("anchor", nn.Parameter(torch.zeros(()), requires_grad=False))  # where others look
+        self.register_parameter("anchor", nn.Parameter(torch.zeros(()), requires_grad=False))  # others read its device
 
     def forward(self, images: Tensor) -> Tensor:
         self.forward_passes += len(images)
         if images.requires_grad:
-            images.register_hook(torch.Tensor.contiguous)  # torchattacks takes views that channels last forbids
+            images.register_hook(torch.Tensor.contiguous)  # torchattacks takes views, which channels last forbids
         logits = self.classifier(images)
         if logits.requires_grad:
             logits.register_hook(self._count)
@@ -124,20 +119,22 @@ def make_attack(context: BuildContext, method: str, counted: Counted, ids: list[
 
     def ours(images: Tensor, labels: Tensor) -> Tensor:
         batch = Batch(images, labels, tuple(next(left) for _ in images))
-        return perturbation.perturb(counted, batch, Criterion(labels), Streams(0, batch.ids)).evidence.images
+        proposal = perturbation.perturb(counted, batch, Criterion(labels), Streams(0, batch.ids))
+        assert isinstance(proposal.evidence, ImageEvidence)
+        return proposal.evidence.images
 
     return ours
 
 
 def all_classes(counted: Counted) -> Attack:
-    """SparseFool of torchattacks as it comes."""
+    """SparseFool of torchattacks with its defaults."""
     import torchattacks
 
     return torchattacks.SparseFool(counted.eval())
 
 
 def few_classes(counted: Counted, count: int) -> Attack:
-    """The same, for one image at a time, on the logits of the `count` classes that lead at the clean image."""
+    """The same for one image at a time, on the logits of the `count` classes ranked highest at the clean image."""
 
     class Leading(nn.Module):
         def __init__(self, chosen: Tensor) -> None:
@@ -158,13 +155,13 @@ def few_classes(counted: Counted, count: int) -> Attack:
 
 
 def within(seconds: int, attack: Attack) -> Attack:
-    """The attack, or the clean images where it is not done in time."""
+    """The attack; the clean images if it is not done in time."""
 
     def stopped(images: Tensor, labels: Tensor) -> Tensor:
-        def ring(signal_number: int, frame: object) -> None:
+        def time_out(signal_number: int, frame: object) -> None:
             raise TimeoutError
 
-        signal.signal(signal.SIGPROF, ring)
+        signal.signal(signal.SIGPROF, time_out)
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             return attack(images, labels)

@@ -11,12 +11,10 @@ which is 1 if both families put the sites into the same order.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-from granu.report.comparison import Comparison, compare
-from granu.runs.folder import read_run
+import granu
 
 STANDARD, TWIN = "zoo:mnist-cnn", "zoo:mnist-cnn-l2"
 SITES = {
@@ -33,36 +31,32 @@ def main() -> None:
     from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", default="50")
+    parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--samples", default="200", help="clean samples per class that measure deviations")
     parser.add_argument("--out", default="runs/two-generators", type=Path)
-    given = parser.parse_args()
-    columns = [measure(given, family) for family in (0, 1)]
-    print(f"\n{'':16} {'StyleGAN2':>24} {'BigGAN':>24}")
-    for name, *cells in zip(SITES, *columns, strict=True):
-        print(f"{name:16} " + " ".join(f"{message(cell):>24}" for cell in cells))
-    ratios = [[cell.sizes.value for cell in column if cell.sizes] for column in columns]
-    print(f"rank correlation of the two orders: {spearmanr(*ratios).statistic:.2f}")
+    arguments = parser.parse_args()
+    columns = [measure(arguments, family) for family in (0, 1)]
+    print(f"{'':16} {'StyleGAN2':>24} {'BigGAN':>24}")
+    for name, *ratios in zip(SITES, *columns, strict=True):
+        print(f"{name:16} " + " ".join(f"{summary(ratio):>24}" for ratio in ratios))
+    values = [[ratio.value for ratio in column if ratio] for column in columns]
+    print(f"rank correlation of the two orders: {spearmanr(*values).statistic:.2f}")
 
 
-def measure(given: argparse.Namespace, family: int) -> list[Comparison]:
-    """One family's sites, in the order of SITES."""
-    specs = [f"{pair[family]},samples={given.samples}" for pair in SITES.values()]
-    out = given.out / ("stylegan", "biggan")[family]
-    command = [str(Path(sys.executable).with_name("granu")), "eval", "-c", STANDARD, "-c", TWIN]
-    for spec in specs:
-        command += ["-p", spec]
-    subprocess.run([*command, "--count", given.count, "--out", str(out)], check=True)
-    trials = read_run(out).trials
-    sides = [[trial for trial in trials if trial.classifier == name] for name in (STANDARD, TWIN)]
-    found = {comparison.perturbation: comparison for comparison in compare(*sides)}
-    return [found[spec] for spec in specs]
+def measure(arguments: argparse.Namespace, family: int) -> list[Any]:
+    """The ratio of sizes at one family's sites, in the order of SITES."""
+    specs = [f"{pair[family]},samples={arguments.samples}" for pair in SITES.values()]
+    out = arguments.out / ("stylegan", "biggan")[family]
+    run = granu.evaluate(specs, [STANDARD, TWIN], count=arguments.count, out=out)
+    compared = granu.compare(run, classifier=STANDARD, versus=TWIN)
+    sizes = {comparison.perturbation: comparison.sizes for comparison in compared.comparisons}
+    return [sizes[spec] for spec in specs]
 
 
-def message(cell: Comparison) -> str:
-    if cell.sizes is None or cell.sizes.value is None:
+def summary(ratio: Any) -> str:
+    if ratio is None or ratio.value is None:
         return "no pairs"
-    return f"{cell.sizes.value:.2f} [{cell.sizes.low:.2f}, {cell.sizes.high:.2f}] of {cell.sizes.pairs}"
+    return f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] of {ratio.pairs}"
 
 
 if __name__ == "__main__":

@@ -30,8 +30,7 @@ from granu.plugins.offers import (
     PerturbationOffer,
     Weights,
 )
-from granu.plugins.options import NoOptions, option
-from granu.plugins.spec import Spec, parse_spec
+from granu.plugins.options import option
 from granu.types import (
     Batch,
     Classifier,
@@ -103,7 +102,6 @@ __all__ = [
     "ImageClassifier",
     "ImageEvidence",
     "Latent",
-    "NoOptions",
     "OptionError",
     "Perturbation",
     "PerturbationOffer",
@@ -116,7 +114,6 @@ __all__ = [
     "Site",
     "Space",
     "SpaceFactory",
-    "Spec",
     "SpecError",
     "Step",
     "Streams",
@@ -140,7 +137,6 @@ __all__ = [
     "load_strictly",
     "open_tail",
     "option",
-    "parse_spec",
     "projected_gradient_descent",
     "quantize",
     "read_tensors",

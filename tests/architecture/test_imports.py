@@ -30,8 +30,7 @@ HEAVY = {"torch", "numpy", "scipy", "matplotlib", "PIL", "safetensors", "rich"}
 RECIPES = PLUGINS / "granu_zoo" / "train"
 
 # these examples measure parts of the core that no plugin needs
-MEASUREMENTS = {"biggan_memory.py", "frequency_margins.py", "search_comparison.py", "search_costs.py",
-                "sparse_pixel_benchmark.py", "two_generators.py"}  # fmt: skip
+MEASUREMENTS = {"biggan_memory.py", "frequency_margins.py", "search_costs.py", "sparse_pixel_benchmark.py"}
 AUTHORS = [
     file
     for file in sorted([*PLUGINS.rglob("*.py"), *(ROOT / "examples").rglob("*.py")])

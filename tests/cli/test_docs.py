@@ -16,17 +16,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
-# a file, folder, package or download that only the reader has
-SOMEBODY_ELSES = ("checkers", "mymodel", "folder:", "parquet:", "datasets:", "timm:", "hf:", "weights=")
+# files, plugins and downloads that are not there in the tests
+ABSENT = ("checkers", "waves", "gain", "mymodel", "folder:", "parquet:", "datasets:", "timm:", "hf:", "weights=")
 
 
 def commands() -> list[str]:
-    """Every `granu eval` line in a code block, without its comment, unless it names what only its reader has."""
+    """Every `granu eval` line in a code block, without its comment, unless it names something absent."""
     blocks = [b for file in DOCUMENTS for b in re.findall(r"```(?:\w*)\n(.*?)```", file.read_text(), flags=re.S)]
     text = "\n".join(blocks).replace("\\\n", " ")
     lines = [re.split(r"\s{2,}#", line)[0].strip().removeprefix("$ ") for line in text.splitlines()]
     chosen = {line for line in lines if line.startswith("granu eval ")}
-    return sorted(line for line in chosen if not any(word in line for word in SOMEBODY_ELSES))
+    return sorted(line for line in chosen if not any(word in line for word in ABSENT))
 
 
 @pytest.mark.parametrize("command", commands())
@@ -80,3 +80,17 @@ def test_the_notebook_prints_what_it_promises(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert promised in done.stdout
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("name", "spec"), [("waves", "waves:all,steps=20"), ("gain", "gain:steps=20")])
+def test_the_plugins_of_the_tutorial_work(
+    granu: Callable[..., Any], fake_plugin: Callable[..., Path], name: str, spec: str
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), flags=re.S)
+    (source,) = (block for block in blocks if f'name="{name}"' in block)
+    fake_plugin(name, source)
+    done = granu("eval", "-p", spec, "-c", "zoo:mnist-cnn", "-n", "3", "--out", "run", "-q")
+    assert done.returncode == 0, done.stderr
+    assert "images classified correctly" in done.stdout
+    evidence = re.findall(r'"evidence":"(\w+)"', Path("run/trials.jsonl").read_text())
+    assert set(evidence) == {"classifier" if name == "gain" else "images"}

@@ -17,10 +17,10 @@ from granu import (
     UnknownName,
     Weights,
     option,
-    parse_spec,
 )
 from granu.plugins.catalog import Catalog, Entry, Resolved, load_catalog, make_catalog
 from granu.plugins.discovery import DiscoveredPlugins, LoadError, Plugin
+from granu.plugins.spec import parse_spec
 
 
 @dataclass(frozen=True)

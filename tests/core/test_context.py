@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from granu import ClassifierOffer, PerturbationOffer, UnknownName, Weights, WeightsError, option, parse_spec
+from granu import ClassifierOffer, PerturbationOffer, UnknownName, Weights, WeightsError, option
 from granu.plugins.catalog import Catalog, make_catalog
 from granu.plugins.context import BuildContext, cache_folder
 from granu.plugins.discovery import DiscoveredPlugins, Plugin
+from granu.plugins.spec import parse_spec
 
 CONTENT = b"some weights"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

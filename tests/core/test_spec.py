@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from granu import Spec, SpecError, parse_spec
+from granu import SpecError
+from granu.plugins.spec import Spec, parse_spec
 
 READ = [
     ("stylegan", Spec("stylegan")),

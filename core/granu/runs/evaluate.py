@@ -49,6 +49,7 @@ def evaluate(plan: EvalPlan, builder: Builder, executor: Executor, writer: RunWr
     """
     prepared = Preparation(plan, builder)
     writer.merge(prepared.perturbation_records(), prepared.classifier_records())
+    _refuse_changed_images(plan, prepared, builder, writer)
     items: list[WorkItem] = []
     total = 0
     for planned in plan.perturbations:
@@ -58,8 +59,7 @@ def evaluate(plan: EvalPlan, builder: Builder, executor: Executor, writer: RunWr
                 _fail(writer, planned, classifier, plan.request.count, failure)
                 continue
             source = builder.source(planned.source)
-            ids = [source.image_id(position) for position in range(min(plan.request.count, len(source)))]
-            _refuse_changed_images(writer, planned, source, ids)
+            ids = _image_ids(source, plan.request.count)
             total += len(ids)
             missing = [p for p, id_ in enumerate(ids) if (classifier, planned.key, id_) not in writer.done]
             items += [WorkItem(planned.key, classifier, batch) for batch in _aligned(missing, plan.request.batch)]
@@ -101,8 +101,9 @@ def _consume(
             if outcome.failure is not None:
                 _fail(writer, planned, item.classifier, len(item.positions), outcome.failure)
             else:
-                writer.append(outcome.trials, outcome.images)
+                # first the record, which refuses weights that changed, so that trials of two are not mixed
                 writer.describe_perturbation(planned.key, _unit(outcome), outcome.sites, outcome.weights)
+                writer.append(outcome.trials, outcome.images)
             done += len(item.positions)
             progress(done, total, f"{item.perturbation} on {item.classifier}")
 
@@ -124,18 +125,29 @@ def _aligned(missing: Sequence[int], size: int) -> Iterator[tuple[int, ...]]:
     yield from map(tuple, batches.values())
 
 
-def _refuse_changed_images(writer: RunWriter, planned: PlannedPerturbation, source: Source, ids: Sequence[str]) -> None:
-    """RunFolderError where images of a dataset are not those that the run's trials saw under the same names."""
-    if not isinstance(source, DatasetSource):
-        return
-    seen = {t.image: t.image_hash for t in writer.run.trials if t.perturbation == planned.key and t.image_hash}
-    changed = [id_ for position, id_ in enumerate(ids) if id_ in seen and source.image_hash(position) != seen[id_]]
-    if changed:
-        raise RunFolderError(
-            f"{len(changed)} of the images in `{planned.source.key}` changed since they were measured in {writer.run} "
-            f"({', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}); name another folder with --out, "
-            "or start over with --fresh"
-        )
+def _image_ids(source: Source, count: int) -> list[str]:
+    return [source.image_id(position) for position in range(min(count, len(source)))]
+
+
+def _refuse_changed_images(plan: EvalPlan, prepared: Preparation, builder: Builder, writer: RunWriter) -> None:
+    """RunFolderError where images of a dataset are not those that the run's trials saw under the same names.
+
+    The trials of every perturbation of the same dataset count, since results of one run are compared image by image.
+    """
+    for planned in {p.source.key: p.source for p in plan.perturbations}.values():
+        source = builder.source(planned) if prepared.opened(planned) else None
+        if not isinstance(source, DatasetSource):
+            continue
+        using = {key for key, record in writer.record.perturbations.items() if record.source.spec == planned.key}
+        seen = {t.image: t.image_hash for t in writer.run.trials if t.perturbation in using and t.image_hash}
+        ids = _image_ids(source, plan.request.count) if seen else []
+        changed = [id_ for position, id_ in enumerate(ids) if id_ in seen and source.image_hash(position) != seen[id_]]
+        if changed:
+            raise RunFolderError(
+                f"{len(changed)} of the images in `{planned.key}` changed since they were measured in {writer.run} "
+                f"({', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}); name another folder with --out, "
+                "or start over with --fresh"
+            )
 
 
 def _fail(writer: RunWriter, planned: PlannedPerturbation, classifier: str, images: int, failure: Failure) -> None:

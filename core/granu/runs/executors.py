@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,12 +43,12 @@ class SerialExecutor:
 
 @dataclass
 class _Worker:
-    """A process, our end of its pipe, the item that it is computing, and whether it ever answered."""
+    """A process, our end of its pipe, the item that it is computing, and whether it has started."""
 
     process: BaseProcess
     pipe: Connection
     item: WorkItem | None = None
-    answered: bool = False
+    started: bool = False
 
 
 class ProcessExecutor:
@@ -75,8 +77,10 @@ class ProcessExecutor:
                     item = worker.item
                     assert item is not None
                     answer = _receive(worker)
+                    if answer is None:
+                        continue
                     if isinstance(answer, Outcome):
-                        worker.item, worker.answered = None, True
+                        worker.item = None
                         yield answer
                         continue
                     workers.remove(worker)
@@ -96,7 +100,8 @@ class ProcessExecutor:
         ours, theirs = spawn.Pipe()
         process = spawn.Process(target=_serve, args=(theirs, self.build, self.threads), daemon=True)
         try:
-            process.start()
+            with _interrupts_blocked():
+                process.start()
         except Exception as problem:  # what pickle raises depends on what it meets
             raise GranuError(
                 f"this cannot be given to other processes ({first_line(problem)}); use workers=1, or name classifiers "
@@ -110,10 +115,11 @@ def _serve(pipe: Connection, build: Callable[[], Workbench], threads: int) -> No
     """The life of a worker: build the workbench when the first item comes, then compute until the pipe closes."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     workbench: Workbench | None = None
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
+        pipe.send(None)  # it has started
         while True:
             item = pipe.recv()
             try:
@@ -124,6 +130,24 @@ def _serve(pipe: Connection, build: Callable[[], Workbench], threads: int) -> No
             except GranuError as problem:
                 answer = Outcome(item, failure=Failure(str(problem)))
             pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the parent is gone, even if it was killed while an item is computed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker is a child process"
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT, also for processes started meanwhile: Ctrl-C reaches the whole group, and the parent decides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _answering(workers: Sequence[_Worker]) -> list[_Worker]:
@@ -137,18 +161,19 @@ def _send(worker: _Worker, item: WorkItem) -> None:
         worker.pipe.send(item)
 
 
-def _receive(worker: _Worker) -> Outcome | str:
-    """The outcome, or the reason why there is none and the worker must go."""
+def _receive(worker: _Worker) -> Outcome | str | None:
+    """The outcome, or the reason why there is none and the worker must go; None where it says that it has started."""
     try:
         answer = worker.pipe.recv()
     except (EOFError, OSError):
         worker.process.join()
-        if not worker.answered and (worker.process.exitcode or 0) > 0:
+        if not worker.started and (worker.process.exitcode or 0) > 0:
             raise GranuError(
                 "a worker process could not start; a script that asks for workers must do so under "
                 "`if __name__ == '__main__':`, since every worker imports it"
             ) from None
         return f"the worker process died twice at this item ({_exit(worker.process.exitcode)})"
+    worker.started = True
     return _out_of_memory(answer) if isinstance(answer, MemoryError) else answer
 
 

@@ -38,7 +38,7 @@ SITE_KEYS = ("samples",)
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: specs as typed, or things given from Python that are resolved already."""
+    """A request: specs as typed, or things given from Python that are resolved already."""
 
     perturbations: tuple[str, ...]
     classifiers: tuple[str | Resolved, ...] = ()
@@ -67,7 +67,7 @@ class PlannedSearch:
 
 @dataclass(frozen=True)
 class PlannedSource:
-    """Where a perturbation's images come from: a generator or a dataset."""
+    """The source of a perturbation's images: a generator or a dataset."""
 
     kind: str  # "generator" or "dataset"
     resolved: Resolved  # without target, and without the options that the core added

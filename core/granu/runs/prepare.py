@@ -34,6 +34,10 @@ class Preparation:
             key: self._try(key, partial(self._describe_classifier, one)) for key, one in classifiers.items()
         }
 
+    def opened(self, planned: PlannedSource) -> bool:
+        """True if a source's images could be opened."""
+        return self._sources[planned.key] is not None
+
     def failure(self, planned: PlannedPerturbation, classifier: Resolved) -> Failure | None:
         """Why a perturbation of a classifier cannot be measured; None where it can."""
         needed = [str(classifier.spec), planned.source.key, *(str(j.spec) for j in planned.judges_of(classifier))]

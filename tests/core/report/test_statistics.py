@@ -28,13 +28,13 @@ def test_a_rate_has_wilsons_interval(hits: int, total: int) -> None:
     assert got.value == p
 
 
-def test_a_rate_of_nothing_says_nothing() -> None:
+def test_a_rate_of_nothing_spans_everything() -> None:
     nothing = rate(0, 0)
     assert (nothing.low, nothing.high) == (0, 1) and math.isnan(nothing.value)
 
 
 def test_the_survival_curve_is_kaplan_and_meiers() -> None:
-    """1, 2, 3, 3 and 5 found, one image looked at up to 4 only: 5/6, 4/6, 2/6, and 0 after the last."""
+    """1, 2, 3, 3 and 5 found, one image searched up to 4 only: 5/6, 4/6, 2/6, and 0 after the last."""
     curve = survival([*exact(1, 2, 3, 3, 5), *beyond(4)])
     by_size = dict(zip(curve.sizes, curve.share, strict=True))
     assert by_size == pytest.approx({1: 5 / 6, 2: 4 / 6, 3: 2 / 6, 4: 2 / 6, 5: 0})
@@ -49,9 +49,9 @@ def test_the_band_is_greenwoods_on_the_log_log_scale() -> None:
     assert curve.high[1] == pytest.approx(s ** math.exp(-half))
 
 
-def test_the_band_is_defined_everywhere_and_holds_the_curve() -> None:
-    seen = [*exact(1, 1, 2, 4, 4, 7), *beyond(0, 0.5, 3, 6)]
-    curve = survival(seen)
+def test_the_band_is_defined_everywhere_and_contains_the_curve() -> None:
+    observations = [*exact(1, 1, 2, 4, 4, 7), *beyond(0, 0.5, 3, 6)]
+    curve = survival(observations)
     assert np.isfinite([curve.share, curve.low, curve.high]).all()
     assert all(low <= share <= high for low, share, high in zip(curve.low, curve.share, curve.high, strict=True))
     assert curve.share[-1] == 0 and curve.low[-1] == 0
@@ -68,18 +68,18 @@ def test_a_censored_image_raises_the_median() -> None:
     assert median is not None and median.value == 3
 
 
-def test_a_median_beyond_all_sizes_is_told_so() -> None:
+def test_a_median_beyond_all_sizes_has_no_value() -> None:
     median = median_size([*exact(1), *beyond(10, 10, 10)])
     assert median is not None and median.value is None and median.high is None and median.largest == 10
 
 
-def test_if_nothing_was_found_in_many_images_even_the_low_end_lies_beyond() -> None:
+def test_without_finds_in_many_images_the_lower_bound_lies_beyond_too() -> None:
     many, few = median_size(beyond(*[5.0] * 20)), median_size(beyond(5.0, 5.0))
     assert many is not None and (many.value, many.low) == (None, None)
     assert few is not None and (few.value, few.low) == (None, 5.0)  # two images prove little
 
 
-def test_a_search_that_looked_nowhere_says_nothing_about_sizes() -> None:
+def test_a_search_that_tried_nothing_does_not_affect_the_median() -> None:
     found = exact(1, 2, 3, 4, 5)
     with_failures, without = median_size([*found, *beyond(0, 0, 0)]), median_size(found)
     assert with_failures is not None and without is not None and with_failures.value == without.value
@@ -90,8 +90,8 @@ def test_the_medians_interval_covers_the_truth_as_often_as_it_says() -> None:
     truth, covered, tries = math.log(2), 0, 400
     for _ in range(tries):
         sizes, limits = random.exponential(size=50), random.uniform(0.5, 3, size=50)
-        seen = [Observation(min(s, t), bool(s <= t)) for s, t in zip(sizes, limits, strict=True)]
-        median = median_size(seen)
+        observations = [Observation(min(s, t), bool(s <= t)) for s, t in zip(sizes, limits, strict=True)]
+        median = median_size(observations)
         assert median is not None
         covered += (median.low or math.inf) <= truth <= (median.high or math.inf)
     assert 0.92 <= covered / tries <= 0.99
@@ -106,7 +106,7 @@ def test_the_ratio_is_the_median_of_ratios_and_not_the_ratio_of_medians() -> Non
     assert ratio.value == pytest.approx(2) and ratio.pairs == 3 and (ratio.above, ratio.below) == (2, 0)
 
 
-def test_the_ratio_turns_over_with_its_sides() -> None:
+def test_the_ratio_inverts_when_the_classifiers_are_swapped() -> None:
     random = np.random.default_rng(1)
     first, second = exact(*random.exponential(size=31)), exact(*random.exponential(size=31))
     there = paired_ratio(list(zip(first, second, strict=True)))
@@ -116,25 +116,25 @@ def test_the_ratio_turns_over_with_its_sides() -> None:
     assert there.p == back.p
 
 
-def test_a_side_that_was_not_found_lies_beyond_the_other() -> None:
+def test_a_pair_with_one_side_not_found_counts_as_infinite() -> None:
     pairs = [(exact(1)[0], beyond(9)[0]), (exact(1)[0], exact(2)[0]), (exact(1)[0], exact(0.5)[0])]
     ratio = paired_ratio(pairs)
     assert ratio.value == pytest.approx(2) and (ratio.above, ratio.below, ratio.undecided) == (2, 1, 0)
 
 
-def test_if_most_are_not_found_the_ratio_is_infinite_and_finite_in_no_disguise() -> None:
+def test_the_ratio_is_infinite_if_most_pairs_are() -> None:
     held = [(exact(1)[0], beyond(9)[0])] * 4
     assert paired_ratio(held).value == math.inf
     assert paired_ratio([(b, a) for a, b in held]).value == 0
 
 
-def test_pairs_that_cannot_tell_are_left_out_and_counted() -> None:
+def test_undecided_pairs_are_left_out_and_counted() -> None:
     pairs = [(beyond(5)[0], beyond(5)[0]), (exact(3)[0], beyond(2)[0]), (exact(1)[0], exact(4)[0])]
     ratio = paired_ratio(pairs)
     assert (ratio.pairs, ratio.undecided, ratio.value) == (1, 2, pytest.approx(4))
 
 
-def test_the_ratios_interval_is_the_same_every_time_and_holds_the_truth() -> None:
+def test_the_ratios_interval_is_the_same_every_time_and_contains_the_truth() -> None:
     random = np.random.default_rng(2)
     a = random.lognormal(0, 1, size=200)
     b = a * random.lognormal(math.log(1.5), 0.3, size=200)
@@ -149,7 +149,7 @@ def test_no_pairs_have_no_ratio() -> None:
     assert paired_ratio([]).value is None and paired_ratio([]).p == 1
 
 
-def test_mcnemar_looks_at_the_images_on_which_the_two_differ() -> None:
+def test_mcnemar_counts_the_images_on_which_the_two_differ() -> None:
     """7 against 1 of 8: two-sided, 2 * (1 + 8) / 2^8."""
     first = [True] * 5 + [True] * 1 + [False] * 7 + [False] * 7
     second = [True] * 5 + [False] * 1 + [True] * 7 + [False] * 7

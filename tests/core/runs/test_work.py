@@ -1,0 +1,123 @@
+"""Units of work: a pure function from an item to trials and images, whatever else the run does."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.build import Builder
+from granu.runs.plan import EvalPlan
+from granu.runs.trials import FOUND
+from granu.runs.work import UNCONDITIONAL, Outcome, Workbench, WorkItem, is_out_of_memory
+
+Plan = Callable[..., EvalPlan]
+
+UNCONDITIONAL_WORLD = """
+import granu
+import torch
+from granu.testing import tiny
+
+class Latent:
+    def __init__(self, labels):
+        self.labels = labels
+    def select(self, index):
+        return Latent(self.labels[index])
+
+class Tail:
+    clean = {}
+    def __init__(self, latent):
+        self.latent = latent
+    def __call__(self, edits):
+        return torch.full((len(self.latent.labels), 1, 8, 8), 0.25)
+
+class Generator:
+    classes = ()
+    labels = ()
+    fingerprint = "grey"
+    def sites(self):
+        return (granu.Site("image", (1, 8, 8), "pixels", scale="pixel"),)
+    def draw(self, noise, labels):
+        assert labels is None
+        return Latent(torch.full((len(noise.ids),), -1))
+    def tail(self, latent, sites):
+        return Tail(latent)
+
+@granu.hookimpl
+def granu_generators():
+    return [granu.GeneratorOffer(
+        name="grey", summary="-", make=lambda o, c: Generator(), sites=lambda o, c: Generator().sites(),
+        weights=lambda o: "none",
+    )]
+"""
+
+
+@pytest.fixture(autouse=True)
+def world(tiny_place: Path, fake_plugin: Callable[..., Path]) -> None:
+    """Install the tiny world, and a generator without classes."""
+    fake_plugin("grey", UNCONDITIONAL_WORLD)
+
+
+@pytest.fixture
+def bench(planned: Plan) -> Callable[..., Workbench]:
+    """The workbench of a plan."""
+
+    def make(*perturbations: str, **request: object) -> Workbench:
+        plan = planned(*perturbations, classifiers=("tiny-classifier",), **request)
+        return Workbench(plan, Builder(plan, BuildContext(load_catalog())))
+
+    return make
+
+
+QUICK = "tiny:layer1,samples=5,steps=5"
+
+
+def test_an_item_gives_the_same_whenever_and_wherever_it_is_computed(bench: Callable[..., Workbench]) -> None:
+    item = WorkItem(QUICK, "tiny-classifier", (3, 4))
+    first, other = bench(QUICK, "pixel:l2", count=6), bench(QUICK, count=6, batch=2)
+    first.run(WorkItem("pixel:l2", "tiny-classifier", (0, 1)))
+    one, two, three = first.run(item), first.run(item), other.run(item)
+    assert one == two == three and one.failure is None
+    assert [trial.image for trial in one.trials] == ["tiny#3", "tiny#4"]
+    assert one.sites == {"layer1": {"samples": 5, "neurons": 32, "clamped": 0}}
+
+
+def test_an_outcome_crosses_processes(bench: Callable[..., Workbench]) -> None:
+    outcome = bench(QUICK, count=6).run(WorkItem(QUICK, "tiny-classifier", (0, 1)))
+    assert outcome.images and pickle.loads(pickle.dumps(outcome)) == outcome
+    assert isinstance(outcome, Outcome)
+    assert not [value for trial in outcome.trials for value in vars(trial).values() if isinstance(value, Tensor)]
+
+
+@pytest.mark.parametrize(("keep", "count", "images"), [(0, 4, 0), (2, 4, 2), (4, 4, 4), (9, 4, 4)])
+def test_only_the_first_images_are_kept(
+    bench: Callable[..., Workbench], keep: int, count: int, images: int
+) -> None:
+    outcome = bench(QUICK, count=count, keep=keep).run(WorkItem(QUICK, "tiny-classifier", (0, 1, 2, 3)))
+    clean = [name for name in outcome.images if name.endswith("/clean.png")]
+    assert len(clean) == images and len(outcome.images) == 2 * images
+
+
+def test_without_classes_the_label_is_the_classifiers_own_and_says_so(bench: Callable[..., Workbench]) -> None:
+    key = "grey:image,steps=20"
+    (trial,) = bench(key, judges=("tiny-classifier:linear",)).run(WorkItem(key, "tiny-classifier", (0,))).trials
+    assert trial.outcome == FOUND and trial.note == UNCONDITIONAL and trial.label != trial.predicted
+    assert trial.clean_margin is not None and trial.clean_margin > 0 and trial.image == "grey#0"
+
+
+MEMORY = [
+    (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+    (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
+    (RuntimeError("out of range"), False),
+    (ValueError("out of memory"), False),
+]
+
+
+@pytest.mark.parametrize(("problem", "expected"), MEMORY, ids=[str(problem)[:30] for problem, _ in MEMORY])
+def test_running_out_of_memory_is_told_from_other_errors(problem: Exception, expected: bool) -> None:
+    assert is_out_of_memory(problem) is expected
