@@ -182,7 +182,12 @@ def test_other_weights_that_show_only_while_measuring_are_refused(folder: Path) 
 def test_equal_failures_of_one_result_are_counted_together(folder: Path) -> None:
     failure = FailureRecord("net", "pixel", "pixel", "no luck", 2, "Traceback")
     with opened(folder) as writer:
-        for one in (failure, replace(failure, images=3), replace(failure, reason="other"), replace(failure, classifier="x")):
+        for one in (
+            failure,
+            replace(failure, images=3),
+            replace(failure, reason="other"),
+            replace(failure, classifier="x"),
+        ):
             writer.fail(one)
     failures = read_run(folder).record.failures
     assert [(f.classifier, f.reason, f.images) for f in failures] == [
