@@ -1,4 +1,4 @@
-"""`granu eval` as a person uses it, on the tiny world: results, resuming, killing, and the sentence of every mistake."""
+"""`granu eval` as a person uses it, on the tiny world: results, resuming, killing, and the sentences of mistakes."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ SLOW = (
     "--batch",
     "2",
     "--out",
-)  # in many batches
+)
 
 
 def wait_for_lines(file: Path, count: int) -> None:

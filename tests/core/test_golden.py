@@ -352,17 +352,18 @@ TABLES = {
         [KNOB, "3", "3", "0 [0–56]", "0 [0–56]", "spends 2.50", "–", "sigma (RMS)", "–", "–", "–", "0"],
     ],
 }  # fmt: skip
+CONTROL = "random changes of the same size fool the classifier as well, so the search adds little"
 NOTES = [
     "found = attack success; confirmed = label-preserving attack success (every judge still sees the label)",
     f"note: {A}: few images, so raise --count before concluding: table (4), inside (4), {KNOB} (6)",
     f"note: {A}: searches failed: table (1 of 4, most often: gave up)",
-    f"note: {A}: random changes of the same size fool the classifier as well, so the search adds little: table (1 of 2)",
+    f"note: {A}: {CONTROL}: table (1 of 2)",
     f"note: {A}: the judges still see the label in fewer than half of what was found: table (0 of 2)",
     f"note: {B}: many clean images are misclassified; check that classifier and images fit together: {KNOB} (3 of 6)",
     f"note: {B}: few images, so raise --count before concluding: table (5), inside (5), {KNOB} (3)",
     f"note: {B}: searches failed: table (1 of 5, most often: gave up)",
     f"note: {B}: nothing found; the search may be weak rather than the classifier robust: {KNOB} (0 of 3)",
-    f"note: {B}: random changes of the same size fool the classifier as well, so the search adds little: table (2 of 4)",
+    f"note: {B}: {CONTROL}: table (2 of 4)",
     "note: dots: near-constant neurons clamped to the minimum std: knob (2 of 4)",
 ]
 

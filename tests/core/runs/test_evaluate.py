@@ -354,7 +354,7 @@ def test_a_perturbations_own_weights_that_changed_mix_no_trials(run_of: RunOf) -
     assert set(run.record.perturbations["weighty"].weights) == {"my.bin"}
     before = lines()
     Path("my.bin").write_bytes(b"two")
-    with pytest.raises(RunFolderError, match="the weights 'my.bin' are not those measured there"):
+    with pytest.raises(RunFolderError, match=r"the weights 'my.bin' are not those measured there"):
         run_of("weighty", classifiers=CLASSIFIER, data="tiny", count=4)
     assert lines() == before
 
