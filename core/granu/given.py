@@ -177,7 +177,8 @@ class MemoryDataset:
 def given_dataset(images: Any, labels: Any = None, most: int | None = None) -> Dataset:
     """A dataset from images and labels, from a loader of such batches, or a dataset as it is.
 
-    A dataset of torch, indexed by position, is read like a loader of single images. Of a loader only as many batches are read as hold `most` images.
+    A dataset of torch, indexed by position, is read like a loader of single images. Of a loader only as many batches
+    are read as hold `most` images.
     """
     if isinstance(images, Dataset):
         return images

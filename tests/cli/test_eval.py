@@ -1,4 +1,4 @@
-"""`granu eval` as a person uses it, on the tiny world: results, resuming, killing, and the sentence of every mistake."""
+"""`granu eval` as a person uses it, on the tiny world: results, resuming, killing, and the sentences of mistakes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def test_a_run_prints_a_table_and_says_where_it_is(granu: Granu, tmp_path: Path)
 
 def test_a_run_is_the_same_whatever_the_batch(granu: Granu, tmp_path: Path) -> None:
     for batch in ("1", "5", "12"):
-        assert granu("eval", "-p", "tiny:layer*,steps=20,samples=50", *RUN, "--batch", batch, "--out", batch).returncode == 0
+        assert (
+            granu("eval", "-p", "tiny:layer*,steps=20,samples=50", *RUN, "--batch", batch, "--out", batch).returncode
+            == 0
+        )
     assert_same(tmp_path / "1", tmp_path / "5")
     assert_same(tmp_path / "1", tmp_path / "12")
 
@@ -75,7 +78,20 @@ def test_the_same_command_again_does_nothing_and_a_larger_one_only_what_is_missi
     before = (tmp_path / "run/trials.jsonl").read_bytes()
     again = granu(*command)
     assert again.returncode == 0 and (tmp_path / "run/trials.jsonl").read_bytes() == before
-    granu("eval", "-p", "tiny:layer1,steps=20", "-p", "tiny:z,steps=20", *RUN[:2], "--count", "20", "--seed", "3", "--out", "run")
+    granu(
+        "eval",
+        "-p",
+        "tiny:layer1,steps=20",
+        "-p",
+        "tiny:z,steps=20",
+        *RUN[:2],
+        "--count",
+        "20",
+        "--seed",
+        "3",
+        "--out",
+        "run",
+    )
     after = (tmp_path / "run/trials.jsonl").read_bytes()
     assert after.startswith(before) and len(trials(tmp_path / "run")) == 40
 
@@ -95,7 +111,18 @@ def test_a_second_process_in_the_folder_is_refused(granu: Granu, tmp_path: Path)
     assert refused.returncode == 2 and "another granu is writing to run" in refused.stderr
 
 
-SLOW = ("eval", "-p", "tiny:all,steps=15,samples=50", "-c", "tiny-classifier", "--count", "24", "--batch", "2", "--out")  # in many batches
+SLOW = (
+    "eval",
+    "-p",
+    "tiny:all,steps=15,samples=50",
+    "-c",
+    "tiny-classifier",
+    "--count",
+    "24",
+    "--batch",
+    "2",
+    "--out",
+)
 
 
 def wait_for_lines(file: Path, count: int) -> None:
@@ -121,7 +148,9 @@ def test_kill_9_in_the_middle_and_the_same_command_give_the_trials_of_an_unbroke
     assert len((tmp_path / "broken/trials.jsonl").read_text().splitlines()) == 4 * 24
 
 
-def test_ctrl_c_keeps_what_was_measured_and_prints_the_command_that_resumes(granu_process: Start, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_measured_and_prints_the_command_that_resumes(
+    granu_process: Start, tmp_path: Path
+) -> None:
     process = granu_process(*SLOW, "run", "--count", "2000")  # so long that it cannot end before the signal comes
     wait_for_lines(tmp_path / "run/trials.jsonl", 3)
     process.send_signal(signal.SIGINT)

@@ -61,7 +61,9 @@ def test_readmes_example_with_ones_own_network_and_folder(own: Path, granu: Call
     assert classifier.classes == ("blue", "green", "red") == run.record.perturbations["pixel:l2"].source.classes
 
 
-def test_another_number_of_outputs_than_of_folders_is_refused_with_the_cure(own: Path, granu: Callable[..., Any]) -> None:
+def test_another_number_of_outputs_than_of_folders_is_refused_with_the_cure(
+    own: Path, granu: Callable[..., Any]
+) -> None:
     (own / "val" / "teal").mkdir()
     result = granu(
         "eval", "-c", "python:mymodel.py:build", "--data", "folder:val", "-p", "pixel:l2", "--out", "runs/no"

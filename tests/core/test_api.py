@@ -91,7 +91,9 @@ def test_the_result_is_what_the_model_answers_to_the_quantized_images(
     difference = (result.images - images).flatten(1)
     assert torch.allclose(result.l2, difference.norm(dim=1), rtol=1e-4)
     assert torch.allclose(result.linf, difference.abs().amax(dim=1), atol=1e-6)
-    assert result.unit == "pixel L2" and [trial.image for trial in result.trials] == [f"image#{n}" for n in range(COUNT)]
+    assert result.unit == "pixel L2" and [trial.image for trial in result.trials] == [
+        f"image#{n}" for n in range(COUNT)
+    ]
     assert repr(result) == f"AttackResult(found={COUNT} of {COUNT}, images={COUNT}, unit='pixel L2')"
     for trial, image in zip(result.trials, result.images, strict=True):
         kept = result.run.read_image(changed_name(trial.image, trial.classifier, trial.perturbation))
@@ -125,7 +127,9 @@ def test_the_model_keeps_its_mode_weights_buffers_and_gradients(images: Tensor) 
     model.eval()
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    gradients = {
+        name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
+    }
     layout = {name: parameter.stride() for name, parameter in model.named_parameters()}
     granu.attack(model, images, torch.zeros(COUNT, dtype=torch.int64), "pixel:l2,steps=3")
     assert model.training and all(module.training for module in model.modules())
@@ -412,7 +416,9 @@ def test_a_run_of_worst_changes_alone_has_no_profile(model: nn.Module, images: T
     assert "\n" not in str(raised.value)
 
 
-def test_two_models_of_a_run_or_of_two_runs_are_compared(run: Run, model: nn.Module, images: Tensor, labels: Tensor) -> None:
+def test_two_models_of_a_run_or_of_two_runs_are_compared(
+    run: Run, model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
     compared = granu.compare(run)
     assert "mine" in compared.table() and "other" in compared.table()
     assert [record["perturbation"] for record in compared.to_dicts()] == [QUICK, "pixel:linf,steps=5"]

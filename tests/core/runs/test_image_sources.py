@@ -122,5 +122,7 @@ def test_an_image_is_hashed_with_its_class_where_it_can_be_read() -> None:
         (True, 2, ["cat", "dog"], ["0", "1"]),
     ],
 )
-def test_the_classes_of_images_name_outputs_without_names(named: bool, count: int, ours: list[str], names: list[str]) -> None:
+def test_the_classes_of_images_name_outputs_without_names(
+    named: bool, count: int, ours: list[str], names: list[str]
+) -> None:
     assert list(names_of(classifier(tuple(map(str, range(count))), named), ours)) == names
