@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from granu import Batch, ClassifierError, DataError, parse_spec
+from granu import Batch, ClassifierError, DataError
 from granu.images.classifier import ImageClassifier
 from granu.plugins.catalog import Entry, Resolved
 from granu.plugins.offers import Offer
+from granu.plugins.spec import parse_spec
 from granu.runs.build import image_prefix
 from granu.runs.plan import PlannedSource
 from granu.runs.sources import DatasetSource, GeneratorSource, Unreadable, match_classes, names_of
@@ -122,5 +123,7 @@ def test_an_image_is_hashed_with_its_class_where_it_can_be_read() -> None:
         (True, 2, ["cat", "dog"], ["0", "1"]),
     ],
 )
-def test_the_classes_of_images_name_outputs_without_names(named: bool, count: int, ours: list[str], names: list[str]) -> None:
+def test_the_classes_of_images_name_outputs_without_names(
+    named: bool, count: int, ours: list[str], names: list[str]
+) -> None:
     assert list(names_of(classifier(tuple(map(str, range(count))), named), ours)) == names

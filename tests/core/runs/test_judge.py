@@ -82,7 +82,7 @@ def test_a_classifier_of_nan_is_refused_with_the_cure() -> None:
         def __call__(self, images: Tensor) -> Tensor:
             return super().__call__(images) * torch.nan
 
-    with pytest.raises(ClassifierError, match="'net' gives NaN or infinite logits .*check its weights and its mean="):
+    with pytest.raises(ClassifierError, match=r"'net' gives NaN or infinite logits .*check its weights and its mean="):
         classify(Nan(), CLEAN, "net")
 
 

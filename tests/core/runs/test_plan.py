@@ -51,7 +51,10 @@ def sources(plan: EvalPlan) -> list[str]:
 def test_all_and_wildcards_mean_every_target_coarse_to_fine(planned: Plan) -> None:
     every = ["tiny:z", "tiny:layer0", "tiny:layer1", "tiny:image"]
     assert keys(planned("tiny:all", classifiers=CLASSIFIER)) == keys(planned("tiny", classifiers=CLASSIFIER)) == every
-    assert keys(planned("tiny:layer?,steps=5", classifiers=CLASSIFIER)) == ["tiny:layer0,steps=5", "tiny:layer1,steps=5"]
+    assert keys(planned("tiny:layer?,steps=5", classifiers=CLASSIFIER)) == [
+        "tiny:layer0,steps=5",
+        "tiny:layer1,steps=5",
+    ]
     assert keys(planned("pixel:all", classifiers=CLASSIFIER, data="tiny")) == ["pixel:l2", "pixel:linf", "pixel:l1"]
 
 

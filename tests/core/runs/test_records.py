@@ -72,7 +72,11 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a class of number", lambda d: d["classifiers"]["net"].update(classes=[1]), r"classes\[0\] must be str"),
     ("a weight of number", lambda d: d["classifiers"]["net"].update(weights={"w": 1}), "weights.w must be str"),
     ("a budget of text", lambda d: d["perturbations"]["pixel"].update(budget="8/255"), "budget must be float"),
-    ("images of failures of text", lambda d: d["failures"][0].update(images="all"), r"failures\[0\].images must be int"),
+    (
+        "images of failures of text",
+        lambda d: d["failures"][0].update(images="all"),
+        r"failures\[0\].images must be int",
+    ),
 ]
 
 

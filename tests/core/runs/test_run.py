@@ -42,14 +42,14 @@ def test_a_run_that_is_still_written_is_read_without_its_last_half_line(folder: 
 
 
 def test_a_folder_without_a_run_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="nowhere is no run: it holds no run.json; `granu eval --out .*nowhere`"):
+    with pytest.raises(RunFolderError, match=r"nowhere is no run: it holds no run.json; `granu eval --out .*nowhere`"):
         read_run(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"perturbations"', "\x00\x01"])
 def test_records_that_do_not_parse_are_refused(folder: Path, text: str) -> None:
     (folder / "run.json").write_text(text)
-    with pytest.raises(RunFolderError, match="run.json does not parse"):
+    with pytest.raises(RunFolderError, match=r"run.json does not parse"):
         read_run(folder)
 
 

@@ -72,7 +72,10 @@ DAMAGES: list[tuple[Mapping[str, Any], str]] = [
     ({"image": None}, "image cannot be null"),
     ({"forward": None}, "forward cannot be null"),
     ({"note": 3}, "note cannot be 3"),
-    ({"outcome": "broken"}, "outcome cannot be 'broken'; it is one of clean-wrong, found, not-found, failed, unreadable"),
+    (
+        {"outcome": "broken"},
+        "outcome cannot be 'broken'; it is one of clean-wrong, found, not-found, failed, unreadable",
+    ),
     ({"evidence": "hearsay"}, "evidence cannot be 'hearsay'; it is one of images, classifier"),
 ]
 

@@ -95,9 +95,7 @@ def test_an_outcome_crosses_processes(bench: Callable[..., Workbench]) -> None:
 
 
 @pytest.mark.parametrize(("keep", "count", "images"), [(0, 4, 0), (2, 4, 2), (4, 4, 4), (9, 4, 4)])
-def test_only_the_first_images_are_kept(
-    bench: Callable[..., Workbench], keep: int, count: int, images: int
-) -> None:
+def test_only_the_first_images_are_kept(bench: Callable[..., Workbench], keep: int, count: int, images: int) -> None:
     outcome = bench(QUICK, count=count, keep=keep).run(WorkItem(QUICK, "tiny-classifier", (0, 1, 2, 3)))
     clean = [name for name in outcome.images if name.endswith("/clean.png")]
     assert len(clean) == images and len(outcome.images) == 2 * images

@@ -53,7 +53,7 @@ def measured(folder: Path) -> Path:
 
 
 def test_a_second_writer_is_refused_until_the_first_has_ended(folder: Path) -> None:
-    with opened(folder), pytest.raises(RunFolderError, match="another granu is writing to .*run; wait for it"):
+    with opened(folder), pytest.raises(RunFolderError, match=r"another granu is writing to .*run; wait for it"):
         opened(folder)
     opened(folder).close()
 
@@ -68,7 +68,7 @@ def test_a_refused_opening_does_not_keep_the_lock(measured: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="cannot write to .*file/run: Not a directory; name another folder"):
+    with pytest.raises(RunFolderError, match=r"cannot write to .*file/run: Not a directory; name another folder"):
         opened(tmp_path / "file" / "run")
 
 
@@ -182,7 +182,12 @@ def test_other_weights_that_show_only_while_measuring_are_refused(folder: Path) 
 def test_equal_failures_of_one_result_are_counted_together(folder: Path) -> None:
     failure = FailureRecord("net", "pixel", "pixel", "no luck", 2, "Traceback")
     with opened(folder) as writer:
-        for one in (failure, replace(failure, images=3), replace(failure, reason="other"), replace(failure, classifier="x")):
+        for one in (
+            failure,
+            replace(failure, images=3),
+            replace(failure, reason="other"),
+            replace(failure, classifier="x"),
+        ):
             writer.fail(one)
     failures = read_run(folder).record.failures
     assert [(f.classifier, f.reason, f.images) for f in failures] == [
@@ -202,7 +207,7 @@ def test_a_new_command_forgets_the_failures_of_the_last_and_keeps_its_own_line(f
 def test_what_cannot_be_written_is_one_sentence_and_no_trial_without_its_image(folder: Path) -> None:
     with opened(folder) as writer:
         (folder / "images" / "a").write_text("in the way of a folder")
-        with pytest.raises(RunFolderError, match="cannot write to .*run: File exists; what was measured is kept"):
+        with pytest.raises(RunFolderError, match=r"cannot write to .*run: File exists; what was measured is kept"):
             writer.append([TRIAL], {"a/clean.png": b"png"})
     assert read_run(folder).trials == []
 
