@@ -177,7 +177,7 @@ class MemoryDataset:
 def given_dataset(images: Any, labels: Any = None, most: int | None = None) -> Dataset:
     """A dataset from images and labels, from a loader of such batches, or a dataset as it is.
 
-    Of a loader only as many batches are read as hold `most` images.
+    A dataset of torch, indexed by position, is read like a loader of single images. Of a loader only as many batches are read as hold `most` images.
     """
     if isinstance(images, Dataset):
         return images
@@ -187,11 +187,18 @@ def given_dataset(images: Any, labels: Any = None, most: int | None = None) -> D
         if labels is None:
             raise DataError("images need labels; give their class numbers")
         return MemoryDataset(images, torch.as_tensor(labels))
+    if labels is None and not isinstance(images, Iterable) and _is_indexed(images):
+        return _from_loader(map(images.__getitem__, range(len(images))), most)
     if not isinstance(images, Iterable) or labels is not None:
         raise DataError(
             f"images must be a tensor, a loader of (images, labels), or a dataset; not {type(images).__name__}"
         )
     return _from_loader(images, most)
+
+
+def _is_indexed(images: Any) -> bool:
+    """Whether a thing is a dataset as torch defines it: it has a length and gives items by position."""
+    return hasattr(images, "__len__") and hasattr(images, "__getitem__")
 
 
 def _from_loader(loader: Iterable[Any], most: int | None) -> MemoryDataset:

@@ -28,7 +28,7 @@ from granu.runs.records import (
     differences,
 )
 from granu.runs.run import IMAGES, LOCK, RECORD, TRIALS, Run, parse_trials, read_run_record
-from granu.runs.trials import Trial
+from granu.runs.trials import Trial, read_trial
 
 
 class RunWriter:
@@ -75,7 +75,7 @@ class RunWriter:
 
     def append(self, trials: Iterable[Trial], images: Mapping[str, bytes]) -> None:
         """Write images, then trials, so that a trial on the disk means that its images are there."""
-        trials = list(trials)
+        trials = [read_trial(trial.line()) for trial in trials]  # rounded as the file holds them
         with self._writing():
             for name, data in images.items():
                 self._keep(name, data)
