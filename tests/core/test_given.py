@@ -134,6 +134,13 @@ def test_the_first_image_that_asks_for_the_outputs_is_normalised() -> None:
     assert image.shape == (1, 3, 2, 2) and image[0, :, 1, 0].tolist() == [0.5, 0.0, 2.0]
 
 
+@pytest.mark.parametrize("what", ["mean", "std"])
+def test_a_mean_for_other_channels_than_the_images_have_is_refused(what: str) -> None:
+    text = f"{what}= has 2 values for images of 3 channels; give one for each, or one for all"
+    assert sentence(lambda: resolve(Sums(), **{what: (0.5, 0.5)}), OptionError) == text
+    assert resolve(Sums(), sample=SAMPLE[:1], **{what: (0.5, 0.5, 0.5)}), "grey images become colour"
+
+
 class Kept:
     """Keeps the protocol of a classifier."""
 
@@ -270,7 +277,7 @@ REFUSALS: list[tuple[str, tuple[Any, ...]]] = [
     ("there are no images", (IMAGES[:0], [])),
     ("there are no images", ([],)),
     (RANGE.format("-0.001 to 0.719"), (IMAGES - 0.001 * (IMAGES == 0), [0, 0])),
-    (RANGE.format("0 to 1.01"), (IMAGES + 0.2916 * (IMAGES == IMAGES.max()), [0, 0])),
+    (RANGE.format("0 to 1.01"), (IMAGES + 0.2916 * (IMAGES.max() == IMAGES), [0, 0])),
     (RANGE.format("nan to nan"), (IMAGES * torch.nan, [0, 0])),
     ("labels must be 2 class numbers, one for each image", (IMAGES, [0])),
     ("labels must be 2 class numbers, one for each image", (IMAGES, [0.0, 1.0])),
