@@ -93,12 +93,21 @@ def _wrap(name: str, model: Any, sample: Tensor | None, preparation: Preparation
         raise ClassifierError(f"'{name}' is a {type(model).__name__}; give a torch.nn.Module, a function, or a spec")
     network = _copied(name, model) if isinstance(model, nn.Module) else _Function(model)
     mean, std = preparation.mean or (0.0,), preparation.std or (1.0,)
+    _check_channels("mean", mean, sample)
+    _check_channels("std", std, sample)
     channels = len(mean) if len(mean) > 1 else None
     classes = preparation.classes
     if classes is None:
         classes = tuple(map(str, range(_outputs(name, network, sample, mean, std))))
     named = preparation.classes is not None
     return ImageClassifier(network, classes, channels=channels, mean=mean, std=std, name=name, named=named)
+
+
+def _check_channels(what: str, values: Sequence[float], sample: Tensor | None) -> None:
+    if sample is not None and len(sample) > 1 and len(values) not in (1, len(sample)):
+        raise OptionError(
+            f"{what}= has {len(values)} values for images of {len(sample)} channels; give one for each, or one for all"
+        )
 
 
 class _Function(nn.Module):

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from granu import Batch, ClassifierError, DataError, parse_spec
+from granu import Batch, ClassifierError, DataError
 from granu.images.classifier import ImageClassifier
 from granu.plugins.catalog import Entry, Resolved
 from granu.plugins.offers import Offer
+from granu.plugins.spec import parse_spec
 from granu.runs.build import image_prefix
 from granu.runs.plan import PlannedSource
 from granu.runs.sources import DatasetSource, GeneratorSource, Unreadable, match_classes, names_of
