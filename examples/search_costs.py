@@ -25,7 +25,8 @@ import torch
 
 from granu import Batch, BuildContext, Criterion, Streams, load_catalog
 from granu.runs.build import Builder
-from granu.runs.plan import Request, make_plan
+from granu.runs.plan import Request
+from granu.runs.planning import make_plan
 from granu.search.state import SearchState
 from granu.spaces.sites import SitePerturbation
 

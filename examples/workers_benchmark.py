@@ -17,7 +17,8 @@ from granu import BuildContext, load_catalog
 from granu.runs.build import Builder
 from granu.runs.evaluate import WorkbenchRecipe
 from granu.runs.executors import ProcessExecutor
-from granu.runs.plan import EvalPlan, Request, make_plan
+from granu.runs.plan import EvalPlan, Request
+from granu.runs.planning import make_plan
 from granu.runs.trials import Trial
 from granu.runs.work import Workbench, WorkItem
 

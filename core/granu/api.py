@@ -21,7 +21,8 @@ from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.evaluate import measure
 from granu.runs.gallery import changed_name
-from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request, make_plan
+from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request
+from granu.runs.planning import make_plan
 from granu.runs.run import Run, read_run, recorded_sources
 from granu.runs.trials import Trial
 from granu.runs.writer import open_run

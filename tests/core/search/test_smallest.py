@@ -41,7 +41,9 @@ def test_the_norm_jumps_to_the_boundary_and_then_closes_in_by_a_share_that_shrin
 def test_the_boundary_is_where_the_label_loses_by_the_margin() -> None:
     assert visits(lambda x: 1 - 2 * x, steps=2, margin=1.0) == pytest.approx([0, 1])
     found = smallest(Line(lead(lambda x: 1 - 2 * x)), steps=3, margin=1.0)
-    assert found.size.item() == pytest.approx(1 + annealed(0.05, 0.001, 1, 3))  # a lead of just the margin is not enough
+    assert found.size.item() == pytest.approx(
+        1 + annealed(0.05, 0.001, 1, 3)
+    )  # a lead of just the margin is not enough
 
 
 def test_where_nothing_is_found_the_norm_grows_by_a_share_at_least_and_to_double_at_most() -> None:
