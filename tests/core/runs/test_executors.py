@@ -182,7 +182,8 @@ def test_ctrl_c_ends_the_workers_without_a_traceback_and_keeps_what_was_measured
     os.killpg(interrupted.pid, signal.SIGINT)
     _, message = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130 and "--out run" in message and "Traceback" not in message, message
-    assert group_is_empty(interrupted.pid) and len(read_run(Path("run")).trials) >= 2
+    wait_until(lambda: group_is_empty(interrupted.pid), "a worker is left")
+    assert len(read_run(Path("run")).trials) >= 2
 
 
 def test_kill_9_of_a_run_leaves_no_workers_and_the_same_command_completes_it(
