@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
+from granu import DataError
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.plan import EvalPlan
 from granu.runs.trials import FOUND
-from granu.runs.work import UNCONDITIONAL, Outcome, Workbench, WorkItem, is_out_of_memory
+from granu.runs.work import UNCONDITIONAL, Failure, Outcome, Workbench, WorkItem, is_out_of_memory
 
 Plan = Callable[..., EvalPlan]
 
@@ -119,3 +120,49 @@ MEMORY = [
 @pytest.mark.parametrize(("problem", "expected"), MEMORY, ids=[str(problem)[:30] for problem, _ in MEMORY])
 def test_running_out_of_memory_is_told_from_other_errors(problem: Exception, expected: bool) -> None:
     assert is_out_of_memory(problem) is expected
+
+
+class Failing:
+    """A plan that raises instead of answering."""
+
+    def __init__(self, problem: BaseException) -> None:
+        self.problem = problem
+
+    def perturbation(self, key: str) -> None:
+        raise self.problem
+
+
+ITEM = WorkItem("pixel", "net", (0, 1))
+
+
+def run_failing(problem: BaseException) -> Outcome:
+    return Workbench(Failing(problem), None).run(ITEM)  # type: ignore[arg-type]
+
+
+def test_what_the_person_can_mend_is_a_failure_without_traceback() -> None:
+    assert run_failing(DataError("the folder is\nempty")) == Outcome(ITEM, failure=Failure("the folder is\nempty"))
+
+
+def test_a_fault_of_a_plugin_is_a_failure_with_type_first_line_and_traceback() -> None:
+    failure = run_failing(ZeroDivisionError("on purpose\nand more")).failure
+    assert failure is not None and failure.reason == "ZeroDivisionError: on purpose"
+    assert failure.traceback.startswith("Traceback (most recent call last):\n  File ")
+    assert failure.traceback.endswith("ZeroDivisionError: on purpose\nand more\n")
+    silent = run_failing(AssertionError())
+    assert silent.item is ITEM and silent.failure is not None
+    assert silent.failure.reason == "AssertionError: AssertionError"
+    assert (silent.trials, silent.images, silent.sites, silent.weights) == ((), {}, {}, {})
+
+
+def test_running_out_of_memory_is_left_to_the_executor() -> None:
+    with pytest.raises(MemoryError, match=r"^all of it$"):
+        run_failing(MemoryError("all of it"))
+    problem = RuntimeError("CUDA out of memory\nand advice")
+    with pytest.raises(MemoryError) as raised:
+        run_failing(problem)
+    assert str(raised.value) == "CUDA out of memory" and raised.value.__cause__ is problem
+
+
+def test_ctrl_c_is_no_failure() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_failing(KeyboardInterrupt())
