@@ -431,3 +431,45 @@ def test_two_models_of_a_run_or_of_two_runs_are_compared(
 
 def test_nothing_is_written_without_a_folder(run: Run, tmp_path: Path) -> None:
     assert not [name for name in os.listdir(tmp_path) if name not in ("cache", "made-up-plugins")]
+
+
+class Mixed:
+    """Two images of different sizes, or a broken one."""
+
+    classes = ("0", "1")
+    in_order = True
+
+    def __init__(self, broken: bool) -> None:
+        self.broken = broken
+
+    def __len__(self) -> int:
+        return 2
+
+    def image_id(self, index: int) -> str:
+        return f"mixed#{index}"
+
+    def read(self, index: int) -> tuple[torch.Tensor, int]:
+        if self.broken and index:
+            raise granu.DataError("mixed#1 cannot be read")
+        return torch.full((1, 2 + index, 2), 0.5), index
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (True, "mixed#1 cannot be read"),
+        (False, r"images of one size, not \(1, 2, 2\) and \(1, 3, 2\); use granu.evaluate"),
+    ],
+)
+def test_attack_refuses_what_makes_no_tensor_before_it_measures(broken: bool, sentence: str) -> None:
+    with pytest.raises(granu.DataError, match=sentence):
+        granu.attack(torch.nn.Flatten(), Mixed(broken))
+
+
+def test_mean_and_std_may_be_tensors() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    images, labels = torch.rand(2, 3, 2, 2, generator=torch.Generator().manual_seed(0)), [0, 1]
+    mean, std = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
+    listed = granu.attack(network, images, labels, "pixel:l2,steps=5", mean=mean, std=std)
+    given = granu.attack(network, images, labels, "pixel:l2,steps=5", mean=torch.tensor(mean), std=torch.tensor(std))
+    assert torch.equal(listed.images, given.images) and torch.equal(listed.found, given.found)
