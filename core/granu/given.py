@@ -84,7 +84,7 @@ def device_of(model: Any) -> str | None:
 
 
 def _is_classifier(model: Any) -> bool:
-    """Whether a model keeps the protocol `granu.Classifier` already."""
+    """Test for the protocol `granu.Classifier`."""
     return callable(model) and hasattr(model, "classes") and hasattr(model, "layers")
 
 
@@ -92,13 +92,26 @@ def _wrap(name: str, model: Any, sample: Tensor | None, preparation: Preparation
     if not callable(model):
         raise ClassifierError(f"'{name}' is a {type(model).__name__}; give a torch.nn.Module, a function, or a spec")
     network = _copied(name, model) if isinstance(model, nn.Module) else _Function(model)
-    mean, std = preparation.mean or (0.0,), preparation.std or (1.0,)
+    mean, std = _per_channel(preparation.mean, 0.0), _per_channel(preparation.std, 1.0)
+    _check_channels("mean", mean, sample)
+    _check_channels("std", std, sample)
     channels = len(mean) if len(mean) > 1 else None
     classes = preparation.classes
     if classes is None:
         classes = tuple(map(str, range(_outputs(name, network, sample, mean, std))))
     named = preparation.classes is not None
     return ImageClassifier(network, classes, channels=channels, mean=mean, std=std, name=name, named=named)
+
+
+def _per_channel(values: Sequence[float] | None, default: float) -> tuple[float, ...]:
+    return (default,) if values is None else tuple(float(value) for value in values)
+
+
+def _check_channels(what: str, values: Sequence[float], sample: Tensor | None) -> None:
+    if sample is not None and len(sample) > 1 and len(values) not in (1, len(sample)):
+        raise OptionError(
+            f"{what}= has {len(values)} values for images of {len(sample)} channels; give one for each, or one for all"
+        )
 
 
 class _Function(nn.Module):
@@ -177,7 +190,8 @@ class MemoryDataset:
 def given_dataset(images: Any, labels: Any = None, most: int | None = None) -> Dataset:
     """A dataset from images and labels, from a loader of such batches, or a dataset as it is.
 
-    Of a loader only as many batches are read as hold `most` images.
+    A dataset of torch, indexed by position, is read like a loader of single images. Of a loader only as many batches
+    are read as hold `most` images.
     """
     if isinstance(images, Dataset):
         return images
@@ -187,11 +201,18 @@ def given_dataset(images: Any, labels: Any = None, most: int | None = None) -> D
         if labels is None:
             raise DataError("images need labels; give their class numbers")
         return MemoryDataset(images, torch.as_tensor(labels))
+    if labels is None and not isinstance(images, Iterable) and _is_indexed(images):
+        return _from_loader(map(images.__getitem__, range(len(images))), most)
     if not isinstance(images, Iterable) or labels is not None:
         raise DataError(
             f"images must be a tensor, a loader of (images, labels), or a dataset; not {type(images).__name__}"
         )
     return _from_loader(images, most)
+
+
+def _is_indexed(images: Any) -> bool:
+    """Whether a thing is a dataset as torch defines it: it has a length and gives items by position."""
+    return hasattr(images, "__len__") and hasattr(images, "__getitem__")
 
 
 def _from_loader(loader: Iterable[Any], most: int | None) -> MemoryDataset:

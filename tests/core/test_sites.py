@@ -14,7 +14,8 @@ from torch import Tensor
 from granu import OptionError, Site, UnknownName
 from granu.spaces.base import PixelSpace
 from granu.spaces.site_names import choose_sites
-from granu.spaces.sites import FLOOR, SitePerturbation, StatisticsCache, measure_deviation
+from granu.spaces.site_statistics import FLOOR, StatisticsCache, measure_deviation
+from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
 from granu.testing import tiny
 from granu.testing.tiny import TinyGenerator
@@ -152,7 +153,7 @@ def test_the_deviation_does_not_depend_on_how_many_samples_are_measured_at_a_tim
             sizes.append(len(noise))
             return super().draw(noise, labels)
 
-    monkeypatch.setattr("granu.spaces.sites.NUMBERS", numbers)
+    monkeypatch.setattr("granu.spaces.site_statistics.NUMBERS", numbers)
     chosen = list(generator.sites()[:3])
     measured = measure_deviation(Counting(), chosen, 1, samples, "cpu")
     streams = Streams(0, [f"clean-1-{i}" for i in range(samples)], "statistics")
@@ -220,6 +221,15 @@ def test_a_selected_space_is_that_of_the_selected_images(opened: Callable[..., A
     assert torch.allclose(chosen.images(change[index]), space.images(change)[index], atol=1e-6)
     assert torch.equal(chosen.clean, batch.images[index]) and len(space.clean) == 3
     assert torch.equal(space.deviation["layer1"][index], chosen.deviation["layer1"])
+
+
+def test_a_space_of_edits_may_hold_one_image(tmp_path: Path) -> None:
+    generator, batch = TinyGenerator(), tiny.tiny_batch(1)
+    cache = StatisticsCache(generator, generator.sites(), 20, tmp_path, "cpu")
+    perturbation = SitePerturbation(generator, generator.sites()[:2], cache)
+    space = perturbation.open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids))
+    assert space.start().shape == (1, 20)
+    assert torch.allclose(space.images(space.start()), batch.images, atol=1 / 255)
 
 
 def test_the_site_image_is_the_space_of_pixels(opened: Callable[..., Any]) -> None:

@@ -28,7 +28,7 @@ from granu.runs.records import (
     differences,
 )
 from granu.runs.run import IMAGES, LOCK, RECORD, TRIALS, Run, parse_trials, read_run_record
-from granu.runs.trials import Trial
+from granu.runs.trials import Trial, read_trial
 
 
 class RunWriter:
@@ -75,7 +75,7 @@ class RunWriter:
 
     def append(self, trials: Iterable[Trial], images: Mapping[str, bytes]) -> None:
         """Write images, then trials, so that a trial on the disk means that its images are there."""
-        trials = list(trials)
+        trials = [read_trial(trial.line()) for trial in trials]  # rounded as the file holds them
         with self._writing():
             for name, data in images.items():
                 self._keep(name, data)
@@ -149,7 +149,7 @@ class RunWriter:
         return any(key[1] == perturbation for key in self.done)
 
     def _uses(self, name: str) -> bool:
-        """Whether trials depend on a classifier, as the one under test or as a judge."""
+        """True if trials depend on a classifier, as the one under test or as a judge."""
         judged = {key for key, record in self.record.perturbations.items() if name in record.judges}
         return any(classifier == name or perturbation in judged for classifier, perturbation, _ in self.done)
 

@@ -157,7 +157,10 @@ def test_records_of_earlier_commands_are_kept(run_of: RunOf, fake_plugin: Callab
     run_of(PIXEL, classifiers=("tiny-classifier:linear",), data="tiny", count=3)
     merged = read_run(Path("run")).record
     assert merged.perturbations.items() > first.perturbations.items() and len(merged.perturbations) == 2
-    assert merged.classifiers == first.classifiers and set(merged.classifiers) == {*CLASSIFIER, "tiny-classifier:linear"}
+    assert merged.classifiers == first.classifiers and set(merged.classifiers) == {
+        *CLASSIFIER,
+        "tiny-classifier:linear",
+    }
     assert merged.commands[0] == first.commands[0] and len(merged.commands) == 2
 
 
@@ -306,9 +309,7 @@ def test_other_preprocessing_of_the_same_network_is_another_classifier(run_of: R
 
 
 @pytest.mark.parametrize("perturbation", [PIXEL, "pixel:linf,steps=5"])
-def test_images_of_a_folder_that_changed_in_place_are_refused(
-    run_of: RunOf, colours: Path, perturbation: str
-) -> None:
+def test_images_of_a_folder_that_changed_in_place_are_refused(run_of: RunOf, colours: Path, perturbation: str) -> None:
     run_of(PIXEL, classifiers=(NETWORK,), data="folder:val", count=6)
     before = lines()
     original = (colours / "red/1.png").read_bytes()
@@ -353,7 +354,7 @@ def test_a_perturbations_own_weights_that_changed_mix_no_trials(run_of: RunOf) -
     assert set(run.record.perturbations["weighty"].weights) == {"my.bin"}
     before = lines()
     Path("my.bin").write_bytes(b"two")
-    with pytest.raises(RunFolderError, match="the weights 'my.bin' are not those measured there"):
+    with pytest.raises(RunFolderError, match=r"the weights 'my.bin' are not those measured there"):
         run_of("weighty", classifiers=CLASSIFIER, data="tiny", count=4)
     assert lines() == before
 
@@ -383,7 +384,8 @@ class SerialReversed:
 
 
 def with_executor(*perturbations: str, executor: type[SerialReversed], out: str, **request: object) -> EvalPlan:
-    from granu.runs.plan import Request, make_plan
+    from granu.runs.plan import Request
+    from granu.runs.planning import make_plan
 
     context = BuildContext(load_catalog())
     asked = Request(perturbations, classifiers=CLASSIFIER, **request)  # type: ignore[arg-type]
@@ -402,5 +404,8 @@ def test_an_executor_of_any_order_gives_the_same_run(run_of: RunOf) -> None:
     assert there != back and sorted(there) == sorted(back)
     other = read_run(Path("backward")).record
     assert (other.perturbations, other.classifiers) == (forward.record.perturbations, forward.record.classifiers)
-    images = [{f.relative_to(out).as_posix(): f.read_bytes() for f in Path(out).rglob("*.png")} for out in ("forward", "backward")]
+    images = [
+        {f.relative_to(out).as_posix(): f.read_bytes() for f in Path(out).rglob("*.png")}
+        for out in ("forward", "backward")
+    ]
     assert images[0] == images[1] and images[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -88,3 +89,21 @@ def test_an_images_hash_is_that_of_its_shape_class_and_8_bit_pixels() -> None:
     assert image_hash(image, "cat") == expected
     assert image_hash(image, "dog") != expected and image_hash(image.view(1, 1, 4), "cat") != expected
     assert image_hash(image.transpose(1, 2).contiguous().transpose(1, 2), "cat") == expected
+
+
+def test_a_fingerprint_is_that_of_names_types_shapes_bytes_and_settings() -> None:
+    net = nn.Module()
+    net.register_buffer("b", torch.tensor([[3, -1]]))
+    net.register_parameter("a", nn.Parameter(torch.tensor([0.5])))
+    net.register_buffer("empty", torch.zeros(0, 2))
+    contents = b"a torch.float32 (1,)" + struct.pack("<f", 0.5) + b"b torch.int64 (1, 2)" + struct.pack("<qq", 3, -1)
+    contents += b"empty torch.float32 (0, 2)" + b"[None, None, None, None]"
+    assert classifier_fingerprint(net) == hashlib.sha256(contents).hexdigest()  # type: ignore[arg-type]
+    net.classes, net.channels, net.size, net.fit = ("x",), 3, (4, 5), "pad"  # type: ignore[assignment]
+    with_settings = contents.replace(b"[None, None, None, None]", b"[('x',), 3, (4, 5), 'pad']")
+    assert classifier_fingerprint(net) == hashlib.sha256(with_settings).hexdigest()  # type: ignore[arg-type]
+
+
+def test_an_images_hash_clamps_to_the_range_of_a_png() -> None:
+    image = torch.tensor([[[-0.5, 1.5]]])
+    assert image_hash(image, "cat") == hashlib.sha256(b"(1, 1, 2) cat" + bytes([0, 255])).hexdigest()[:16]

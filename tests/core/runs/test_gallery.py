@@ -1,5 +1,7 @@
 """File names of kept images: safe on any file system, and no two alike."""
 
+import hashlib
+
 import pytest
 
 from granu.runs.gallery import changed_name, clean_name, slug
@@ -29,3 +31,27 @@ def test_a_changed_image_is_named_in_the_folder_of_its_clean_one() -> None:
     assert clean_name("val/1.png") == f"{folder}/clean.png"
     changed = changed_name("val/1.png", "zoo:cnn", "stylegan:layer6")
     assert changed == f"{folder}/{slug('zoo:cnn')}--{slug('stylegan:layer6')}.png" and changed.count("/") == 1
+
+
+def hashed(plain: str, text: str) -> str:
+    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("stylegan:layer4+layer6", "stylegan_layer4_layer6"), ("a: b", "a_b"), ("a---b", "a-b"), ("_a", "a"),
+        (".a-_", "a"), ("x" * 81, "x" * 71), ("a/b" * 100, ("a_b" * 100)[:71]),
+    ],
+)  # fmt: skip
+def test_a_changed_name_keeps_what_is_safe_and_ends_with_the_hash_of_the_text(text: str, plain: str) -> None:
+    assert slug(text) == hashed(plain, text)
+
+
+@pytest.mark.parametrize("safe", ["a", "XaX", "x" * 80, "a-b.c_d"])
+def test_a_name_that_is_safe_is_kept_up_to_80_characters(safe: str) -> None:
+    assert slug(safe) == safe
+
+
+def test_a_name_without_any_safe_character_is_its_hash() -> None:
+    assert slug("--") == hashlib.sha256(b"--").hexdigest()[:8]

@@ -82,7 +82,7 @@ def test_a_classifier_of_nan_is_refused_with_the_cure() -> None:
         def __call__(self, images: Tensor) -> Tensor:
             return super().__call__(images) * torch.nan
 
-    with pytest.raises(ClassifierError, match="'net' gives NaN or infinite logits .*check its weights and its mean="):
+    with pytest.raises(ClassifierError, match=r"'net' gives NaN or infinite logits .*check its weights and its mean="):
         classify(Nan(), CLEAN, "net")
 
 
@@ -107,3 +107,24 @@ def test_outputs_without_names_are_the_classes_of_the_images_in_order() -> None:
     assert vote(judges, images, classifier("light", "dark"), ("dark", "light"))["numbers"].tolist() == [1, 0]
     named = {"numbers": classifier("0", "1")}
     assert vote(named, images, classifier("light", "dark"), ("dark", "light"))["numbers"].tolist() == [-1, -1]
+
+
+def test_the_sentence_about_nan_names_the_classifier_or_the_judge_that_gave_it() -> None:
+    class Nan(First):
+        def __call__(self, images: Tensor) -> Tensor:
+            return super().__call__(images) * torch.nan
+
+    text = "'{}' gives NaN or infinite logits for images in [0, 1]; check its weights and its mean= and std="
+    with pytest.raises(ClassifierError) as raised:
+        judge(ImageEvidence(CLEAN), Nan(), CLEAN, "tested")
+    assert str(raised.value) == text.format("tested")
+    with pytest.raises(ClassifierError) as raised:
+        vote({"fine": First(), "third": Nan()}, CLEAN, First(), First.classes)
+    assert str(raised.value) == text.format("third")
+
+
+def test_votes_are_numbers_of_a_classifier_whose_outputs_the_images_name() -> None:
+    tested = classifier("0", "1")
+    tested.named = False  # type: ignore[attr-defined]
+    votes = vote({"named": classifier("light", "dark")}, CLEAN + 0.5, tested, ("dark", "light"))
+    assert votes["named"].tolist() == [0, 0], "its output 1 is dark, which is 0 among the images' classes"

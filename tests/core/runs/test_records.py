@@ -72,7 +72,11 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a class of number", lambda d: d["classifiers"]["net"].update(classes=[1]), r"classes\[0\] must be str"),
     ("a weight of number", lambda d: d["classifiers"]["net"].update(weights={"w": 1}), "weights.w must be str"),
     ("a budget of text", lambda d: d["perturbations"]["pixel"].update(budget="8/255"), "budget must be float"),
-    ("images of failures of text", lambda d: d["failures"][0].update(images="all"), r"failures\[0\].images must be int"),
+    (
+        "images of failures of text",
+        lambda d: d["failures"][0].update(images="all"),
+        r"failures\[0\].images must be int",
+    ),
 ]
 
 
@@ -115,3 +119,51 @@ def test_what_only_measuring_tells_is_no_difference() -> None:
 
 def test_the_judges_of_several_perturbations_are_gathered() -> None:
     assert names_in([SITES, PLAIN, replace(PLAIN, judges=("third",))]) == {"judge", "other", "third"}
+
+
+WHOLE: list[tuple[Damage, str]] = [
+    (lambda d: d.update(format=1), "{} has format 1, this granu reads format 2; measure into another folder, or use "
+     "the granu that wrote it"),
+    (lambda d: d.update(failures={"a": 1}),
+     "{}.failures must be a list, not \"{{'a': 1}}\"; it was not written by granu"),
+    (lambda d: d.update(classifiers=[7]), "{}.classifiers must be an object, not '[7]'; it was not written by granu"),
+    (lambda d: d["classifiers"].update(net="x"), "{}.classifiers.net must be an object, not 'x'; it was not written by "
+     "granu"),
+    (lambda d: d["classifiers"].update(net={"name": "net", "options": {}, "fingerprint": None, "classes": []}),
+     "{}.classifiers.net lacks plugin, distribution; it was not written by granu"),
+    (lambda d: d.update(seed="x" * 60), f"{{}}.seed must be int, not {'x' * 50!r}; it was not written by granu"),
+    (lambda d: d["perturbations"]["pixel"].update(budget=True),
+     "{}.perturbations.pixel.budget must be float, not 'True'; it was not written by granu"),
+    (lambda d: d.pop("perturbations"), "{} is not the record of a run that granu wrote; name another folder"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "sentence"), WHOLE, ids=[str(i) for i in range(len(WHOLE))])
+def test_a_damaged_record_is_refused_with_the_whole_sentence(damage: Damage, sentence: str) -> None:
+    data = json.loads(json.dumps(RECORD.as_json()))
+    damage(data)
+    with pytest.raises(RunFolderError) as raised:
+        read_record(data, "here/run.json")
+    assert str(raised.value) == sentence.format("here/run.json")
+
+
+def test_a_whole_number_may_stand_where_a_fraction_belongs() -> None:
+    data = json.loads(json.dumps(RECORD.as_json()))
+    data["perturbations"]["pixel"]["budget"] = 2
+    budget = read_record(data, "run.json").perturbations["pixel"].budget
+    assert budget == 2.0 and isinstance(budget, float)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(100, "x" * 100), (101, "x" * 97 + "...")])
+def test_a_long_value_is_cut_to_a_hundred_characters(length: int, shown: str) -> None:
+    now = replace(SITES, source=replace(SITES.source, spec="x" * length))
+    assert list(differences(SITES, now)) == [f"images tiny before, {shown} now"]
+
+
+def test_all_differences_are_whole_phrases() -> None:
+    now = replace(SITES, options={"weights": "mine"}, search_options={"steps": 41}, judges=("b", "a"))
+    assert list(differences(SITES, now)) == [
+        "judges judge, other before, a, b now",
+        "options {'weights': 'none', 'list': [1, 2]} before, {'weights': 'mine'} now",
+        "search {'steps': 40, 'budget': 1.0} before, {'steps': 41} now",
+    ]

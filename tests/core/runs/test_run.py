@@ -42,14 +42,14 @@ def test_a_run_that_is_still_written_is_read_without_its_last_half_line(folder: 
 
 
 def test_a_folder_without_a_run_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="nowhere is no run: it holds no run.json; `granu eval --out .*nowhere`"):
+    with pytest.raises(RunFolderError, match=r"nowhere is no run: it holds no run.json; `granu eval --out .*nowhere`"):
         read_run(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"perturbations"', "\x00\x01"])
 def test_records_that_do_not_parse_are_refused(folder: Path, text: str) -> None:
     (folder / "run.json").write_text(text)
-    with pytest.raises(RunFolderError, match="run.json does not parse"):
+    with pytest.raises(RunFolderError, match=r"run.json does not parse"):
         read_run(folder)
 
 
@@ -91,3 +91,28 @@ def test_a_run_in_memory_gives_its_images(tmp_path: Path) -> None:
         writer.append([ONE], {"a/clean.png": b"png"})
         assert writer.run.read_image("a/clean.png") == b"png" and writer.run.read_image("b") is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_trials_yet_can_be_read(folder: Path) -> None:
+    (folder / "trials.jsonl").unlink()
+    assert read_run(folder).trials == []
+
+
+def test_a_damaged_record_names_its_file(folder: Path) -> None:
+    (folder / "run.json").write_text("[]")
+    with pytest.raises(RunFolderError) as raised:
+        read_run(folder)
+    assert str(raised.value) == (f"{folder}/run.json is not the record of a run that granu wrote; name another folder")
+    (folder / "run.json").write_text("{")
+    with pytest.raises(RunFolderError) as raised:
+        read_run(folder)
+    assert str(raised.value) == f"{folder}/run.json does not parse; this folder is no run that granu wrote"
+
+
+def test_a_line_of_other_bytes_than_utf_8_is_damaged(folder: Path) -> None:
+    (folder / "trials.jsonl").write_bytes(ONE.line().encode() + b"\xff\xfe\n")
+    with pytest.raises(RunFolderError) as raised:
+        read_run(folder)
+    assert str(raised.value) == (
+        f"line 2 of {folder}/trials.jsonl is damaged: it is no JSON; delete that line to go on"
+    )

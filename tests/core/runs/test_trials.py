@@ -72,7 +72,10 @@ DAMAGES: list[tuple[Mapping[str, Any], str]] = [
     ({"image": None}, "image cannot be null"),
     ({"forward": None}, "forward cannot be null"),
     ({"note": 3}, "note cannot be 3"),
-    ({"outcome": "broken"}, "outcome cannot be 'broken'; it is one of clean-wrong, found, not-found, failed, unreadable"),
+    (
+        {"outcome": "broken"},
+        "outcome cannot be 'broken'; it is one of clean-wrong, found, not-found, failed, unreadable",
+    ),
     ({"evidence": "hearsay"}, "evidence cannot be 'hearsay'; it is one of images, classifier"),
 ]
 
@@ -109,3 +112,26 @@ def test_a_found_change_is_confirmed_where_every_judge_still_sees_the_label() ->
     assert not replace(found, votes={"one": 3, "two": -1}).confirmed
     assert not replace(found, outcome=NOT_FOUND).confirmed
     assert replace(found, votes={}, evidence=CLASSIFIER).confirmed, "nobody to ask"
+
+
+def test_a_line_is_compact_json_with_its_entries_in_the_order_of_the_fields() -> None:
+    trial = Trial("a", "p", "c", FOUND, label=0, size=0.25, votes={"j": 1}, forward=2)
+    assert trial.line() == (
+        '{"image":"a","perturbation":"p","classifier":"c","outcome":"found","evidence":"images","label":0,'
+        '"size":0.25,"votes":{"j":1},"forward":2,"backward":0}\n'
+    )
+
+
+def test_a_line_that_would_be_no_json_is_never_written() -> None:
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        replace(FULL, extra={"scale": math.nan}).line()
+
+
+def test_the_reasons_of_a_damaged_line_are_whole_phrases() -> None:
+    for line, reason in (("[]", "it is not a JSON object"), ('{"image":"a","outcome":"found"}', TWO_MISSING)):
+        with pytest.raises(ValueError) as raised:
+            read_trial(line)
+        assert str(raised.value) == reason
+
+
+TWO_MISSING = "it lacks perturbation, classifier"

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
+from granu import Batch, ClassifierError, Criterion, DataError, ImageEvidence, Proposal, Streams
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
+from granu.runs.gallery import changed_name, clean_name
 from granu.runs.plan import EvalPlan
 from granu.runs.trials import FOUND
-from granu.runs.work import UNCONDITIONAL, Outcome, Workbench, WorkItem, is_out_of_memory
+from granu.runs.work import UNCONDITIONAL, Failure, Measurement, Outcome, Workbench, WorkItem, is_out_of_memory
 
 Plan = Callable[..., EvalPlan]
 
@@ -47,6 +54,24 @@ class Generator:
         return Latent(torch.full((len(noise.ids),), -1))
     def tail(self, latent, sites):
         return Tail(latent)
+
+class Same:
+    unit = "nothing"
+
+    def perturb(self, classifier, batch, criterion, noise):
+        zeros = torch.zeros(len(batch.ids))
+        return granu.Proposal(
+            evidence=granu.ImageEvidence(batch.images), size=zeros, tried=zeros, forward=zeros.long(),
+            backward=zeros.long(), notes=(None,) * len(batch.ids),
+        )
+
+def weighty(options, context):
+    context.weights("my.bin")
+    return Same()
+
+@granu.hookimpl
+def granu_perturbations():
+    return [granu.PerturbationOffer(name="weighty", summary="-", make=weighty, searched=False)]
 
 @granu.hookimpl
 def granu_generators():
@@ -95,9 +120,7 @@ def test_an_outcome_crosses_processes(bench: Callable[..., Workbench]) -> None:
 
 
 @pytest.mark.parametrize(("keep", "count", "images"), [(0, 4, 0), (2, 4, 2), (4, 4, 4), (9, 4, 4)])
-def test_only_the_first_images_are_kept(
-    bench: Callable[..., Workbench], keep: int, count: int, images: int
-) -> None:
+def test_only_the_first_images_are_kept(bench: Callable[..., Workbench], keep: int, count: int, images: int) -> None:
     outcome = bench(QUICK, count=count, keep=keep).run(WorkItem(QUICK, "tiny-classifier", (0, 1, 2, 3)))
     clean = [name for name in outcome.images if name.endswith("/clean.png")]
     assert len(clean) == images and len(outcome.images) == 2 * images
@@ -121,3 +144,136 @@ MEMORY = [
 @pytest.mark.parametrize(("problem", "expected"), MEMORY, ids=[str(problem)[:30] for problem, _ in MEMORY])
 def test_running_out_of_memory_is_told_from_other_errors(problem: Exception, expected: bool) -> None:
     assert is_out_of_memory(problem) is expected
+
+
+class Failing:
+    """A plan that raises instead of answering."""
+
+    def __init__(self, problem: BaseException) -> None:
+        self.problem = problem
+
+    def perturbation(self, key: str) -> None:
+        raise self.problem
+
+
+ITEM = WorkItem("pixel", "net", (0, 1))
+
+
+def run_failing(problem: BaseException) -> Outcome:
+    return Workbench(Failing(problem), None).run(ITEM)  # type: ignore[arg-type]
+
+
+def test_what_the_person_can_mend_is_a_failure_without_traceback() -> None:
+    assert run_failing(DataError("the folder is\nempty")) == Outcome(ITEM, failure=Failure("the folder is\nempty"))
+
+
+def test_a_fault_of_a_plugin_is_a_failure_with_type_first_line_and_traceback() -> None:
+    failure = run_failing(ZeroDivisionError("on purpose\nand more")).failure
+    assert failure is not None and failure.reason == "ZeroDivisionError: on purpose"
+    assert failure.traceback.startswith("Traceback (most recent call last):\n  File ")
+    assert failure.traceback.endswith("ZeroDivisionError: on purpose\nand more\n")
+    silent = run_failing(AssertionError())
+    assert silent.item is ITEM and silent.failure is not None
+    assert silent.failure.reason == "AssertionError: AssertionError"
+    assert (silent.trials, silent.images, silent.sites, silent.weights) == ((), {}, {}, {})
+
+
+def test_running_out_of_memory_is_left_to_the_executor() -> None:
+    with pytest.raises(MemoryError, match=r"^all of it$"):
+        run_failing(MemoryError("all of it"))
+    problem = RuntimeError("CUDA out of memory\nand advice")
+    with pytest.raises(MemoryError) as raised:
+        run_failing(problem)
+    assert str(raised.value) == "CUDA out of memory" and raised.value.__cause__ is problem
+
+
+def test_ctrl_c_is_no_failure() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_failing(KeyboardInterrupt())
+
+
+def test_an_outcome_names_the_weights_that_its_perturbation_loaded(bench: Callable[..., Workbench]) -> None:
+    Path("my.bin").write_bytes(b"mine")
+    outcome = bench("weighty", data="tiny", count=2).run(WorkItem("weighty", "tiny-classifier", (0, 1)))
+    assert outcome.weights == {"my.bin": hashlib.sha256(b"mine").hexdigest()} and outcome.failure is None
+
+
+def test_a_classifier_of_other_classes_fails_its_items_by_name(planned: Plan) -> None:
+    Path("my.bin").write_bytes(b"mine")
+    plan = planned("weighty", classifiers=("tiny-classifier:two",), data="tiny", count=1)
+    bench = Workbench(plan, Builder(plan, BuildContext(load_catalog())))
+    assert bench.run(WorkItem("weighty", "tiny-classifier:two", (0,))).failure == Failure(
+        "the classes of 'tiny' (3: disc, bar, cross) are not those of 'tiny-classifier:two' (2: cat, dog); take a "
+        "classifier of the same classes, or name its outputs with classes="
+    )
+
+
+class Threshold:
+    """Bright above one half; NaN where the pixel is white."""
+
+    def __init__(self, *classes: str, named: bool = True) -> None:
+        self.classes, self.named = classes, named
+
+    def __call__(self, images: Tensor) -> Tensor:
+        bright = images[:, 0, 0, 0] - 0.5
+        return torch.stack([-bright, bright], dim=1).masked_fill((bright > 0.49)[:, None], torch.nan)
+
+    def layers(self) -> dict[str, torch.nn.Module]:
+        return {}
+
+
+class Proposing:
+    """Proposes grey images of given brightness, and notes the streams that it gets."""
+
+    unit = "steps"
+
+    def __init__(self, proposed: float, control: float) -> None:
+        self.proposed, self.control = proposed, control
+        self.noise: Streams | None = None
+
+    def perturb(self, classifier: Any, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
+        self.noise = noise
+        ones = torch.ones(len(batch.ids))
+        return Proposal(
+            evidence=ImageEvidence(torch.full_like(batch.images, self.proposed)),
+            size=ones, tried=ones * 2, forward=ones.long(), backward=ones.long(), notes=(None,) * len(batch.ids),
+            control=ImageEvidence(torch.full_like(batch.images, self.control)),
+        )  # fmt: skip
+
+
+DARK = Batch(torch.zeros(2, 1, 3, 5), torch.zeros(2, dtype=torch.int64), ("one", "two"), hashes=("h1", "h2"))
+
+
+def measurement(proposed: float, control: float = 0.0, judges: Any = None, **fields: Any) -> Measurement:
+    classifier = fields.pop("classifier", Threshold("dark", "bright"))
+    return Measurement(
+        SimpleNamespace(key="key", scope="scope"),  # type: ignore[arg-type]
+        Proposing(proposed, control), "net", classifier, judges or {}, ("dark", "bright"),
+        torch.tensor([0, 1]), frozenset(("two",)), 9,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("clean", "proposed", "control"), [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)])
+def test_nan_is_refused_by_the_classifiers_name_wherever_it_comes_from(
+    clean: float, proposed: float, control: float
+) -> None:
+    batch = replace(DARK, images=DARK.images + clean)
+    with pytest.raises(ClassifierError, match=r"^'net' gives NaN"):
+        measurement(proposed, control).trials(batch, {})
+
+
+def test_a_perturbation_gets_the_streams_of_seed_image_and_scope() -> None:
+    one = measurement(0.8)
+    one.trials(DARK, {})
+    assert isinstance(one.perturbation, Proposing) and one.perturbation.noise is not None
+    noise = one.perturbation.noise
+    assert (noise.seed, noise.ids, noise.path, noise.device) == (9, ("one", "two"), "perturb/scope", "cpu")
+
+
+def test_votes_of_outputs_without_names_take_those_of_the_images() -> None:
+    judges = {"unnamed": Threshold("0", "1", named=False)}
+    images: dict[str, bytes] = {}
+    trials = measurement(0.8, judges=judges, classifier=Threshold("dark", "bright")).trials(DARK, images)
+    assert [trial.votes for trial in trials] == [{"unnamed": 1}] * 2
+    assert [(t.height, t.width, t.image_hash, t.outcome) for t in trials] == [(3, 5, "h1", FOUND), (3, 5, "h2", FOUND)]
+    assert set(images) == {clean_name("two"), changed_name("two", "net", "key")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +55,7 @@ def measured(folder: Path) -> Path:
 
 
 def test_a_second_writer_is_refused_until_the_first_has_ended(folder: Path) -> None:
-    with opened(folder), pytest.raises(RunFolderError, match="another granu is writing to .*run; wait for it"):
+    with opened(folder), pytest.raises(RunFolderError, match=r"another granu is writing to .*run; wait for it"):
         opened(folder)
     opened(folder).close()
 
@@ -68,7 +70,7 @@ def test_a_refused_opening_does_not_keep_the_lock(measured: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="cannot write to .*file/run: Not a directory; name another folder"):
+    with pytest.raises(RunFolderError, match=r"cannot write to .*file/run: Not a directory; name another folder"):
         opened(tmp_path / "file" / "run")
 
 
@@ -182,7 +184,12 @@ def test_other_weights_that_show_only_while_measuring_are_refused(folder: Path) 
 def test_equal_failures_of_one_result_are_counted_together(folder: Path) -> None:
     failure = FailureRecord("net", "pixel", "pixel", "no luck", 2, "Traceback")
     with opened(folder) as writer:
-        for one in (failure, replace(failure, images=3), replace(failure, reason="other"), replace(failure, classifier="x")):
+        for one in (
+            failure,
+            replace(failure, images=3),
+            replace(failure, reason="other"),
+            replace(failure, classifier="x"),
+        ):
             writer.fail(one)
     failures = read_run(folder).record.failures
     assert [(f.classifier, f.reason, f.images) for f in failures] == [
@@ -202,7 +209,7 @@ def test_a_new_command_forgets_the_failures_of_the_last_and_keeps_its_own_line(f
 def test_what_cannot_be_written_is_one_sentence_and_no_trial_without_its_image(folder: Path) -> None:
     with opened(folder) as writer:
         (folder / "images" / "a").write_text("in the way of a folder")
-        with pytest.raises(RunFolderError, match="cannot write to .*run: File exists; what was measured is kept"):
+        with pytest.raises(RunFolderError, match=r"cannot write to .*run: File exists; what was measured is kept"):
             writer.append([TRIAL], {"a/clean.png": b"png"})
     assert read_run(folder).trials == []
 
@@ -211,3 +218,90 @@ def test_trials_of_images_that_do_not_count_are_kept_too() -> None:
     writer = opened(None)
     writer.append([replace(TRIAL, outcome=CLEAN_WRONG)], {})
     assert writer.done == {("net", "pixel", "a")}
+
+
+def test_every_difference_is_named(measured: Path) -> None:
+    now = replace(PIXEL, source=SourceRecord("tiny", "generator"), judges=())
+    with opened(measured) as writer, pytest.raises(RunFolderError) as raised:
+        writer.merge([now], [])
+    assert str(raised.value) == (
+        f"`pixel` was measured differently (images folder:val before, tiny now; judges judge before, none now) in "
+        f"{measured}; name another folder with --out, or start over with --fresh"
+    )
+
+
+def test_trials_and_images_of_several_outcomes_add_up(folder: Path) -> None:
+    other = replace(TRIAL, image="b")
+    with opened(folder) as writer:
+        writer.append([TRIAL], {"a/clean.png": b"clean"})
+        (folder / "images" / "a").rename(folder / "moved")
+        (folder / "images").rmdir()  # somebody tidied up meanwhile
+        writer.append([other], {"b/clean.png": b"b", "b/net--pixel.png": b"changed"})
+        writer.append([], {"b/net--pixel.png": b"again"})
+        assert writer.run.trials == [TRIAL, other] and writer.done == {TRIAL.key, other.key}
+    assert read_run(folder).trials == [TRIAL, other]
+    assert (folder / "images/b/net--pixel.png").read_bytes() == b"again"
+
+
+def test_a_joined_failure_is_on_the_disk_at_once(folder: Path) -> None:
+    failure = FailureRecord("net", "pixel", "pixel", "no luck", 2)
+    with opened(folder) as writer:
+        writer.fail(failure)
+        writer.fail(replace(failure, images=3))
+        assert read_run(folder).record.failures == [replace(failure, images=5)]
+
+
+def test_records_are_indented_json_and_what_json_does_not_know_becomes_text(folder: Path) -> None:
+    with opened(folder) as writer:
+        writer.begin(CommandRecord("one", "2026", {"where": Path("here")}))
+        expected = writer.record.as_json()
+    expected["commands"][0]["made_with"]["where"] = "here"
+    assert (folder / "run.json").read_text() == json.dumps(expected, indent=2) + "\n"
+
+
+def test_a_full_disk_is_one_sentence_and_closing_hides_it_behind_no_other(folder: Path) -> None:
+    with pytest.raises(RunFolderError) as raised, opened(folder) as writer:
+        assert writer._lines is not None
+        with Path("/dev/full").open("w") as full:
+            os.dup2(full.fileno(), writer._lines.fileno())
+        writer.append([TRIAL], {})
+    assert str(raised.value) == (
+        f"cannot write to {folder}: No space left on device; what was measured is kept, so mend that and give the "
+        "same command again"
+    )
+    assert writer.run.trials == [] and writer.done == set()
+    opened(folder).close()
+
+
+def test_a_run_in_memory_has_the_seed_and_precision_that_it_was_opened_with() -> None:
+    with open_run(None, 7, "bfloat16") as writer:
+        assert (writer.record.seed, writer.record.precision, writer.run.folder) == (7, "bfloat16", None)
+
+
+def test_fresh_needs_no_earlier_run(folder: Path) -> None:
+    with open_run(folder, 7, "float32", fresh=True) as writer:
+        assert writer.record.seed == 7
+    assert read_run(folder).trials == []
+
+
+def test_a_site_without_clamped_neurons_has_none(folder: Path) -> None:
+    with opened(folder) as writer:
+        writer.merge([SITE], [])
+        writer.describe_perturbation("tiny:z", "", {"z": {"samples": 9, "neurons": 4, "clamped": 0}}, {})
+        assert writer.record.perturbations["tiny:z"].sites[0].clamped == 0
+
+
+WHOLE = [
+    (7, "float32", "{} was measured with seed 0, not 7; name another folder with --out, or start over with --fresh"),
+    (0, "bfloat16", "{} was measured with precision float32, not bfloat16; name another folder with --out, or start "
+     "over with --fresh"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seed", "precision", "sentence"), WHOLE)
+def test_another_seed_or_precision_is_one_whole_sentence(
+    measured: Path, seed: int, precision: str, sentence: str
+) -> None:
+    with pytest.raises(RunFolderError) as raised:
+        open_run(measured, seed, precision)
+    assert str(raised.value) == sentence.format(measured)
