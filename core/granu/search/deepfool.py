@@ -95,9 +95,10 @@ def deepfool(
 ) -> Crossing:
     """Take each active image across its nearest boundary within `limit` (B,), in at most `steps` linearisations.
 
-    All images of `state` must be active; those that cross or have no usable gradient leave it. At each step the
-    boundaries of at most `classes` candidate classes are compared, one gradient pass each; an image that has crossed
-    costs none, unless `normals` asks for the boundary's normal there. `minimum_step` is in the space's unit.
+    All images of `state` must be active; which of them still are afterwards means nothing, so `activate` those that a
+    search goes on with. At each step the boundaries of at most `classes` candidate classes are compared, one gradient
+    pass each; an image that has crossed costs none, unless `normals` asks for the boundary's normal there.
+    `minimum_step` is in the space's unit.
     """
     crossing = Crossing(
         torch.zeros_like(state.change),
