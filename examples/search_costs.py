@@ -1,4 +1,4 @@
-"""Where a search spends its time, on the shipped StyleGAN2 and the standard classifier.
+"""Time spent in the parts of a search, on the shipped StyleGAN2 and the standard classifier.
 
 Prints, each as a ratio measured in this run: the share of a search's time spent in passes through generator and
 classifier (gradient passes, verdicts, and once the generator before the site); the time of a gradient pass from a site
@@ -25,7 +25,8 @@ import torch
 
 from granu import Batch, BuildContext, Criterion, Streams, load_catalog
 from granu.runs.build import Builder
-from granu.runs.plan import Request, make_plan
+from granu.runs.plan import Request
+from granu.runs.planning import make_plan
 from granu.search.state import SearchState
 from granu.spaces.sites import SitePerturbation
 

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from granu.errors import GranuError, OptionError
+from granu.errors import DataError, GranuError, OptionError
 from granu.given import Preparation, device_of, given_dataset, resolve_classifiers, resolve_images
 from granu.images.ops import decode_png, quantize
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.evaluate import measure
 from granu.runs.gallery import changed_name
-from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request, make_plan
+from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request
+from granu.runs.planning import make_plan
 from granu.runs.run import Run, read_run, recorded_sources
 from granu.runs.trials import Trial
 from granu.runs.writer import open_run
@@ -87,6 +88,7 @@ def attack(
     Raises GranuError, with the sentence that the command line would print.
     """
     dataset = given_dataset(images, labels)
+    _check_one_size(dataset)
     count = len(dataset)
     how = {"count": count, "seed": seed, "batch": batch, "keep": count, "device": device, "precision": precision}
     plan, context = _plan([perturb], {"model": model}, dataset, [], Preparation(mean, std, classes), how)
@@ -191,6 +193,13 @@ def _device(classifiers: Any) -> str:
 
 def _silent(done: int, total: int, what: str) -> None:
     """Report no progress."""
+
+
+def _check_one_size(dataset: Dataset) -> None:
+    """DataError where an image is broken, or images differ in size, since the result is one tensor."""
+    shapes = sorted({tuple(dataset.read(index)[0].shape) for index in range(len(dataset))})
+    if len(shapes) > 1:
+        raise DataError(f"attack takes images of one size, not {shapes[0]} and {shapes[1]}; use granu.evaluate instead")
 
 
 def _result(run: Run, dataset: Dataset) -> AttackResult:

@@ -84,7 +84,7 @@ def device_of(model: Any) -> str | None:
 
 
 def _is_classifier(model: Any) -> bool:
-    """Whether a model keeps the protocol `granu.Classifier` already."""
+    """Test for the protocol `granu.Classifier`."""
     return callable(model) and hasattr(model, "classes") and hasattr(model, "layers")
 
 
@@ -92,7 +92,7 @@ def _wrap(name: str, model: Any, sample: Tensor | None, preparation: Preparation
     if not callable(model):
         raise ClassifierError(f"'{name}' is a {type(model).__name__}; give a torch.nn.Module, a function, or a spec")
     network = _copied(name, model) if isinstance(model, nn.Module) else _Function(model)
-    mean, std = preparation.mean or (0.0,), preparation.std or (1.0,)
+    mean, std = _per_channel(preparation.mean, 0.0), _per_channel(preparation.std, 1.0)
     _check_channels("mean", mean, sample)
     _check_channels("std", std, sample)
     channels = len(mean) if len(mean) > 1 else None
@@ -101,6 +101,10 @@ def _wrap(name: str, model: Any, sample: Tensor | None, preparation: Preparation
         classes = tuple(map(str, range(_outputs(name, network, sample, mean, std))))
     named = preparation.classes is not None
     return ImageClassifier(network, classes, channels=channels, mean=mean, std=std, name=name, named=named)
+
+
+def _per_channel(values: Sequence[float] | None, default: float) -> tuple[float, ...]:
+    return (default,) if values is None else tuple(float(value) for value in values)
 
 
 def _check_channels(what: str, values: Sequence[float], sample: Tensor | None) -> None:
@@ -186,7 +190,8 @@ class MemoryDataset:
 def given_dataset(images: Any, labels: Any = None, most: int | None = None) -> Dataset:
     """A dataset from images and labels, from a loader of such batches, or a dataset as it is.
 
-    A dataset of torch, indexed by position, is read like a loader of single images. Of a loader only as many batches are read as hold `most` images.
+    A dataset of torch, indexed by position, is read like a loader of single images. Of a loader only as many batches
+    are read as hold `most` images.
     """
     if isinstance(images, Dataset):
         return images

@@ -1,4 +1,4 @@
-"""What travels between rooms, and the protocols that a plugin's things keep (torch for type checkers only).
+"""Values that modules exchange, and the protocols that plugins implement (torch for type checkers only).
 
 Letters in shapes: B images, C channels (1 grey, 3 colour), H x W pixels, K classes, D coordinates of a change.
 """
@@ -30,7 +30,7 @@ class Site:
 
 
 class Latent(Protocol):
-    """What a generator drew for a batch, before rendering; opaque to the core but for these."""
+    """A generator's draw for a batch, before rendering; opaque to the core but for these."""
 
     labels: Tensor  # (B,) int64; the generator's own class numbers, -1 where it is unconditional
 
@@ -39,7 +39,7 @@ class Latent(Protocol):
 
 
 class Tail(Protocol):
-    """What lies behind some sites of a generator, for one batch of latents."""
+    """The part of a generator behind some sites, for one batch of latents."""
 
     clean: Mapping[str, Tensor]  # site -> (B, *site.shape), the activation of the clean image
 
@@ -170,7 +170,7 @@ Evidence = ImageEvidence | ClassifierEvidence
 
 @dataclass
 class Proposal:
-    """What a perturbation proposes for a batch; the core judges its evidence.
+    """A perturbation's proposal for a batch; the core judges its evidence.
 
     `size` is the proposal's size in the perturbation's unit, `tried` the largest size tried (where a failure is
     censored), `control` a random change of the same size, if the space can draw one. `notes` says, image by image,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Solver(StrEnum):
-    """What is minimised: the L1 norm as in the paper, the number of coordinates, or the number of pixels."""
+    """Quantity that is minimised: the L1 norm as in the paper, the number of coordinates, or the number of pixels."""
 
     L1 = "l1"
     L0 = "l0"

@@ -20,8 +20,8 @@ PLUGINS = ROOT / "plugins"
 WITHOUT_TORCH = (
     "__init__", "errors", "files", "types", "plugins/spec", "plugins/options", "plugins/offers", "plugins/hooks",
     "plugins/discovery", "plugins/catalog", "plugins/context", "weights/checkpoints", "spaces/site_names",
-    "runs/trials", "runs/records", "runs/run", "runs/writer", "runs/gallery", "runs/provenance", "runs/devices",
-    "report/statistics",
+    "runs/plan", "runs/planning", "runs/trials", "runs/records", "runs/run", "runs/writer", "runs/gallery",
+    "runs/provenance", "runs/devices", "report/statistics",
 )  # fmt: skip
 
 HEAVY = {"torch", "numpy", "scipy", "matplotlib", "PIL", "safetensors", "rich"}
@@ -30,7 +30,8 @@ HEAVY = {"torch", "numpy", "scipy", "matplotlib", "PIL", "safetensors", "rich"}
 RECIPES = PLUGINS / "granu_zoo" / "train"
 
 # these examples measure parts of the core that no plugin needs
-MEASUREMENTS = {"biggan_memory.py", "frequency_margins.py", "search_costs.py", "sparse_pixel_benchmark.py"}
+MEASUREMENTS = {"biggan_memory.py", "frequency_margins.py", "search_costs.py", "sparse_pixel_benchmark.py",
+                "workers_benchmark.py"}  # fmt: skip
 AUTHORS = [
     file
     for file in sorted([*PLUGINS.rglob("*.py"), *(ROOT / "examples").rglob("*.py")])

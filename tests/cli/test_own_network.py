@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Callable
@@ -12,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from granu.images.ops import write_png
-from granu.runs.folder import read_run
+from granu.images.ops import encode_png
+from granu.runs.run import read_run
 
 README = Path(__file__).parents[2] / "README.md"
 NETWORK = """
@@ -31,7 +30,7 @@ def build():
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory as README's reader has one: mymodel.py, and val with a folder per class."""
+    """The working folder of README's reader: mymodel.py, and val with a folder per class."""
     monkeypatch.chdir(tmp_path)
     Path("mymodel.py").write_text(NETWORK)
     noise = torch.Generator().manual_seed(0)
@@ -40,7 +39,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number in range(2):
             image = 0.3 + 0.2 * torch.rand(3, 12, 12, generator=noise)
             image[channel] += 0.2
-            write_png(image, Path("val") / colour / f"{number}.png")
+            (Path("val") / colour / f"{number}.png").write_bytes(encode_png(image))
     return tmp_path
 
 
@@ -58,10 +57,13 @@ def test_readmes_example_with_ones_own_network_and_folder(own: Path, granu: Call
     assert {trial.image for trial in run.trials} == {f"{c}/{n}.png" for c in ("red", "green", "blue") for n in range(2)}
     assert all(trial.counts for trial in run.trials), "outputs without names are those of the folders, in order"
     assert all(trial.outcome == "found" for trial in run.trials if trial.perturbation in ("pixel:l2", "sparse-pixel"))
-    assert json.loads((own / "runs" / "own" / "run.json").read_text())["classes"] == ["blue", "green", "red"]
+    (classifier,) = run.record.classifiers.values()
+    assert classifier.classes == ("blue", "green", "red") == run.record.perturbations["pixel:l2"].source.classes
 
 
-def test_outputs_and_folders_of_other_number_are_told_with_the_cure(own: Path, granu: Callable[..., Any]) -> None:
+def test_another_number_of_outputs_than_of_folders_is_refused_with_the_cure(
+    own: Path, granu: Callable[..., Any]
+) -> None:
     (own / "val" / "teal").mkdir()
     result = granu(
         "eval", "-c", "python:mymodel.py:build", "--data", "folder:val", "-p", "pixel:l2", "--out", "runs/no"

@@ -12,7 +12,8 @@ import pytest
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.evaluate import measure
-from granu.runs.plan import EvalPlan, Request, make_plan
+from granu.runs.plan import EvalPlan, Request
+from granu.runs.planning import make_plan
 from granu.runs.run import Run, recorded_sources
 from granu.runs.writer import open_run
 

@@ -91,7 +91,9 @@ def test_the_result_is_what_the_model_answers_to_the_quantized_images(
     difference = (result.images - images).flatten(1)
     assert torch.allclose(result.l2, difference.norm(dim=1), rtol=1e-4)
     assert torch.allclose(result.linf, difference.abs().amax(dim=1), atol=1e-6)
-    assert result.unit == "pixel L2" and [trial.image for trial in result.trials] == [f"image#{n}" for n in range(COUNT)]
+    assert result.unit == "pixel L2" and [trial.image for trial in result.trials] == [
+        f"image#{n}" for n in range(COUNT)
+    ]
     assert repr(result) == f"AttackResult(found={COUNT} of {COUNT}, images={COUNT}, unit='pixel L2')"
     for trial, image in zip(result.trials, result.images, strict=True):
         kept = result.run.read_image(changed_name(trial.image, trial.classifier, trial.perturbation))
@@ -125,7 +127,9 @@ def test_the_model_keeps_its_mode_weights_buffers_and_gradients(images: Tensor) 
     model.eval()
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    gradients = {
+        name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
+    }
     layout = {name: parameter.stride() for name, parameter in model.named_parameters()}
     granu.attack(model, images, torch.zeros(COUNT, dtype=torch.int64), "pixel:l2,steps=3")
     assert model.training and all(module.training for module in model.modules())
@@ -412,7 +416,9 @@ def test_a_run_of_worst_changes_alone_has_no_profile(model: nn.Module, images: T
     assert "\n" not in str(raised.value)
 
 
-def test_two_models_of_a_run_or_of_two_runs_are_compared(run: Run, model: nn.Module, images: Tensor, labels: Tensor) -> None:
+def test_two_models_of_a_run_or_of_two_runs_are_compared(
+    run: Run, model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
     compared = granu.compare(run)
     assert "mine" in compared.table() and "other" in compared.table()
     assert [record["perturbation"] for record in compared.to_dicts()] == [QUICK, "pixel:linf,steps=5"]
@@ -425,3 +431,45 @@ def test_two_models_of_a_run_or_of_two_runs_are_compared(run: Run, model: nn.Mod
 
 def test_nothing_is_written_without_a_folder(run: Run, tmp_path: Path) -> None:
     assert not [name for name in os.listdir(tmp_path) if name not in ("cache", "made-up-plugins")]
+
+
+class Mixed:
+    """Two images of different sizes, or a broken one."""
+
+    classes = ("0", "1")
+    in_order = True
+
+    def __init__(self, broken: bool) -> None:
+        self.broken = broken
+
+    def __len__(self) -> int:
+        return 2
+
+    def image_id(self, index: int) -> str:
+        return f"mixed#{index}"
+
+    def read(self, index: int) -> tuple[torch.Tensor, int]:
+        if self.broken and index:
+            raise granu.DataError("mixed#1 cannot be read")
+        return torch.full((1, 2 + index, 2), 0.5), index
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (True, "mixed#1 cannot be read"),
+        (False, r"images of one size, not \(1, 2, 2\) and \(1, 3, 2\); use granu.evaluate"),
+    ],
+)
+def test_attack_refuses_what_makes_no_tensor_before_it_measures(broken: bool, sentence: str) -> None:
+    with pytest.raises(granu.DataError, match=sentence):
+        granu.attack(torch.nn.Flatten(), Mixed(broken))
+
+
+def test_mean_and_std_may_be_tensors() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    images, labels = torch.rand(2, 3, 2, 2, generator=torch.Generator().manual_seed(0)), [0, 1]
+    mean, std = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
+    listed = granu.attack(network, images, labels, "pixel:l2,steps=5", mean=mean, std=std)
+    given = granu.attack(network, images, labels, "pixel:l2,steps=5", mean=torch.tensor(mean), std=torch.tensor(std))
+    assert torch.equal(listed.images, given.images) and torch.equal(listed.found, given.found)

@@ -16,6 +16,7 @@ from torch import nn
 from granu import Weights, WeightsError
 from granu.weights.checkpoints import (
     WeightsHeader,
+    is_granu_weights,
     is_safetensors,
     load_strictly,
     locate,
@@ -208,6 +209,15 @@ def test_another_format_is_named(content: bytes, what: str, tmp_path: Path) -> N
     file.write_bytes(content)
     message = f"{file} is not a safetensors file ({what}); convert it to safetensors first"
     assert refused(read_metadata, file) == message
+
+
+def test_weights_of_granu_are_recognised_by_their_header(file: Path, tmp_path: Path) -> None:
+    import safetensors.torch
+
+    safetensors.torch.save_file({"x": torch.ones(1)}, tmp_path / "other", metadata={"by": "others"})
+    (tmp_path / "text").write_text("weights")
+    assert is_granu_weights(file)
+    assert not is_granu_weights(tmp_path / "other") and not is_granu_weights(tmp_path / "text")
 
 
 def test_folders_absent_files_and_damaged_ones_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
 import pytest
@@ -127,3 +127,27 @@ def test_blocked_plugins_are_listed_and_not_imported(discover_with: Discover) ->
 def test_nothing_is_blocked_unless_named(discover_with: Discover) -> None:
     discovered = discover_with({"XXXX": good()}, disable="")
     assert discovered.blocked == [] and discovered.plugins[-1].name == "XXXX"
+
+
+def test_an_entry_point_without_a_distribution_is_loaded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [EntryPoint("pixel", "granu_pixel", "granu"), EntryPoint("absent", "nowhere", "granu")]
+    monkeypatch.setattr("granu.plugins.discovery.entry_points", lambda *, group: entries if group == "granu" else [])
+    discovered = discover()
+    (plugin,), (error,) = discovered.plugins, discovered.load_errors
+    assert (plugin.name, plugin.distribution, plugin.version) == ("pixel", "unknown distribution", "")
+    assert str(error).startswith("plugin 'absent' (unknown distribution) cannot be imported: ModuleNotFoundError")
+
+
+def test_a_broken_plugin_leaves_its_name_to_another(discover_with: Discover, monkeypatch: pytest.MonkeyPatch) -> None:
+    discover_with({"unknown-hook": BROKEN["unknown-hook"][0], "good": good()})
+    entries = [EntryPoint("twin", module, "granu") for module in ("fake_good", "fake_unknown_hook")]
+    monkeypatch.setattr("granu.plugins.discovery.entry_points", lambda *, group: entries)
+    monkeypatch.setattr("granu.plugins.discovery._own_plugins_first", lambda entry: entry.value != "fake_unknown_hook")
+    discovered = discover()
+    assert [plugin.name for plugin in discovered.plugins] == [error.plugin for error in discovered.load_errors]
+
+
+def test_details_are_the_traceback_line_by_line(discover_with: Discover) -> None:
+    (error,) = discover_with({"raises": BROKEN["raises"][0]}).load_errors
+    first, *_, last = error.details.splitlines()
+    assert (first, last) == ("Traceback (most recent call last):", "RuntimeError: no luck")

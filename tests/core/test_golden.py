@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import platform
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -329,3 +330,72 @@ def test_a_run_in_memory_holds_the_same_trials_and_images(golden: Run, run_of: C
     assert [trial.line() for trial in memory.trials] == [trial.line() for trial in golden.trials]
     assert memory.record.perturbations == golden.record.perturbations
     assert memory.images == {name: golden.read_image(name) for name in pngs()}
+
+
+COLUMNS = [
+    "change", "images", "left out", "found %", "confirmed %", "median size", "median, confirmed", "unit", "L2", "SSIM",
+    "random %", "failed",
+]  # fmt: skip
+# The shares have Wilson's intervals, the medians those of Kaplan and Meier's curve: `table` finds sizes 1.5 and 7 of 4
+# images and tries 4 and 6 in vain, so that half of them survive up to 7; none is confirmed up to the largest, 7.
+TABLES = {
+    A: [
+        ["table", "4", "2", "50 [15–85]", "0 [0–49]", "7.00 [1.50–7.00+]", "> 7.00 [1.50–7.00+]", "pages", "1.08",
+         "0.129", "50", "1"],
+        ["inside", "4", "2", "25 [5–70]", "no image", "> 0.750 [0.500–0.750+]", "–", "weights", "–", "–", "–", "0"],
+        [KNOB, "6", "0", "100 [61–100]", "50 [19–81]", "spends 2.50", "–", "sigma (RMS)", "0.102", "0.819", "–", "0"],
+    ],
+    B: [
+        ["table", "5", "1", "80 [38–96]", "60 [23–88]", "3.00 [0.250–7.00+]", "7.00 [0.250–7.00+]", "pages", "0.802",
+         "0.455", "50", "1"],
+        ["inside", "5", "1", "20 [4–62]", "no image", "> 0.750 [0.500–0.750+]", "–", "weights", "–", "–", "–", "0"],
+        [KNOB, "3", "3", "0 [0–56]", "0 [0–56]", "spends 2.50", "–", "sigma (RMS)", "–", "–", "–", "0"],
+    ],
+}  # fmt: skip
+CONTROL = "random changes of the same size fool the classifier as well, so the search adds little"
+NOTES = [
+    "found = attack success; confirmed = label-preserving attack success (every judge still sees the label)",
+    f"note: {A}: few images, so raise --count before concluding: table (4), inside (4), {KNOB} (6)",
+    f"note: {A}: searches failed: table (1 of 4, most often: gave up)",
+    f"note: {A}: {CONTROL}: table (1 of 2)",
+    f"note: {A}: the judges still see the label in fewer than half of what was found: table (0 of 2)",
+    f"note: {B}: many clean images are misclassified; check that classifier and images fit together: {KNOB} (3 of 6)",
+    f"note: {B}: few images, so raise --count before concluding: table (5), inside (5), {KNOB} (3)",
+    f"note: {B}: searches failed: table (1 of 5, most often: gave up)",
+    f"note: {B}: nothing found; the search may be weak rather than the classifier robust: {KNOB} (0 of 3)",
+    f"note: {B}: {CONTROL}: table (2 of 4)",
+    "note: dots: near-constant neurons clamped to the minimum std: knob (2 of 4)",
+]
+
+
+def expected_lines() -> list[list[str]]:
+    tables = []
+    for classifier, rows in TABLES.items():
+        tables += [[f"{classifier}: images classified correctly (2 x 2 to 2 x 3)"], COLUMNS, *rows]
+    return [*tables, *([note] for note in NOTES)]
+
+
+def cells(text: str) -> list[list[str]]:
+    """The cells of each printed line, without empty lines and rules."""
+    return [re.split(r" {2,}", line.strip()) for line in text.splitlines() if line.strip(" ─")]
+
+
+def test_every_cell_of_the_table_is_the_one_worked_out_by_hand(golden: Run) -> None:
+    assert cells(golden.table()) == expected_lines()
+    assert cells(read_run(Path("run")).table()) == expected_lines()
+
+
+def test_the_command_line_measures_and_prints_the_same(world: None, granu: Callable[..., Any], golden: Run) -> None:
+    command = (
+        "eval", "-p", "table", "-p", "inside", "-p", "dots:knob,samples=3,search=worst,steps=1,budget=2.5", "-c", A,
+        "-c", B, "--judge", B, "--judge", "corner", "--data", "grid", "--count", "6", "--batch", "3", "--keep", "4",
+        "--seed", "5", "--out", "typed", "--device", "cpu",
+    )  # fmt: skip
+    answer = granu(*command, COLUMNS="400")
+    assert answer.returncode == 0, answer.stderr
+    assert cells(answer.stdout)[: len(expected_lines())] == expected_lines()
+    assert cells(granu("report", "typed", COLUMNS="400").stdout)[: len(expected_lines())] == expected_lines()
+    assert Path("typed/trials.jsonl").read_bytes() == Path("run/trials.jsonl").read_bytes()
+    typed, run = (json.loads((Path(out) / "run.json").read_text()) for out in ("typed", "run"))
+    assert typed.pop("commands")[0]["command"].startswith("granu eval -p table") and run.pop("commands")
+    assert typed == run

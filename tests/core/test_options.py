@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from granu import OptionError, option
-from granu.plugins.options import describe_options, option_values, read_options
+from granu.plugins.options import Rule, describe_options, option_values, read_options
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def test_options_that_are_not_given_have_their_defaults() -> None:
         ("budget", "1/0", "`x:y`: budget=1/0 is not a number"),
         ("budget", "1/2/3", "`x:y`: budget=1/2/3 is not a number"),
         ("budget", "wide", "`x:y`: budget=wide is not a number"),
-        ("norm", "l3", "`x:y`: norm=l3 is not one of its values; there are: l1, l2"),
+        ("norm", "l22", "`x:y`: norm=l22 is not one of its values; did you mean 'l2'?"),
+        ("norm", "l3x", "`x:y`: norm=l3x is not one of its values; there are: l1, l2"),
         ("prune", "perhaps", "`x:y`: prune=perhaps is neither true nor false"),
         ("steps", "20,layer6", "`x:y`: 'layer6' cannot follow steps=20; a target comes first"),
         ("prune", "no,a,b", "`x:y`: 'a,b' cannot follow prune=no; a target comes first"),
@@ -154,3 +155,19 @@ def test_values_are_plain_data_for_the_record() -> None:
         "classes": (),
         "file": "a",
     }
+
+
+def test_a_declared_option_has_its_default_help_and_bounds() -> None:
+    field = option(3, "how many", low=1, high=9, choices=["a", "b"])
+    assert field.default == 3
+    assert field.metadata["rule"] == Rule("how many", 1, 9, ("a", "b"))
+    assert option("x", "which").metadata["rule"] == Rule("which", None, None, ())
+
+
+def test_only_truth_values_are_shown_in_lower_case_and_a_trailing_underscore_is_not_typed() -> None:
+    @dataclass(frozen=True)
+    class Shown:
+        X_: str = "None of These"
+        trainX: bool = True
+
+    assert describe_options(Shown) == [("X", "None of These", ""), ("trainX", "true", "")]

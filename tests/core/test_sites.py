@@ -222,6 +222,15 @@ def test_a_selected_space_is_that_of_the_selected_images(opened: Callable[..., A
     assert torch.equal(space.deviation["layer1"][index], chosen.deviation["layer1"])
 
 
+def test_a_space_of_edits_may_hold_one_image(tmp_path: Path) -> None:
+    generator, batch = TinyGenerator(), tiny.tiny_batch(1)
+    cache = StatisticsCache(generator, generator.sites(), 20, tmp_path, "cpu")
+    perturbation = SitePerturbation(generator, generator.sites()[:2], cache)
+    space = perturbation.open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids))
+    assert space.start().shape == (1, 20)
+    assert torch.allclose(space.images(space.start()), batch.images, atol=1 / 255)
+
+
 def test_the_site_image_is_the_space_of_pixels(opened: Callable[..., Any]) -> None:
     perturbation, space, batch, _ = opened("image")
     assert type(space) is PixelSpace and (space.norm, space.clean) == ("l2", batch.images)

@@ -132,7 +132,7 @@ def test_pixels_are_clamped_to_the_range_and_quantized_as_a_png_holds_them() -> 
 @pytest.mark.parametrize("make", [lambda: Shift(network, CLEAN, 2), lambda: pixels("l2"), lambda: pixels("linf")])
 def test_a_direction_has_size_one_and_rises_most_steeply(make: Any) -> None:
     space = make()
-    gradient = random(2, space.dimension)
+    gradient = random(2, space.dimension) * torch.tensor([[1.0], [1e-6]])
     direction = space.direction(gradient)
     assert torch.allclose(space.size(direction), torch.ones(2))
     slope = (gradient * direction).sum(dim=1)
@@ -149,6 +149,10 @@ def test_the_l1_slope_is_the_steepest_pixels_and_its_direction_that_of_l2() -> N
     assert torch.equal(space.slope(gradient), gradient.abs().amax(dim=1))
     expected = pixels("l2").direction(gradient) * math.sqrt(12)
     assert torch.allclose(space.direction(gradient), expected)
+
+
+def test_a_space_may_hold_one_image() -> None:
+    assert pixels("l2", CLEAN[:1]).start().shape == (1, 12)
 
 
 @pytest.mark.parametrize("make", SPACES)
@@ -184,7 +188,7 @@ def test_changes_without_images_are_judged_by_their_logits() -> None:
     expected = network(CLEAN) + change
     assert torch.equal(space.logits(change), expected) and torch.equal(space.judged_logits(change), expected)
     evidence = space.evidence(change)
-    assert isinstance(evidence, ClassifierEvidence)
+    assert isinstance(evidence, ClassifierEvidence) and torch.equal(evidence.logits_at(), expected)
     with pytest.raises(TypeError, match="Logits must implement `images`, or `forward` with has_images = False"):
         space.images(change)
 

@@ -76,6 +76,10 @@ def test_no_images_have_no_numbers_and_draws_depend_on_the_stream_alone(draw) ->
     assert torch.equal(first, draw(Streams(0, ["a"]), 4))
 
 
+def test_streams_without_a_scope_are_those_of_the_empty_one() -> None:
+    assert Streams(0, ["a"]).path == ""
+
+
 def test_seed_id_and_scope_are_separate_parts_of_a_stream() -> None:
     assert not torch.equal(Streams(1, ["1a"], "s").normal(4), Streams(11, ["a"], "s").normal(4))
     assert not torch.equal(Streams(1, ["a"], "s").normal(4), Streams(1, ["as"], "").normal(4))

@@ -63,15 +63,28 @@ def test_a_truncated_file_is_refused_in_one_line(file: Path) -> None:
     assert str(raised.value).startswith(start) and "\n" not in str(raised.value) and str(raised.value) != start
 
 
-def test_an_error_without_a_text_is_named_by_its_type(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_lets_torch_run_pickles_does_not_let_granu(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    torch.save({"w": Forged()}, file)
+    with pytest.raises(WeightsError, match="is refused"):
+        read_torch_file(file)
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(EOFError(), "EOFError"), (ValueError("bad bytes\nin the middle"), "bad bytes")]
+)
+def test_another_error_is_given_by_its_first_line_or_its_type(
+    error: Exception, reason: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise EOFError
+        raise error
 
     torch.save({}, file)
     monkeypatch.setattr(torch, "load", fail)
     with pytest.raises(WeightsError) as raised:
         read_torch_file(file)
-    assert str(raised.value) == f"{file} is truncated or damaged: EOFError"
+    assert str(raised.value) == f"{file} is truncated or damaged: {reason}"
 
 
 def test_a_state_dict_holds_names_and_float32_tensors(file: Path) -> None:

@@ -15,7 +15,8 @@ from granu.cli.result import print_result, result_as_json
 from granu.errors import OptionError, suggest
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request, make_plan
+from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request
+from granu.runs.planning import make_plan
 from granu.runs.run import recorded_sources
 from granu.runs.writer import RunWriter, open_run
 

@@ -13,7 +13,7 @@ from granu.plugins.context import BuildContext
 from granu.plugins.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import Spec, parse_spec
-from granu.runs.plan import SITE_KEYS, SiteOptions
+from granu.runs.planning import SITE_KEYS, SiteOptions
 from granu.search.options import SEARCH_KEYS, describe_searches
 
 

@@ -12,7 +12,8 @@ from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.devices import choose_device
 from granu.runs.executors import Executor, ProcessExecutor, SerialExecutor
-from granu.runs.plan import EvalPlan, PlannedPerturbation, Request, make_plan
+from granu.runs.plan import EvalPlan, PlannedPerturbation, Request
+from granu.runs.planning import make_plan
 from granu.runs.prepare import Preparation
 from granu.runs.provenance import describe_machine
 from granu.runs.records import CommandRecord, FailureRecord

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol
@@ -143,6 +144,7 @@ def _end_with_parent() -> None:
 @contextlib.contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     """Block SIGINT, also for processes started meanwhile: Ctrl-C reaches the whole group, and the parent decides."""
+    resource_tracker.ensure_running()  # the first process would start it, which unblocks SIGINT again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,44 +1,21 @@
-"""All that a run will do, checked, frozen, printable as JSON; made without torch, in a fraction of a second.
-
-Specs are parsed here and nowhere else in the core: what leaves this module are values.
-"""
+"""Plans: all that a run will do, as frozen values that print as JSON; made by `granu.runs.planning`, without torch."""
 
 from __future__ import annotations
 
-import dataclasses
-import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from granu.errors import OptionError, UnknownName
-from granu.plugins.catalog import Catalog, Resolved
-from granu.plugins.context import BuildContext
-from granu.plugins.offers import GeneratorOffer, PerturbationOffer, Weights
-from granu.plugins.options import option, option_values, read_options
-from granu.plugins.spec import Spec, parse_spec
-from granu.search.options import SEARCH_KEYS, read_search
-from granu.spaces.site_names import choose_sites
+from granu.plugins.catalog import Resolved
+from granu.plugins.options import option_values
+from granu.plugins.spec import Spec
 from granu.types import Site
 
 DEFAULT_KEEP = 8  # images whose PNGs are written, and rows of a sheet
 
 
 @dataclass(frozen=True)
-class SiteOptions:
-    """Options that the core adds to a generator's when it derives perturbations from it."""
-
-    samples: int = option(
-        1000, "clean samples per class that measure each neuron's standard deviation", low=2, high=1_000_000
-    )
-
-
-SITE_KEYS = ("samples",)
-
-
-@dataclass(frozen=True)
 class Request:
-    """What is asked for: specs as typed, or things given from Python that are resolved already."""
+    """A request: specs as typed, or things given from Python that are resolved already."""
 
     perturbations: tuple[str, ...]
     classifiers: tuple[str | Resolved, ...] = ()
@@ -67,7 +44,7 @@ class PlannedSearch:
 
 @dataclass(frozen=True)
 class PlannedSource:
-    """Where a perturbation's images come from: a generator or a dataset."""
+    """The source of a perturbation's images: a generator or a dataset."""
 
     kind: str  # "generator" or "dataset"
     resolved: Resolved  # without target, and without the options that the core added
@@ -145,181 +122,6 @@ class EvalPlan:
                 for p in self.perturbations
             ],
         }
-
-
-def make_plan(
-    catalog: Catalog, context: BuildContext, request: Request, recorded_sources: Mapping[str, str] | None = None
-) -> EvalPlan:
-    """Check everything that can be known before weights load; raises the GranuError of the first mistake.
-
-    `recorded_sources` are the images that perturbations of an earlier command on the same folder used, by key: a
-    repeated perturbation uses them again unless the request names others.
-    """
-    _check_numbers(request)
-    if not request.perturbations:
-        raise OptionError("say what to change with --perturb, for example --perturb stylegan:layer6")
-    drafts = [draft for text in request.perturbations for draft in _draft(catalog, context, text)]
-    drafts = list({draft.key: draft for draft in drafts}.values())
-    sources = _sources(catalog, request, drafts, recorded_sources or {})
-    classifiers = _classifiers(catalog, request, sources)
-    perturbations = tuple(
-        PlannedPerturbation(
-            draft.key,
-            draft.resolved,
-            draft.search,
-            source,
-            _judges(catalog, request, source),
-            draft.sites,
-            draft.samples,
-        )
-        for draft, source in zip(drafts, sources, strict=True)
-    )
-    plan = EvalPlan(request, perturbations, classifiers)
-    for resolved in _everything_named(plan):
-        if resolved.offer.check is not None:
-            resolved.offer.check(resolved.options, context)
-    return plan
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """A perturbation as far as its own spec tells: the images are not chosen yet."""
-
-    key: str
-    resolved: Resolved
-    search: PlannedSearch | None
-    sites: tuple[Site, ...] = ()
-    samples: int = 0
-
-
-def _draft(catalog: Catalog, context: BuildContext, text: str) -> Iterator[_Draft]:
-    """One perturbation for each target that a spec means."""
-    spec = parse_spec(text)
-    offer = catalog.find("perturbation", spec.name).offer
-    if isinstance(offer, GeneratorOffer):
-        yield from _draft_sites(catalog, context, spec)
-        return
-    assert isinstance(offer, PerturbationOffer)
-    extra = SEARCH_KEYS if offer.searched else ()
-    own = {key: value for key, value in spec.options if key not in extra}
-    for target in _expand(spec.target, offer.sweep(read_options(offer.options, own, text))):
-        one = spec if target is None else spec.with_target(target)
-        resolved = catalog.resolve("perturbation", one, extra)
-        yield _Draft(str(one), resolved, _search(one) if offer.searched else None)
-
-
-def _draft_sites(catalog: Catalog, context: BuildContext, spec: Spec) -> Iterator[_Draft]:
-    search = _search(spec)
-    samples = read_options(SiteOptions, _given(spec, SITE_KEYS), str(spec)).samples
-    resolved = catalog.resolve("perturbation", spec, (*SEARCH_KEYS, *SITE_KEYS))
-    sites = resolved.offer.sites(resolved.options, context)
-    for target in _expand(spec.target or "all", [site.name for site in sites]):
-        one = spec.with_target(str(target))
-        chosen = choose_sites(sites, str(target), str(spec))
-        yield _Draft(str(one), dataclasses.replace(resolved, spec=one), search, tuple(chosen), samples)
-
-
-def _search(spec: Spec) -> PlannedSearch:
-    return PlannedSearch(*read_search(_given(spec, SEARCH_KEYS), str(spec)))
-
-
-def _given(spec: Spec, keys: Sequence[str]) -> dict[str, str]:
-    return {key: value for key, value in spec.options if key in keys}
-
-
-def _expand(target: str | None, known: Sequence[str]) -> list[str | None]:
-    """`all` and wildcards as the names they mean, coarse to fine; anything else unchanged."""
-    if target is None or not known:
-        return [target]
-    if target == "all":
-        return list(known)
-    if not any(sign in target for sign in "*?["):
-        return [target]
-    matching = [name for name in known if fnmatch.fnmatchcase(name, target)]
-    if not matching:
-        raise UnknownName("target", target, known)
-    return list(matching)
-
-
-def _sources(
-    catalog: Catalog, request: Request, drafts: Sequence[_Draft], recorded: Mapping[str, str]
-) -> list[PlannedSource]:
-    """The images of each perturbation: a generator's own at its sites, otherwise the request's."""
-    if request.data is not None and all(draft.sites for draft in drafts):
-        raise OptionError("--data is for changes to images; the sites of a generator draw their own")
-    own = [_own_source(catalog, draft) if draft.sites else None for draft in drafts]
-    given = None if request.data is None else _named_source(catalog, request.data)
-    drawn = next((source for source in own if source), None)
-    sources = []
-    for draft, source in zip(drafts, own, strict=True):
-        if source is None and given is None and draft.key in recorded:
-            source = _named_source(catalog, recorded[draft.key])
-        sources.append(source or given or drawn or _default_source(catalog))
-    return sources
-
-
-def _own_source(catalog: Catalog, draft: _Draft) -> PlannedSource:
-    """The generator whose sites a perturbation edits."""
-    spec = draft.resolved.spec
-    own = tuple((k, v) for k, v in spec.options if k not in (*SEARCH_KEYS, *SITE_KEYS))
-    return _source_of(catalog, Spec(draft.resolved.entry.name, None, own))
-
-
-def _named_source(catalog: Catalog, data: str | Resolved) -> PlannedSource:
-    return PlannedSource("dataset", data) if isinstance(data, Resolved) else _source_of(catalog, parse_spec(data))
-
-
-def _source_of(catalog: Catalog, spec: Spec) -> PlannedSource:
-    kind = "generator" if spec.name in catalog.of_kind("generator") else "dataset"
-    return PlannedSource(kind, catalog.resolve(kind, spec))
-
-
-def _default_source(catalog: Catalog) -> PlannedSource:
-    """The generator that shipped weights claim as the default."""
-    named = next((weights.default_source for weights in catalog.weights.values() if weights.default_source), "")
-    if not named:
-        raise OptionError("say where images come from with --data, for example --data folder:val")
-    return _named_source(catalog, named)
-
-
-def _classifiers(catalog: Catalog, request: Request, sources: Sequence[PlannedSource]) -> tuple[Resolved, ...]:
-    asked: Sequence[str | Resolved] = request.classifiers
-    if not asked:
-        weights = next((w for source in sources if (w := _weights(catalog, source))), None)
-        asked = weights.classifiers[:1] if weights else ()
-    if not asked:
-        raise OptionError("name a classifier with --classifier, for example --classifier zoo:mnist-cnn")
-    return _resolve_classifiers(catalog, asked)
-
-
-def _judges(catalog: Catalog, request: Request, source: PlannedSource) -> tuple[Resolved, ...]:
-    """The request's judges; unless it says, those that come with the weights of the generator that drew the images."""
-    if request.judges is not None:
-        return _resolve_classifiers(catalog, request.judges)
-    weights = _weights(catalog, source)
-    return _resolve_classifiers(catalog, weights.judges) if weights else ()
-
-
-def _resolve_classifiers(catalog: Catalog, asked: Sequence[str | Resolved]) -> tuple[Resolved, ...]:
-    resolved = [one if isinstance(one, Resolved) else catalog.resolve("classifier", parse_spec(one)) for one in asked]
-    return tuple({str(one.spec): one for one in resolved}.values())
-
-
-def _weights(catalog: Catalog, source: PlannedSource) -> Weights | None:
-    """The shipped weights of a generator."""
-    offer = source.resolved.offer
-    return catalog.weights.get(offer.weights(source.resolved.options)) if isinstance(offer, GeneratorOffer) else None
-
-
-def _everything_named(plan: EvalPlan) -> list[Resolved]:
-    named = [*plan.classifiers, *plan.judges, *(p.resolved for p in plan.perturbations)]
-    return [*named, *{p.source.key: p.source.resolved for p in plan.perturbations}.values()]
-
-
-def _check_numbers(request: Request) -> None:
-    for name, value, low in (("count", request.count, 1), ("batch", request.batch, 1), ("keep", request.keep, 0)):
-        if value < low:
-            raise OptionError(f"--{name} {value} is too small; it must be at least {low}")
 
 
 def _as_json(resolved: Resolved) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Preparation:
         }
 
     def opened(self, planned: PlannedSource) -> bool:
-        """Whether a source's images could be opened."""
+        """True if a source's images could be opened."""
         return self._sources[planned.key] is not None
 
     def failure(self, planned: PlannedPerturbation, classifier: Resolved) -> Failure | None:

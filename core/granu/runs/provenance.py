@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine, git state; kept in `run.json`."""
+"""Provenance of results: versions, machine, git state; kept in `run.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was made with: one typed record per perturbation and per classifier, kept in `run.json`.
+"""Records of a run: one typed record per perturbation and per classifier, kept in `run.json`.
 
 Reports read the trials and these records, and nothing else. A later command on the same folder merges its records into
 them, and is refused where it would mix incomparable trials under one key.
@@ -19,7 +19,7 @@ FORMAT = 2  # of run.json
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """Where a perturbation's images come from."""
+    """The source of a perturbation's images."""
 
     spec: str  # `stylegan`, `folder:val`; how images given from Python are named there
     kind: str  # "generator" or "dataset"
@@ -126,7 +126,7 @@ def read_record(data: Any, where: str) -> RunRecord:
 
 
 def differences(before: PerturbationRecord, now: PerturbationRecord) -> Iterator[str]:
-    """What makes trials of one perturbation incomparable with earlier ones, a phrase each."""
+    """Differences that make trials of a perturbation incomparable with earlier ones, a phrase each."""
     for name, old, new in (
         ("images", before.source.spec, now.source.spec),
         ("generator", before.source.fingerprint, now.source.fingerprint),

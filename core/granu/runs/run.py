@@ -20,7 +20,10 @@ RECORD, TRIALS, IMAGES, LOCK = "run.json", "trials.jsonl", "images", ".lock"
 
 @dataclass
 class Run:
-    """What was measured. `folder` is None for a run in memory, whose PNGs are then in `images`, by name."""
+    """Measured results with their records.
+
+    `folder` is None for a run in memory, whose PNGs are then in `images`, by name.
+    """
 
     record: RunRecord = field(default_factory=RunRecord)
     trials: list[Trial] = field(default_factory=list)

@@ -62,7 +62,7 @@ class Trial:
 
     @property
     def counts(self) -> bool:
-        """Whether the trial enters the rates: the clean image was read and classified correctly."""
+        """True if the trial enters the rates: the clean image was read and classified correctly."""
         return self.outcome in (FOUND, NOT_FOUND, FAILED)
 
     @property
@@ -112,7 +112,7 @@ def _hints() -> dict[str, Any]:
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    """Whether a JSON value is of the annotated type; numbers must be finite."""
+    """Test that a JSON value is of the annotated type; numbers must be finite."""
     if typing.get_origin(hint) is dict:
         inner = typing.get_args(hint)[1]
         return isinstance(value, dict) and all(_fits(inner, item) for item in value.values())

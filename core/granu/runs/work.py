@@ -202,7 +202,7 @@ UNCONDITIONAL = "the label is the classifier's own verdict on the clean image"
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on the CPU or on a GPU."""
+    """True for an exception that says that memory ran out, on the CPU or on a GPU."""
     text = str(problem)
     return isinstance(problem, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 

@@ -149,7 +149,7 @@ class RunWriter:
         return any(key[1] == perturbation for key in self.done)
 
     def _uses(self, name: str) -> bool:
-        """Whether trials depend on a classifier, as the one under test or as a judge."""
+        """True if trials depend on a classifier, as the one under test or as a judge."""
         judged = {key for key, record in self.record.perturbations.items() if name in record.judges}
         return any(classifier == name or perturbation in judged for classifier, perturbation, _ in self.done)
 

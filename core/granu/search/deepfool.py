@@ -45,7 +45,7 @@ class DeepFoolStop(IntEnum):
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where each of B images crossed its nearest boundary; if `stop` is not CROSSED the rest has no meaning."""
+    """Crossings of the nearest boundary by B images; if `stop` is not CROSSED the rest has no meaning."""
 
     change: Tensor  # (B, D), just behind the boundary
     normal: Tensor  # (B, D) of size 1, away from the label; zero unless normals were asked for

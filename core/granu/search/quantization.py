@@ -72,9 +72,10 @@ def _try(state: SearchState, scale: Tensor) -> Tensor:
 
 
 def _search_again(state: SearchState, scale: Tensor) -> None:
-    """Where no scale survives: the worst change at growing budgets, quantized; sets `scale` (B,) to the size's growth.
+    """Search again where no scale survives: the worst change at growing budgets, quantized.
 
-    Scaling moves small values by a first step of 1/255 only when it has moved large ones too far.
+    Sets `scale` (B,) to the growth of the size. Scaling moves small values by a first step of 1/255 only when it has
+    moved large ones too far.
     """
     for factor in BUDGETS:
         if not len(state.active):

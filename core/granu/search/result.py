@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found in a space of B images.
+    """Result of a search in a space of B images.
 
     Where nothing was found `size` is infinite, and `change` is the strongest change that the search can offer, or zero.
     `tried` is the largest size tried. `extra` holds further numbers per image, (B,) each.

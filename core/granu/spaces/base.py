@@ -56,7 +56,7 @@ class Space:
             return self.forward(change).float()
 
     def evidence(self, change: Tensor) -> Evidence:
-        """What the core judges: the changed images, or a view of the classifier where there are none."""
+        """Evidence for the core to judge: the changed images, or a view of the classifier where there are none."""
         if self.has_images:
             return ImageEvidence(self.images(change))
         return ClassifierEvidence(partial(self.exact_logits, change))

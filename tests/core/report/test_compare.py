@@ -61,9 +61,11 @@ def test_a_comparison_does_not_depend_on_the_order_of_trials() -> None:
     assert compared(first, second) == compared(first[::-1], second)
 
 
-def test_an_image_that_one_of_them_misclassifies_is_left_out() -> None:
-    wrong = Trial("tiny#1", "tiny:layer1", "b", CLEAN_WRONG, label=3)
-    (made,) = compared(trials("a", [1, 1, 1]), [wrong, *[t for t in trials("b", [3, 1, 3]) if t.image != "tiny#1"]])
+@pytest.mark.parametrize("wrong", ["a", "b"])
+def test_an_image_that_one_of_them_misclassifies_is_left_out(wrong: str) -> None:
+    measured = [*trials("a", [1, 1, 1]), *trials("b", [3, 1, 3])]
+    clean_wrong = Trial("tiny#1", "tiny:layer1", wrong, CLEAN_WRONG, label=3)
+    (made,) = compared([t for t in measured if t.key != clean_wrong.key], [clean_wrong], perturbation("tiny:layer1"))
     assert (made.images, made.left_out) == (2, 1)
     assert made.sizes is not None and made.sizes.value == pytest.approx(3)
 
@@ -192,6 +194,7 @@ def test_the_result_in_python_is_what_the_command_prints(tmp_path: Path) -> None
     result = compare_runs([run])
     assert granu(tmp_path / "run").output == result.table() + "\n"
     (record,) = result.to_dicts()
+    assert record["difference_p"] == 1 and record["ratio_p"] == pytest.approx(2 * 2 / 2**9)  # of two tests
     assert (record["confirmed_ratio"], record["confirmed_ratio_pairs"]) == (pytest.approx(2), 9)
     cells = [unescape(cell) for cell in re.findall(r"<td[^>]*>([^<]*)</td>", result._repr_html_())]
     assert cells == list(result.lines()[0]) and cells[7] == "2.00 [2.00–2.00]"

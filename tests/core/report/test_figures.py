@@ -19,7 +19,7 @@ from granu.report.survival import survival_curves
 from granu.runs.gallery import changed_name, clean_name
 from granu.runs.records import PerturbationRecord
 from granu.runs.run import Run
-from granu.runs.trials import CLASSIFIER, FOUND, NOT_FOUND, Trial
+from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FOUND, NOT_FOUND, Trial
 
 
 def texts(figure: Any) -> set[str]:
@@ -84,6 +84,7 @@ def test_survival_has_a_panel_per_perturbation(matrix: Run) -> None:
 
 def test_survival_draws_the_share_that_is_not_fooled() -> None:
     trials = [found(float(n), number=n) for n in (1, 2, 3)] + [Trial("p9", "tiny:z", "a", NOT_FOUND, tried=2.5)]
+    trials.append(Trial("p10", "tiny:z", "a", CLEAN_WRONG))
     (curve,) = survival_curves(run_of(trials)).axes[0].get_lines()
     assert list(curve.get_xdata()) == [0, 1, 2, 2.5, 3]
     assert list(curve.get_ydata()) == pytest.approx([100, 75, 50, 50, 0])

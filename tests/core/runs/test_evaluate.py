@@ -384,7 +384,8 @@ class SerialReversed:
 
 
 def with_executor(*perturbations: str, executor: type[SerialReversed], out: str, **request: object) -> EvalPlan:
-    from granu.runs.plan import Request, make_plan
+    from granu.runs.plan import Request
+    from granu.runs.planning import make_plan
 
     context = BuildContext(load_catalog())
     asked = Request(perturbations, classifiers=CLASSIFIER, **request)  # type: ignore[arg-type]

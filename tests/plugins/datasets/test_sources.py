@@ -15,7 +15,8 @@ from PIL import Image
 from granu import DataError, OptionError
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.plan import Request, make_plan
+from granu.runs.plan import Request
+from granu.runs.planning import make_plan
 from granu.runs.sources import DatasetSource, Unreadable
 from granu.testing import contracts
 from granu.types import Dataset

@@ -10,7 +10,8 @@ import torch
 from granu import Criterion, DataError, OptionError
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.plan import Request, make_plan
+from granu.runs.plan import Request
+from granu.runs.planning import make_plan
 from granu.search.options import SmallestOptions
 from granu.search.perturbation import SearchedPerturbation
 from granu.search.smallest import Smallest

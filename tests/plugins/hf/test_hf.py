@@ -14,7 +14,8 @@ from granu.images.classifier import ImageClassifier
 from granu.images.cropping import Cropping
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.plan import Request, make_plan
+from granu.runs.plan import Request
+from granu.runs.planning import make_plan
 from granu.testing import contracts
 from granu_hf.processing import read_cropping
 

@@ -12,7 +12,8 @@ from granu import ClassifierError, OptionError
 from granu.images.classifier import ImageClassifier
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.runs.plan import Request, make_plan
+from granu.runs.plan import Request
+from granu.runs.planning import make_plan
 from granu.testing import contracts
 
 MODEL = """
