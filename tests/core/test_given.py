@@ -264,6 +264,7 @@ def test_images_of_a_loader_may_come_one_by_one_and_as_lists() -> None:
 def test_a_pair_of_images_and_labels_is_no_loader() -> None:
     assert labels(given_dataset((IMAGES, [1, 0]))) == [1, 0]
     assert labels(given_dataset([(IMAGES, torch.tensor([1, 0])), (IMAGES, torch.tensor([2, 0]))])) == [1, 0, 2, 0]
+    assert labels(given_dataset(((IMAGES, [1, 0]), (IMAGES, [2, 0])))) == [1, 0, 2, 0], "a tuple of two batches"
 
 
 class Indexed:
