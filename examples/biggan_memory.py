@@ -45,7 +45,8 @@ def measure(site_name: str) -> None:
     from granu import Criterion, ImageClassifier, Streams, clamp_for_descent, quantize
     from granu.search.options import SmallestOptions
     from granu.search.smallest import Smallest
-    from granu.spaces.sites import SiteSpace, measure_deviation
+    from granu.spaces.site_statistics import measure_deviation
+    from granu.spaces.sites import SiteSpace
     from granu_biggan.generator import BigGANGenerator
     from granu_biggan.huggingface import config_from
     from granu_biggan.network import BigGAN

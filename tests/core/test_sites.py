@@ -14,7 +14,8 @@ from torch import Tensor
 from granu import OptionError, Site, UnknownName
 from granu.spaces.base import PixelSpace
 from granu.spaces.site_names import choose_sites
-from granu.spaces.sites import FLOOR, SitePerturbation, StatisticsCache, measure_deviation
+from granu.spaces.site_statistics import FLOOR, StatisticsCache, measure_deviation
+from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
 from granu.testing import tiny
 from granu.testing.tiny import TinyGenerator
@@ -152,7 +153,7 @@ def test_the_deviation_does_not_depend_on_how_many_samples_are_measured_at_a_tim
             sizes.append(len(noise))
             return super().draw(noise, labels)
 
-    monkeypatch.setattr("granu.spaces.sites.NUMBERS", numbers)
+    monkeypatch.setattr("granu.spaces.site_statistics.NUMBERS", numbers)
     chosen = list(generator.sites()[:3])
     measured = measure_deviation(Counting(), chosen, 1, samples, "cpu")
     streams = Streams(0, [f"clean-1-{i}" for i in range(samples)], "statistics")

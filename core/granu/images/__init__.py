@@ -1,0 +1,1 @@
+"""Images as tensors, and classifiers that take them."""

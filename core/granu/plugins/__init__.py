@@ -1,0 +1,1 @@
+"""Plugins: specs, options, offers, hooks, discovery, the catalog and the context that builders get."""

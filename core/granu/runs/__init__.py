@@ -1,0 +1,1 @@
+"""Runs: planning, units of work, executors, verdicts, and the folder that holds the results."""

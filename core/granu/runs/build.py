@@ -14,7 +14,8 @@ from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource
 from granu.runs.sources import DatasetSource, GeneratorSource, Source
 from granu.search.perturbation import SearchedPerturbation
 from granu.search.registry import make_search
-from granu.spaces.sites import SitePerturbation, StatisticsCache
+from granu.spaces.site_statistics import StatisticsCache
+from granu.spaces.sites import SitePerturbation
 from granu.types import Classifier, Generator, Perturbation, Site
 
 

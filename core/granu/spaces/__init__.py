@@ -1,0 +1,1 @@
+"""Spaces of changes: pixels, and the sites of generators."""

@@ -12,7 +12,8 @@ from granu.images.classifier import ImageClassifier
 from granu.images.ops import quantize
 from granu.search.options import SEARCHES
 from granu.spaces.base import PixelSpace
-from granu.spaces.sites import SitePerturbation, StatisticsCache
+from granu.spaces.site_statistics import StatisticsCache
+from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
 from granu.testing import tiny
 from granu.testing.contracts import check_perturbation, check_space, check_space_factory

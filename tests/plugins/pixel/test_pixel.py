@@ -16,7 +16,8 @@ from granu.search.perturbation import SearchedPerturbation
 from granu.search.smallest import Smallest
 from granu.search.worst import Worst
 from granu.spaces.base import PixelSpace
-from granu.spaces.sites import SitePerturbation, StatisticsCache
+from granu.spaces.site_statistics import StatisticsCache
+from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
 from granu.testing import contracts, tiny
 from granu.types import Batch, ImageEvidence
