@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from granu import BuildContext, ClassifierOffer, GranuError, PluginError, RunFolderError, load_catalog
+from granu import BuildContext, ClassifierOffer, DatasetOffer, GranuError, PluginError, RunFolderError, load_catalog
 from granu.given import MemoryDataset, resolve_images, resolve_thing
 from granu.plugins.catalog import Resolved
 from granu.runs.build import Builder
@@ -221,3 +221,26 @@ def test_a_command_is_noted_before_anything_is_measured(planned: Plan) -> None:
     assert started.utcoffset() == datetime.timedelta(0) and started.microsecond == 0
     assert abs(datetime.datetime.now(datetime.UTC) - started) < datetime.timedelta(minutes=10)
     assert progress == [(0, 2, ""), (2, 2, "pixel:l2,steps=2 on one")] and len(writer.run.trials) == 2
+
+
+def test_statistics_of_sites_are_recorded_and_trials_without_a_unit_give_none(planned: Plan) -> None:
+    key = "tiny:z,samples=5"
+    plan = planned(key, classifiers=(net("one"),), judges=(), count=2)
+    summary = {"z": {"samples": 5, "neurons": 4, "clamped": 1}}
+    with open_run(None, 0, "float32") as writer:
+        evaluated(plan, Made(lambda item: Outcome(item, found(item).trials, {}, summary)), writer)
+    record = writer.record.perturbations[key]
+    assert record.unit == "" and [(s.samples, s.neurons, s.clamped) for s in record.sites] == [(5, 4, 1)]
+
+
+def test_images_that_do_not_open_fail_alone_and_a_generator_hides_no_changed_dataset(planned: Plan) -> None:
+    nowhere = resolve_thing(DatasetOffer(name="images", summary="-", make=lost))
+    with open_run(None, 0, "float32") as writer:
+        evaluated(planned(L2, classifiers=(net("one"),), data=images(), judges=(), count=1), Made(found), writer)
+        writer.run.trials[:] = [trial(L2, "one", 0, image_hash="f00")]
+        unread = planned(LINF, "tiny:z", classifiers=(net("one"),), data=nowhere, judges=(), count=2)
+        evaluated(unread, Made(found), writer)
+        assert writer.record.failures == [FailureRecord("one", LINF, "pixel", "its weights are lost", 2)]
+        changed = planned("tiny:z", LINF, classifiers=(net("one"),), data=images(), judges=(), count=2)
+        with pytest.raises(RunFolderError, match=r"^1 of the images in `images` changed .* \(image#0\);"):
+            evaluated(changed, Made(found), writer)
