@@ -195,7 +195,7 @@ def given_dataset(images: Any, labels: Any = None, most: int | None = None) -> D
     """
     if isinstance(images, Dataset):
         return images
-    if labels is None and isinstance(images, tuple) and len(images) == 2:
+    if labels is None and isinstance(images, tuple) and len(images) == 2 and isinstance(images[0], Tensor):
         images, labels = images
     if isinstance(images, Tensor):
         if labels is None:

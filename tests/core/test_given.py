@@ -264,6 +264,36 @@ def test_images_of_a_loader_may_come_one_by_one_and_as_lists() -> None:
 def test_a_pair_of_images_and_labels_is_no_loader() -> None:
     assert labels(given_dataset((IMAGES, [1, 0]))) == [1, 0]
     assert labels(given_dataset([(IMAGES, torch.tensor([1, 0])), (IMAGES, torch.tensor([2, 0]))])) == [1, 0, 2, 0]
+    assert labels(given_dataset(((IMAGES, [1, 0]), (IMAGES, [2, 0])))) == [1, 0, 2, 0], "a tuple of two batches"
+
+
+class Indexed:
+    """A dataset as torch defines it: items by position, without an end that iteration would find."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        self.read.append(index)
+        return torch.full((1, 2, 2), index / 4), 2 - index
+
+
+def test_a_dataset_of_torch_is_read_by_position_as_far_as_it_is_needed() -> None:
+    every, some = Indexed(), Indexed()
+    assert labels(given_dataset(every)) == [2, 1, 0] and every.read == [0, 1, 2]
+    data = given_dataset(some, most=2)
+    assert labels(data) == [2, 1] and some.read == [0, 1] and data.read(1)[0].tolist() == [[[0.25] * 2] * 2]
+
+
+@pytest.mark.parametrize("lost", ["__len__", "__getitem__"])
+def test_what_has_only_a_length_or_only_items_is_no_dataset(lost: str) -> None:
+    thing = type("Part", (), {name: value for name, value in vars(Indexed).items() if name not in (lost, "__dict__")})()
+    text = "images must be a tensor, a loader of (images, labels), or a dataset; not Part"
+    assert sentence(lambda: given_dataset(thing), DataError) == text
+    assert sentence(lambda: given_dataset(Indexed(), [0, 1, 2]), DataError) == text.replace("Part", "Indexed")
 
 
 LOADER = "a loader must give (images, labels); this one gives something else"

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
@@ -203,3 +204,50 @@ def test_what_cannot_cross_processes_is_one_sentence_with_the_way_out() -> None:
     text = str(raised.value)
     assert text.startswith("this cannot be given to other processes (") and "\n" not in text
     assert text.endswith("); use workers=1, or name classifiers and data by specs")
+
+
+class Counting:
+    """A workbench that says how often one was built, and with how many threads torch computes."""
+
+    built = 0
+
+    def run(self, item: WorkItem) -> Outcome:
+        import torch
+
+        if item == ITEMS[1]:
+            raise MemoryError("all of it")
+        return Outcome(item, failure=Failure(f"{Counting.built} built, {torch.get_num_threads()} threads"))
+
+
+def build_counting() -> Any:
+    Counting.built += 1
+    if Counting.built == 1:
+        raise GranuError("its weights are lost")
+    return Counting()
+
+
+def serve_without(ours: Connection, theirs: Connection) -> None:
+    """Serve with two threads; a forked process has the other end too, and would never see it closed."""
+    ours.close()
+    executors._serve(theirs, build_counting, 2)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of forking beside threads, from Python 3.12
+def test_a_worker_builds_its_workbench_once_and_answers_until_the_pipe_closes() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=serve_without, args=(ours, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    answers = [ours.recv()]
+    for item in ITEMS[:4]:
+        ours.send(item)
+        assert ours.poll(30), "the worker answers every item"
+        answers.append(ours.recv())
+    ours.close()
+    process.join(30)
+    assert process.exitcode == 0
+    started, lost, memory, *others = answers
+    assert started is None and lost == Outcome(ITEMS[0], failure=Failure("its weights are lost"))
+    assert isinstance(others[0], Outcome) and isinstance(memory, MemoryError) and str(memory) == "all of it"
+    assert others == [Outcome(item, failure=Failure("2 built, 2 threads")) for item in ITEMS[2:4]]

@@ -363,3 +363,38 @@ def test_without_a_claim_the_sentence_says_how_to_name_images(planned: Plan, mon
 def test_one_is_enough_of_what_must_not_be_zero(planned: Plan, name: str) -> None:
     assert len(planned("tiny:z", classifiers=CLASSIFIER, **{name: 1}).perturbations) == 1
     assert planned("tiny:z", classifiers=CLASSIFIER, keep=0).request.keep == 0
+
+
+REACHING = """
+import granu
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    prefix: str = granu.option("site", "of each site's name")
+
+def sites(options, context):
+    return tuple(granu.Site(f"{options.prefix}-{word}", (1,)) for word in (context.device, "last"))
+
+@granu.hookimpl
+def granu_generators():
+    return [granu.GeneratorOffer(
+        name="reaching", summary="-", options=Options, make=None, sites=sites, weights=lambda options: "none"
+    )]
+"""
+
+
+def test_sites_may_depend_on_options_and_context(planned: Plan, fake_plugin: Callable[..., Path]) -> None:
+    fake_plugin("reaching", REACHING)
+    plan = planned("reaching:*,prefix=my,samples=7", classifiers=CLASSIFIER)
+    assert keys(plan) == ["reaching:my-cpu,prefix=my,samples=7", "reaching:my-last,prefix=my,samples=7"]
+    assert [p.resolved.spec.target for p in plan.perturbations] == ["my-cpu", "my-last"]
+    assert [p.resolved.options.prefix for p in plan.perturbations] == ["my", "my"]
+    assert sources(plan) == ["reaching:prefix=my"] * 2
+
+
+def test_an_unknown_option_or_site_is_named_with_the_spec_as_typed(checked: None, planned: Plan) -> None:
+    with pytest.raises(OptionError, match=r"^`swept:all,wrd=a` has no option 'wrd'"):
+        planned("swept:all,wrd=a", classifiers=CLASSIFIER, data="some")
+    with pytest.raises(UnknownName, match=r"^there is no site named 'laXer' in `tiny:laXer,steps=3`; "):
+        planned("tiny:laXer,steps=3", classifiers=CLASSIFIER)

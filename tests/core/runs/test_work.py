@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from granu import Batch, ClassifierError, Criterion, DataError, ImageEvidence, Proposal, Streams
+from granu import Batch, ClassifierError, ClassifierOffer, Criterion, DataError, ImageEvidence, Proposal, Streams
+from granu.given import resolve_thing
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
@@ -22,6 +23,7 @@ from granu.runs.gallery import changed_name, clean_name
 from granu.runs.plan import EvalPlan
 from granu.runs.trials import FOUND
 from granu.runs.work import UNCONDITIONAL, Failure, Measurement, Outcome, Workbench, WorkItem, is_out_of_memory
+from granu.testing.tiny import tiny_linear_classifier
 
 Plan = Callable[..., EvalPlan]
 
@@ -277,3 +279,14 @@ def test_votes_of_outputs_without_names_take_those_of_the_images() -> None:
     assert [trial.votes for trial in trials] == [{"unnamed": 1}] * 2
     assert [(t.height, t.width, t.image_hash, t.outcome) for t in trials] == [(3, 5, "h1", FOUND), (3, 5, "h2", FOUND)]
     assert set(images) == {clean_name("two"), changed_name("two", "net", "key")}
+
+
+def test_a_judge_without_names_votes_in_the_classes_of_the_source(planned: Plan) -> None:
+    unnamed = tiny_linear_classifier()
+    unnamed.classes, unnamed.named = ("0", "1", "2"), False
+    judge = resolve_thing(ClassifierOffer(name="judge", summary="-", make=lambda options, context: unnamed))
+    plan = planned("tiny:z,samples=5,steps=1", classifiers=("tiny-classifier",), judges=(judge,), count=3)
+    bench = Workbench(plan, Builder(plan, BuildContext(load_catalog())))
+    outcome = bench.run(WorkItem("tiny:z,samples=5,steps=1", "tiny-classifier", (0, 1, 2)))
+    assert outcome.failure is None
+    assert [trial.votes["judge"] for trial in outcome.trials] == [0, 1, 2], "a step of that size keeps the class"
