@@ -17,7 +17,7 @@ from granu.plugins.offers import AnyOffer, Offer
 from granu.plugins.spec import Spec
 from granu.runs.build import Builder, image_prefix
 from granu.runs.plan import EvalPlan, PlannedSource
-from granu.runs.prepare import Preparation
+from granu.runs.prepare import Preparation, _plain
 from granu.runs.records import ClassifierRecord
 from granu.runs.sources import DatasetSource, GeneratorSource
 from granu.runs.work import Failure
@@ -173,7 +173,9 @@ def test_what_cannot_be_opened_fails_all_that_needs_it_and_nothing_else(planned:
     (pixel,) = plan.perturbations
     failure = prepared.failure(pixel, faulty)
     assert failure is not None and failure.reason == "`faulty`: ZeroDivisionError: on purpose"
-    assert failure.traceback.startswith("Traceback") and failure.traceback.endswith("on purpose\nand more\n")
+    assert failure.traceback.startswith("Traceback (most recent call last):\n  File ") and failure.traceback.endswith(
+        "on purpose\nand more\n"
+    )
     assert prepared.failure(pixel, missing) == prepared.failure(pixel, fine) == Failure("its weights are lost")
     assert [record.name for record in prepared.classifier_records()] == ["fine"] and prepared.opened(pixel.source)
     plan = planned("pixel:l2", "tiny:z", classifiers=(fine,), judges=(), data=nowhere)
@@ -217,3 +219,31 @@ def test_the_record_of_a_perturbation_holds_the_weights_of_the_generator_that_dr
     assert (record.source.spec, record.source.kind, record.source.fingerprint) == ("tiny", "generator", "tiny-1")
     (plain,) = Preparation(plan, builder).perturbation_records()
     assert plain.weights == {} and plain.source.fingerprint is None and plain.source.classes == ("0",)
+
+
+def test_records_hold_the_weights_of_classifiers_and_none_of_a_dataset(planned: Plan) -> None:
+    Path("w.bin").write_bytes(b"w")
+
+    def make(options: object, context: BuildContext) -> Any:
+        context.weights("w.bin")
+        return tiny.tiny_linear_classifier()
+
+    def read(options: object, context: BuildContext) -> MemoryDataset:
+        context.weights("w.bin")
+        return MemoryDataset(torch.zeros(1, 1, 8, 8), torch.tensor([0]))
+
+    data = resolve_thing(DatasetOffer(name="some", summary="-", make=read))
+    plan = planned("pixel:l2", classifiers=(classifier(make),), data=data)
+    prepared = Preparation(plan, builder_of(plan))
+    assert [r.weights for r in prepared.classifier_records()] == [{"w.bin": hashlib.sha256(b"w").hexdigest()}]
+    assert [r.weights for r in prepared.perturbation_records()] == [{}]
+
+
+def test_options_are_recorded_as_json_gives_them_back() -> None:
+    assert _plain({"classes": ("a", "b"), "word": "ab"}) == {"classes": ["a", "b"], "word": "ab"}
+
+
+def test_images_of_a_generator_with_options_are_named_by_its_hash(planned: Plan) -> None:
+    plan = planned("tiny:z,weights=/here", classifiers=("tiny-classifier",))
+    source = builder_of(plan).source(plan.perturbations[0].source)
+    assert source.image_id(4) == f"tiny@{hashlib.sha256(b'tiny-1').hexdigest()[:8]}#4"
