@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -473,3 +474,16 @@ def test_mean_and_std_may_be_tensors() -> None:
     listed = granu.attack(network, images, labels, "pixel:l2,steps=5", mean=mean, std=std)
     given = granu.attack(network, images, labels, "pixel:l2,steps=5", mean=torch.tensor(mean), std=torch.tensor(std))
     assert torch.equal(listed.images, given.images) and torch.equal(listed.found, given.found)
+
+
+def test_the_defaults_are_those_of_the_command_line() -> None:
+    from granu.cli.evaluate import evaluate as command
+
+    typed = {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
+    for function, shared in (
+        (granu.evaluate, ("count", "seed", "batch", "keep", "precision", "workers", "threads", "out", "fresh")),
+        (granu.attack, ("seed", "batch", "precision")),
+    ):
+        defaults = inspect.signature(function).parameters
+        assert {name: defaults[name].default for name in shared} == {name: typed[name] for name in shared}
+    assert inspect.signature(granu.attack).parameters["perturb"].default == "pixel:l2"
