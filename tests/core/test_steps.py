@@ -80,6 +80,12 @@ def test_a_tail_equals_the_whole_computation(sites: list[str]) -> None:
     assert all(torch.equal(tail.clean[site], everything.clean[site]) for site in sites)
 
 
+def test_a_tail_without_sites_gives_the_image_as_it_is() -> None:
+    tail = open_tail(Toy().steps, {"z": torch.ones(2, 3)}, [])
+    whole = open_tail(Toy().steps, {"z": torch.ones(2, 3)}, ["z"])
+    assert torch.equal(tail({}), whole({})) and not tail.clean
+
+
 def test_an_edit_is_added_after_the_step_and_reaches_only_its_readers() -> None:
     tail = open_tail(branching(), inputs(), ["b"])
     a, edit = inputs()["a"], torch.ones(3, 2)

@@ -65,7 +65,7 @@ def open_tail(steps: Sequence[Step], inputs: Mapping[str, Tensor], sites: Sequen
     before, behind = steps[:first], steps[first:]
     last = max((number for number, step in enumerate(behind, 1) if step.name in sites), default=0)
     output = steps[-1].name
-    needed = {name for step in behind for name in step.reads} | set(sites)
+    needed = {name for step in behind for name in step.reads} | {*sites, output}
     with torch.no_grad():
         known = _run(before, dict(inputs), {}, keep=needed)
         values = {name: value for name, value in known.items() if name in needed}
