@@ -110,7 +110,9 @@ class RunWriter:
                 failure.perturbation,
                 failure.reason,
             ):
-                self.record.failures[i] = dataclasses.replace(known, images=known.images + failure.images)
+                self.record.failures[i] = dataclasses.replace(
+                    known, images=known.images + failure.images, traceback=known.traceback or failure.traceback
+                )
                 break
         else:
             self.record.failures.append(failure)

@@ -249,6 +249,9 @@ def test_a_joined_failure_is_on_the_disk_at_once(folder: Path) -> None:
         writer.fail(failure)
         writer.fail(replace(failure, images=3))
         assert read_run(folder).record.failures == [replace(failure, images=5)]
+        writer.fail(replace(failure, images=1, traceback="Traceback"))  # a later traceback is kept
+        writer.fail(failure)
+        assert read_run(folder).record.failures == [replace(failure, images=8, traceback="Traceback")]
 
 
 def test_records_are_indented_json_and_what_json_does_not_know_becomes_text(folder: Path) -> None:
