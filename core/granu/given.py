@@ -211,7 +211,7 @@ def given_dataset(images: Any, labels: Any = None, most: int | None = None) -> D
 
 
 def _is_indexed(images: Any) -> bool:
-    """Whether a thing is a dataset as torch defines it: it has a length and gives items by position."""
+    """Test for a dataset as torch defines it: it has a length and gives items by position."""
     return hasattr(images, "__len__") and hasattr(images, "__getitem__")
 
 

@@ -80,7 +80,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class BrightnessOptions:
-    """Where dark ends."""
+    """Options of the classifier by brightness."""
 
     threshold: float = granu.option(509.0, "sum of an image's pixels in 255ths beyond which it is light")
 

@@ -80,7 +80,7 @@ def digest(name: str) -> str:
 
 
 def table(name: str, classifier: str, **fields: Any) -> dict[str, Any]:
-    """What every trial of `table` holds of an image that was classified correctly."""
+    """Entries of every trial of `table` for an image that was classified correctly."""
     clean, changed = IMAGES[name], QUANTIZED[name]
     rows = changed[0]
     return {

@@ -1,4 +1,4 @@
-"""What travels between modules: batches and criteria, and the selection of some of their images."""
+"""Values that modules exchange: batches and criteria, and the selection of some of their images."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def group_is_empty(leader: int) -> bool:
-    """Whether no process of a group is alive, its leader aside."""
+    """True if no process of a group is alive, its leader aside."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]

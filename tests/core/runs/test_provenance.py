@@ -1,4 +1,4 @@
-"""What a run was made with: versions as they are, and the git state of the present folder."""
+"""Provenance of a run: versions as they are, and the git state of the present folder."""
 
 from __future__ import annotations
 

@@ -103,5 +103,5 @@ def line(logits_of: Callable[[Tensor, Tensor], Tensor], *images: float, margin: 
 
 
 def flat(rows: Sequence[Sequence[float]]) -> list[float]:
-    """What a line visited, one image after another."""
+    """Changes visited on a line, one image after another."""
     return [x for row in rows for x in row]
