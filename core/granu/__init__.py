@@ -37,7 +37,6 @@ from granu.types import (
     ClassifierEvidence,
     Criterion,
     Dataset,
-    Defense,
     Evidence,
     Generator,
     ImageEvidence,
@@ -52,7 +51,7 @@ from granu.types import (
 if TYPE_CHECKING:
     from granu.api import AttackResult, attack, compare, evaluate
     from granu.images.classifier import ImageClassifier
-    from granu.images.cropping import Cropped, Cropping
+    from granu.images.cropping import Cropping
     from granu.images.ops import clamp_for_descent, fit_channels, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
@@ -63,6 +62,9 @@ if TYPE_CHECKING:
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
+    from granu.training.defense import Defense
+    from granu.training.processes import mean_over_processes, process_count
+    from granu.training.step import TrainingStep
     from granu.weights.checkpoints import (
         WeightsHeader,
         is_granu_weights,
@@ -86,7 +88,6 @@ __all__ = [
     "ClassifierEvidence",
     "ClassifierOffer",
     "Criterion",
-    "Cropped",
     "Cropping",
     "DataError",
     "Dataset",
@@ -118,6 +119,7 @@ __all__ = [
     "Step",
     "Streams",
     "Tail",
+    "TrainingStep",
     "UnknownName",
     "Weights",
     "WeightsError",
@@ -135,8 +137,10 @@ __all__ = [
     "is_torch_file",
     "load_catalog",
     "load_strictly",
+    "mean_over_processes",
     "open_tail",
     "option",
+    "process_count",
     "projected_gradient_descent",
     "quantize",
     "read_tensors",
@@ -150,7 +154,7 @@ __all__ = [
 _LAZY = {
     "granu.api": ("AttackResult", "attack", "compare", "evaluate"),
     "granu.images.classifier": ("ImageClassifier",),
-    "granu.images.cropping": ("Cropped", "Cropping"),
+    "granu.images.cropping": ("Cropping",),
     "granu.images.ops": ("clamp_for_descent", "fit_channels", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
@@ -161,6 +165,9 @@ _LAZY = {
     "granu.spaces.base": ("NORM_NAMES", "PixelSpace", "Space"),
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
+    "granu.training.defense": ("Defense",),
+    "granu.training.processes": ("mean_over_processes", "process_count"),
+    "granu.training.step": ("TrainingStep",),
     "granu.weights.checkpoints": (
         "WeightsHeader", "is_granu_weights", "is_safetensors", "load_strictly", "read_tensors", "read_weights_header",
         "save_weights",

@@ -126,12 +126,13 @@ class _Function(nn.Module):
 
 
 def _copied(name: str, model: nn.Module) -> nn.Module:
-    """A copy, because attacking freezes a network, which would surprise somebody who goes on training it."""
+    """A copy, because evaluation freezes a network, which would surprise somebody who goes on training it."""
     try:
         return copy.deepcopy(model).eval()
     except RuntimeError as problem:
         raise ClassifierError(
-            f"'{name}' cannot be copied ({problem}); wrap it as granu.ImageClassifier(model, classes), which freezes it"
+            f"'{name}' cannot be copied ({problem}); wrap it as granu.ImageClassifier(model, classes), "
+            "which is evaluated as it is"
         ) from problem
 
 

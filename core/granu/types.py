@@ -218,9 +218,3 @@ class Dataset(Protocol):
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Image (C, H, W) in [0, 1] and its class number; DataError where the image is broken."""
-
-
-class Defense(Protocol):
-    """Takes a classifier and training images, gives back a classifier that holds better."""
-
-    def defend(self, classifier: Classifier, train: Dataset) -> Classifier: ...

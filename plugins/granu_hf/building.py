@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from granu import ClassifierError, Cropped, ImageClassifier, WeightsError
+from granu import ClassifierError, ImageClassifier, WeightsError
 from granu_hf import HfOptions
 from granu_hf.processing import read_cropping
 
@@ -30,8 +30,9 @@ def make_classifier(options: HfOptions) -> ImageClassifier:
     normalises = processor.get("do_normalize", True)
     labels = [str(network.config.id2label[number]) for number in range(network.config.num_labels)]
     return ImageClassifier(
-        Cropped(network, read_cropping(processor, name)),
+        network,
         labels,
+        cropping=read_cropping(processor, name),
         channels=getattr(network.config, "num_channels", 3),
         mean=processor["image_mean"] if normalises else (0.0,),
         std=processor["image_std"] if normalises else (1.0,),

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from granu import (
     BuildContext,
     ClassifierError,
-    Cropped,
     Cropping,
     ImageClassifier,
     UnknownName,
@@ -41,9 +40,10 @@ def make_classifier(options: TimmOptions, context: BuildContext) -> ImageClassif
     cropping = Cropping((height, width), box, data["interpolation"], squash=data["crop_mode"] == "squash")
     names = names or _known_names(timm, network)
     return ImageClassifier(
-        Cropped(network, cropping),
+        network,
         names or _numbers(network),
         channels=channels,
+        cropping=cropping,
         mean=data["mean"],
         std=data["std"],
         name=f"timm:{options.model}",

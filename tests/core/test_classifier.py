@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from granu import ClassifierError
+from granu import ClassifierError, UnknownName
 from granu.images.classifier import ImageClassifier
 from granu.images.ops import pad_to, resize
 
@@ -110,10 +110,10 @@ def test_an_output_that_is_no_table_of_logits_is_refused(output: Any, what: str)
         ImageClassifier(Recorder(output), ("a", "b"))(torch.rand(2, 3, 4, 4))
 
 
-def test_a_classifier_is_frozen_in_evaluation_mode_and_lies_channels_last() -> None:
+def test_a_classifier_begins_in_evaluation_mode_and_lies_channels_last() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout())
     classifier = ImageClassifier(network, ["a", "b"], channels=1, size=(6, 8), fit="pad", named=False)
-    assert not network.training and not any(p.requires_grad for p in classifier.parameters())
+    assert not network.training
     assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert not network[0].weight.is_contiguous()
     assert (classifier.classes, classifier.channels, classifier.size) == (("a", "b"), 1, (6, 8))
@@ -139,3 +139,19 @@ def test_a_gradient_reaches_the_image() -> None:
     images = torch.rand(2, 3, 9, 9, requires_grad=True)
     F.cross_entropy(ImageClassifier(network, "ab", size=(4, 4))(images), torch.tensor([0, 1])).backward()
     assert images.grad is not None and images.grad.abs().sum() > 0
+
+
+def test_a_frozen_part_stays_in_evaluation_mode_and_gets_no_gradient() -> None:
+    first, second = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    classifier = ImageClassifier(nn.Sequential(first, second, nn.Flatten(), nn.Linear(12, 2)), ("a", "b"))
+    classifier.freeze(classifier.layer("0"))
+    classifier.train()
+    classifier(torch.rand(4, 3, 2, 2)).sum().backward()
+    assert not first.num_batches_tracked and second.num_batches_tracked  # type: ignore[truthy-bool]
+    assert first.weight.grad is None and second.weight.grad is not None
+
+
+def test_a_layer_that_does_not_exist_is_named_with_the_nearest_one() -> None:
+    classifier = ImageClassifier(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), ("a", "b"), name="mine")
+    with pytest.raises(UnknownName, match=r"there is no layer named '3' in `mine`"):
+        classifier.layer("3")

@@ -198,7 +198,7 @@ def test_a_model_that_cannot_be_copied_is_refused_with_the_way_out() -> None:
     model.register_buffer("grown", model.scale * 2)  # belongs to a graph of gradients
     text = sentence(lambda: resolve({"mine": model}), ClassifierError)
     assert text.startswith("'mine' cannot be copied (Only Tensors created explicitly by the user")
-    assert text.endswith("); wrap it as granu.ImageClassifier(model, classes), which freezes it")
+    assert text.endswith("); wrap it as granu.ImageClassifier(model, classes), which is evaluated as it is")
 
 
 def test_a_thing_given_is_picklable_where_it_is() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from granu.errors import ClassifierError
+from granu.errors import ClassifierError, UnknownName
+from granu.images.cropping import Cropping
 from granu.images.ops import fit_channels, pad_to, resize
 
 
@@ -32,22 +34,26 @@ class ImageClassifier(nn.Module):
         channels: int | None = 3,
         size: tuple[int, int] | None = None,
         fit: str = "resize",
+        cropping: Cropping | None = None,
         mean: Sequence[float] = (0.0,),
         std: Sequence[float] = (1.0,),
         name: str = "classifier",
         named: bool = True,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        network = network.eval().requires_grad_(False)
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classes = tuple(classes)
-        self.channels, self.size, self.fit, self.name, self.named = channels, size, fit, name, named
+        self.channels, self.fit, self.cropping, self.name, self.named = channels, fit, cropping, name, named
+        self.size = size if cropping is None else cropping.size
+        self.config = config
+        self._frozen: list[nn.Module] = []
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, K) float32. ClassifierError if the output has another shape."""
-        logits = self.network((self._fitted(images) - self.mean) / self.std)
+        logits = self.network(self.normalized(images))
         logits = getattr(logits, "logits", logits)  # Hugging Face wraps them
         if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] != len(self.classes):
             shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -57,13 +63,40 @@ class ImageClassifier(nn.Module):
             )
         return logits.float()
 
-    def layers(self) -> Mapping[str, nn.Module]:
-        """Every named module inside the network."""
-        return {name: module for name, module in self.network.named_modules() if name}
+    def normalized(self, images: Tensor) -> Tensor:
+        """The network's input for images (B, C, H, W) in [0, 1]."""
+        return (self.fitted(images) - self.mean) / self.std
 
-    def _fitted(self, images: Tensor) -> Tensor:
+    def fitted(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) with the network's channels, at its input size."""
         images = images if self.channels is None else fit_channels(images, self.channels)
+        if self.cropping is not None:
+            return self.cropping(images)
         if self.size is None or images.shape[-2:] == self.size:
             return images
         smaller = images.shape[-2] <= self.size[0] and images.shape[-1] <= self.size[1]
         return pad_to(images, *self.size) if self.fit == "pad" and smaller else resize(images, *self.size)
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Every named module inside the network."""
+        return {name: module for name, module in self.network.named_modules() if name}
+
+    def layer(self, name: str) -> nn.Module:
+        """The module of that name. UnknownName, with the nearest names, if there is none."""
+        layers = self.layers()
+        if name not in layers:
+            raise UnknownName("layer", name, layers, self.name)
+        return layers[name]
+
+    def freeze(self, *modules: nn.Module) -> None:
+        """Exclude modules of the network from training: no gradient for parameters, always in evaluation mode."""
+        for module in modules:
+            module.requires_grad_(False).eval()
+        self._frozen += modules
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; frozen modules stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self

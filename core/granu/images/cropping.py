@@ -1,10 +1,10 @@
-"""Differentiable resizing and cropping, as a part of the network that was evaluated with them."""
+"""Differentiable resizing and cropping, as a classifier was evaluated with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from granu.images.ops import resize
 
@@ -34,15 +34,3 @@ class Cropping:
         images = resize(images, height, width, self.mode if self.mode in MODES else "bicubic")
         top, left = (height - self.size[0]) // 2, (width - self.size[1]) // 2
         return images[..., top : top + self.size[0], left : left + self.size[1]]
-
-
-class Cropped(nn.Module):
-    """A network with a cropping in front; takes images of any size (B, C, H, W)."""
-
-    def __init__(self, network: nn.Module, cropping: Cropping) -> None:
-        super().__init__()
-        self.network, self.cropping = network, cropping
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The network's output for the cropped images."""
-        return self.network(self.cropping(images))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from granu.plugins.options import NoOptions
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from granu.plugins.context import BuildContext
     from granu.types import Site
@@ -74,16 +74,19 @@ class PerturbationOffer(Offer):
 class ClassifierOffer(Offer):
     """A classifier. `make` returns a `granu.types.Classifier`, for instance an ImageClassifier.
 
-    `models` lists the values that the target may take, if they are known in advance.
+    `models` lists the values that the target may take, if they are known in advance. `network(config, context)` builds
+    the network of an ImageClassifier's `config` without its weights, so that one that was trained can be saved and
+    opened again; `config` comes from a file, so it must be checked and must not name code to run.
     """
 
     kind: ClassVar[str] = "classifier"
     models: tuple[str, ...] = ()
+    network: Callable[[Mapping[str, Any], BuildContext], nn.Module] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DefenseOffer(Offer):
-    """A training method that makes a classifier more robust. `make` returns a Defense."""
+    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`."""
 
     kind: ClassVar[str] = "defense"
 

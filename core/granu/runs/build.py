@@ -49,7 +49,8 @@ class Builder:
         if key not in self._classifiers:
             built = self._make(resolved)
             if isinstance(built, torch.nn.Module):
-                built = built.to(self.context.device).eval()
+                # gradients are needed for images alone
+                built = built.to(self.context.device).eval().requires_grad_(False)
             self._classifiers[key] = built
         return self._classifiers[key]
 

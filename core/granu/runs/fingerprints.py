@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-
-from granu.images.cropping import Cropped
 
 if TYPE_CHECKING:
     from granu.types import Classifier
@@ -28,8 +26,9 @@ def classifier_fingerprint(classifier: Classifier) -> str | None:
     for name, tensor in sorted([*classifier.named_parameters(), *classifier.named_buffers()], key=lambda item: item[0]):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(_bytes(tensor))
-    settings: list[Any] = [getattr(classifier, name, None) for name in SETTINGS]
-    settings += [module.cropping for module in classifier.modules() if isinstance(module, Cropped)]
+    settings = [getattr(classifier, name, None) for name in SETTINGS]
+    if cropping := getattr(classifier, "cropping", None):
+        settings.append(cropping)
     digest.update(repr(settings).encode())
     return digest.hexdigest()
 

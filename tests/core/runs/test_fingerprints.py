@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from granu.images.classifier import ImageClassifier
-from granu.images.cropping import Cropped, Cropping
+from granu.images.cropping import Cropping
 from granu.runs.fingerprints import classifier_fingerprint, image_hash
 
 
@@ -53,7 +53,7 @@ def test_another_number_in_the_network_is_another_fingerprint(change: Callable[[
 
 SETTINGS: list[dict[str, Any]] = [
     {"mean": (0.5,)}, {"std": (0.5,)}, {"classes": ("b", "a")}, {"channels": 1}, {"size": (8, 8)},
-    {"fit": "pad"}, {"net": Cropped(network(), Cropping((8, 8), (9, 9), "bicubic"))},
+    {"fit": "pad"}, {"cropping": Cropping((8, 8), (9, 9), "bicubic")},
 ]  # fmt: skip
 
 
@@ -63,8 +63,8 @@ def test_another_preprocessing_is_another_fingerprint(settings: dict[str, Any]) 
 
 
 def test_another_cropping_is_another_fingerprint() -> None:
-    small, large = (Cropped(network(), Cropping((8, 8), (side, side), "bicubic")) for side in (9, 10))
-    assert classifier_fingerprint(classifier(small)) != classifier_fingerprint(classifier(large))
+    small, large = (classifier(cropping=Cropping((8, 8), (side, side), "bicubic")) for side in (9, 10))
+    assert classifier_fingerprint(small) != classifier_fingerprint(large)
 
 
 def test_memory_layout_is_no_difference() -> None:
