@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_folder_of_other_files_is_neither_mixed_with_a_run_nor_cleared(folder: Path, fresh: bool) -> None:
     (folder / "images").mkdir(parents=True)
     (folder / "images" / "holiday.png").write_bytes(b"mine")
-    with pytest.raises(RunFolderError, match=r"run holds other files and no run; name an empty or new folder with --out"):
+    with pytest.raises(RunFolderError, match=r"run holds other files and no run; name an empty or new folder"):
         open_run(folder, 0, "float32", fresh)
     assert [file.name for file in folder.rglob("*")] == ["images", "holiday.png"]
 
