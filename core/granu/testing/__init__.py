@@ -3,6 +3,7 @@
 from granu.testing.contracts import (
     check_classifier,
     check_dataset,
+    check_defense,
     check_generator,
     check_import_without_torch,
     check_offer,
@@ -15,6 +16,7 @@ from granu.testing.contracts import (
 __all__ = [
     "check_classifier",
     "check_dataset",
+    "check_defense",
     "check_generator",
     "check_import_without_torch",
     "check_offer",
