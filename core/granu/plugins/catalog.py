@@ -139,7 +139,7 @@ def make_catalog(discovered: DiscoveredPlugins) -> Catalog:
 def _with_nested(spec: Spec, offer: DefenseOffer) -> dict[str, str]:
     """The options of an offer whose target is other specs: its own as typed, and the text of those specs."""
     own = {key for key, _, _ in describe_options(offer.options)}
-    given: dict[str, str] = {}
+    given = {} if spec.target is not None else dict(spec.options)
     inner: list[Spec] = []
     for one in _inner_specs(spec):
         mine = {key: value for key, value in one.options if key in own}
@@ -155,7 +155,7 @@ def _with_nested(spec: Spec, offer: DefenseOffer) -> dict[str, str]:
 def _inner_specs(spec: Spec) -> list[Spec]:
     """The specs that a spec is made of; to the first belong all options behind it."""
     if spec.target is None:
-        return []
+        return [*spec.others]
     first = parse_spec(spec.target)
     if twice := sorted(dict(first.options).keys() & dict(spec.options)):
         raise SpecError(f"`{spec}` gives the option '{twice[0]}' twice")
