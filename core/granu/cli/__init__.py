@@ -1,7 +1,7 @@
 """The command line: one file per command, and the place where errors become messages and exit codes.
 
-Exit codes: 0 success, 1 regression threshold crossed, 2 an error that the user can fix, 3 some perturbations failed
-and the results of the others are kept, 130 interrupted and resumable.
+Exit codes: 0 success, 1 a crash, 2 an error that the user can fix, 3 some perturbations failed and the results of the
+others are kept, 4 `granu compare --fail-if-worse` failed, 130 interrupted and resumable.
 """
 
 from __future__ import annotations
