@@ -27,8 +27,8 @@ def compare(
             min=0,
             max=99,
             help="Exit with 4 if the second is worse by more than PERCENT under any perturbation: fooled on more "
-            "images of a hundred, by smaller sizes, or wrong on more clean images (p < 0.05 after Holm); or if that cannot "
-            "be judged, because searches failed or images are too few.",
+            "images of a hundred, by smaller sizes, or wrong on more clean images (p < 0.05 after Holm); or if that "
+            "cannot be judged, because searches failed or images are too few.",
         ),
     ] = None,
     figure: Annotated[
