@@ -20,7 +20,12 @@ from granu.cli.list_plugins import list_plugins
 from granu.cli.report import report
 from granu.errors import GranuError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.command("eval")(evaluate)
 app.command("report")(report)
 app.command("compare")(compare)
