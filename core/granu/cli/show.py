@@ -49,7 +49,8 @@ def columns(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     rows = [heads, *lines]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
     indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
-    room = max(20, terminal_width() - indent) if terminal_width() else None
+    width = terminal_width()
+    room = None if width is None else max(20, width - indent)
     for row in rows:
         first, *more = textwrap.wrap(row[-1], room, break_long_words=False) or [""] if room else [row[-1]]
         cells = [*row[:-1], first]
