@@ -21,6 +21,7 @@ from granu.errors import (
     WeightsError,
     suggest,
 )
+from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
         save_weights,
     )
     from granu.weights.preprocessing import Preprocessing
+    from granu.weights.rebuilding import build_strictly
     from granu.weights.torchfile import as_state_dict, is_torch_file, read_torch_file
     from granu.weights.trained import TrainedHeader, load_trained, read_trained, save_trained
 
@@ -85,6 +87,7 @@ __all__ = [
     "AttackResult",
     "Batch",
     "BuildContext",
+    "ClassNames",
     "Classifier",
     "ClassifierError",
     "ClassifierEvidence",
@@ -130,6 +133,7 @@ __all__ = [
     "WeightsHeader",
     "as_state_dict",
     "attack",
+    "build_strictly",
     "clamp_for_descent",
     "compare",
     "deepfool",
@@ -143,11 +147,13 @@ __all__ = [
     "load_strictly",
     "load_trained",
     "mean_over_processes",
+    "numbered_classes",
     "open_tail",
     "option",
     "process_count",
     "projected_gradient_descent",
     "quantize",
+    "read_class_names",
     "read_tensors",
     "read_torch_file",
     "read_trained",
@@ -180,6 +186,7 @@ _LAZY = {
         "save_weights",
     ),
     "granu.weights.preprocessing": ("Preprocessing",),
+    "granu.weights.rebuilding": ("build_strictly",),
     "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_torch_file"),
     "granu.weights.trained": ("TrainedHeader", "load_trained", "read_trained", "save_trained"),
 }  # fmt: skip
