@@ -114,6 +114,16 @@ def make(options: ZooOptions, context: BuildContext) -> ImageClassifier:
     return (make_untrained if options.init == "random" else make_classifier)(options, context)
 
 
+def describe(options: ZooOptions, context: BuildContext) -> Mapping[str, Any]:
+    """What the header of the weights states."""
+    from granu import read_weights_header
+
+    if options.model in ARCHITECTURES and options.init == "random":
+        return {"architecture": options.model}
+    header = read_weights_header(context.locate(options.model), ARCHITECTURES)
+    return {"architecture": header.architecture, "config": header.config, "classes": header.classes, **header.about}
+
+
 def network(config: Mapping[str, Any], context: BuildContext) -> nn.Module:
     from granu_zoo.loading import build_network
 
@@ -131,6 +141,7 @@ def granu_classifiers() -> Sequence[ClassifierOffer]:
             make=make,
             check=check,
             network=network,
+            describe=describe,
             models=tuple(CLASSIFIERS),
             licence=f"{MNIST.licence} (digits), {CIFAR10.licence} (CIFAR-10)",
         )
