@@ -21,6 +21,7 @@ from granu.errors import (
     WeightsError,
     suggest,
 )
+from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -74,7 +75,10 @@ if TYPE_CHECKING:
         read_weights_header,
         save_weights,
     )
+    from granu.weights.preprocessing import Preprocessing
+    from granu.weights.rebuilding import build_strictly
     from granu.weights.torchfile import as_state_dict, is_torch_file, read_torch_file
+    from granu.weights.trained import TrainedHeader, load_trained, read_trained, save_trained
 
 __version__ = "0.1.0"
 
@@ -83,6 +87,7 @@ __all__ = [
     "AttackResult",
     "Batch",
     "BuildContext",
+    "ClassNames",
     "Classifier",
     "ClassifierError",
     "ClassifierEvidence",
@@ -108,6 +113,7 @@ __all__ = [
     "PerturbationOffer",
     "PixelSpace",
     "PluginError",
+    "Preprocessing",
     "Proposal",
     "Run",
     "RunFolderError",
@@ -119,6 +125,7 @@ __all__ = [
     "Step",
     "Streams",
     "Tail",
+    "TrainedHeader",
     "TrainingStep",
     "UnknownName",
     "Weights",
@@ -126,6 +133,7 @@ __all__ = [
     "WeightsHeader",
     "as_state_dict",
     "attack",
+    "build_strictly",
     "clamp_for_descent",
     "compare",
     "deepfool",
@@ -137,16 +145,21 @@ __all__ = [
     "is_torch_file",
     "load_catalog",
     "load_strictly",
+    "load_trained",
     "mean_over_processes",
+    "numbered_classes",
     "open_tail",
     "option",
     "process_count",
     "projected_gradient_descent",
     "quantize",
+    "read_class_names",
     "read_tensors",
     "read_torch_file",
+    "read_trained",
     "read_weights_header",
     "resize",
+    "save_trained",
     "save_weights",
     "suggest",
 ]
@@ -172,7 +185,10 @@ _LAZY = {
         "WeightsHeader", "is_granu_weights", "is_safetensors", "load_strictly", "read_tensors", "read_weights_header",
         "save_weights",
     ),
+    "granu.weights.preprocessing": ("Preprocessing",),
+    "granu.weights.rebuilding": ("build_strictly",),
     "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_torch_file"),
+    "granu.weights.trained": ("TrainedHeader", "load_trained", "read_trained", "save_trained"),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 

@@ -76,12 +76,14 @@ class ClassifierOffer(Offer):
 
     `models` lists the values that the target may take, if they are known in advance. `network(config, context)` builds
     the network of an ImageClassifier's `config` without its weights, so that one that was trained can be saved and
-    opened again; `config` comes from a file, so it must be checked and must not name code to run.
+    opened again; `config` comes from a file, so it must be checked and must not name code to run. `describe(options,
+    context)` says what is known of the classifier that these options select, without building it, for `granu info`.
     """
 
     kind: ClassVar[str] = "classifier"
     models: tuple[str, ...] = ()
     network: Callable[[Mapping[str, Any], BuildContext], nn.Module] | None = None
+    describe: Callable[[Any, BuildContext], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

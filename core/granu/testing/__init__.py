@@ -2,6 +2,7 @@
 
 from granu.testing.contracts import (
     check_classifier,
+    check_classifier_is_saved,
     check_dataset,
     check_generator,
     check_import_without_torch,
@@ -14,6 +15,7 @@ from granu.testing.contracts import (
 
 __all__ = [
     "check_classifier",
+    "check_classifier_is_saved",
     "check_dataset",
     "check_generator",
     "check_import_without_torch",
