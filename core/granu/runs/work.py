@@ -145,7 +145,8 @@ class Measurement:
         seen = self._seen(batch, judged, images)
         trials = []
         for i, image in enumerate(batch.ids):
-            note, found = proposal.notes[i], bool(predicted[i] != batch.labels[i])
+            note = NOT_FINITE if judged.unusable[i] else proposal.notes[i]
+            found = bool(predicted[i] != batch.labels[i]) and not judged.unusable[i]
             trials.append(
                 Trial(
                     image, self.planned.key, self.name,
@@ -180,7 +181,7 @@ class Measurement:
         if proposal.control is None:
             return None
         control = judge(proposal.control, self.classifier, batch.images, self.name)
-        return control.verdict.predicted != batch.labels
+        return (control.verdict.predicted != batch.labels) & ~control.unusable
 
     def _seen(self, batch: Batch, judged: Judged, images: dict[str, bytes]) -> list[dict[str, Any]]:
         """The entries of each image's trial that compare changed with clean images; keeps PNGs."""
@@ -206,6 +207,7 @@ class Measurement:
         ]
 
 
+NOT_FINITE = "the changed image, or the classifier's answer to it, is not finite"
 UNCONDITIONAL = "the label is the classifier's own verdict on the clean image"
 
 

@@ -83,7 +83,7 @@ def test_every_cell_shows_its_own_number() -> None:
     made = table([row_of(*trials, found(9, outcome=CLEAN_WRONG), found(10, outcome=FAILED, tried=0.0), judges=("a",))])
     assert cells(made) == {
         "change": "tiny:z", "images": "5", "left out": "1", "found %": "80 [38–96]", "confirmed %": "20 [4–62]",
-        "median size": "2.00 [0–4.00+]", "median, confirmed": "> 4.00 [0–4.00+]", "unit": "sigma (RMS)",
+        "median size": "2.00 [1.00–4.00+]", "median, confirmed": "> 4.00 [1.00–4.00+]", "unit": "sigma (RMS)",
         "L2": "1.50", "L∞": "0.250", "SSIM": "0.875", "random %": "25", "failed": "1", "passes": "10+8",
     }  # fmt: skip
 

@@ -21,7 +21,7 @@ from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.gallery import changed_name, clean_name
 from granu.runs.plan import EvalPlan
-from granu.runs.trials import FOUND
+from granu.runs.trials import FAILED, FOUND
 from granu.runs.work import UNCONDITIONAL, Failure, Measurement, Outcome, Workbench, WorkItem, is_out_of_memory
 from granu.testing.tiny import tiny_linear_classifier
 
@@ -290,3 +290,32 @@ def test_a_judge_without_names_votes_in_the_classes_of_the_source(planned: Plan)
     outcome = bench.run(WorkItem("tiny:z,samples=5,steps=1", "tiny-classifier", (0, 1, 2)))
     assert outcome.failure is None
     assert [trial.votes["judge"] for trial in outcome.trials] == [0, 1, 2], "a step of that size keeps the class"
+
+
+def test_one_changed_image_that_is_not_finite_is_one_failed_trial() -> None:
+    one = measurement(0.8)
+    assert isinstance(one.perturbation, Proposing)
+    one.perturbation.proposed = torch.tensor([torch.nan, 0.8]).view(2, 1, 1, 1)  # type: ignore[assignment]
+    one.perturbation.perturb = proposing_rows(one.perturbation)  # type: ignore[method-assign]
+    first, second = one.trials(DARK, {})
+    assert (first.outcome, first.size, second.outcome) == (FAILED, None, FOUND)
+    assert first.note == "the changed image, or the classifier's answer to it, is not finite"
+
+
+def test_one_image_that_the_classifier_answers_with_nan_is_one_failed_trial() -> None:
+    one = measurement(0.8)
+    assert isinstance(one.perturbation, Proposing)
+    one.perturbation.proposed = torch.tensor([0.8, 1.0]).view(2, 1, 1, 1)  # type: ignore[assignment]
+    one.perturbation.perturb = proposing_rows(one.perturbation)  # type: ignore[method-assign]
+    assert [trial.outcome for trial in one.trials(DARK, {})] == [FOUND, FAILED]
+
+
+def proposing_rows(plain: Proposing) -> Any:
+    """`Proposing.perturb` for a brightness per image, (B, 1, 1, 1)."""
+
+    def perturb(classifier: Any, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
+        rows, plain.proposed = plain.proposed, 0.0
+        proposal = Proposing.perturb(plain, classifier, batch, criterion, noise)
+        return replace(proposal, evidence=ImageEvidence(rows.expand_as(batch.images)))  # type: ignore[attr-defined]
+
+    return perturb
