@@ -96,7 +96,7 @@ class JudgedLevels:
 
     judged: Judged
     size: Tensor  # (B,)
-    predicted: Mapping[float, Tensor]  # size -> (B,) int64
+    predicted: Mapping[float, Tensor]  # size -> (B,) int64, -1 where the level is unusable
 
 
 def judge_levels(
@@ -105,17 +105,18 @@ def judge_levels(
     """Judge the evidence at each size, as `judge` does; `labels` (B,)."""
     sizes = sorted(levels)
     judged = [judge(levels[size], classifier, like, name) for size in sizes]
-    predicted = torch.stack([one.verdict.predicted for one in judged])  # (L, B)
-    wrong = predicted != labels
+    unusable = torch.stack([one.unusable for one in judged])  # (L, B)
+    predicted = torch.stack([one.verdict.predicted for one in judged]).masked_fill(unusable, -1)
+    wrong = (predicted != labels) & ~unusable
     first = torch.where(wrong.any(dim=0), wrong.int().argmax(dim=0), len(sizes) - 1)
     rows = torch.arange(len(labels), device=labels.device)
+    logits = torch.stack([one.verdict.logits for one in judged])[first, rows]
     images = [one.images for one in judged if one.images is not None]
-    chosen = Judged(
-        Verdict(torch.stack([one.verdict.logits for one in judged])[first, rows]),
-        torch.stack(images)[first, rows] if len(images) == len(judged) else None,
-    )
+    chosen = torch.stack(images)[first, rows] if len(images) == len(judged) else None
     return JudgedLevels(
-        chosen, torch.tensor(sizes, device=labels.device)[first], dict(zip(sizes, predicted, strict=True))
+        Judged(Verdict(logits), chosen, unusable.any(dim=0)),
+        torch.tensor(sizes, device=labels.device)[first],
+        dict(zip(sizes, predicted, strict=True)),
     )
 
 

@@ -52,7 +52,9 @@ BOTH = [[1.0], [-1.0]]
 def search(name: str, space: Space, **options: Any) -> SearchResult:
     count = len(space.start())
     criterion = Criterion(torch.zeros(count, dtype=torch.int64))
-    return make_search(name, SEARCHES[name](**options)).run(space, criterion, Streams(0, [str(i) for i in range(count)]))
+    return make_search(name, SEARCHES[name](**options)).run(
+        space, criterion, Streams(0, [str(i) for i in range(count)])
+    )
 
 
 @pytest.mark.parametrize("boundary", [0.013, 0.7, 1.99])
