@@ -57,13 +57,19 @@ class PerturbationOffer(Offer):
     """A family of changes. `make` returns a Perturbation.
 
     If `searched`, the core searches its spaces and adds the options of the searches to its own; an algorithm with
-    its own search sets this to False and implements `perturb`. `targets` lists the targets of `name:all` from
-    coarse to fine, or is a function of the options that returns this list.
+    its own search sets this to False and implements `perturb`; a function of the options decides case by case, for
+    instance not to search where they fix the size. `targets` lists the targets of `name:all` from coarse to fine, or
+    is a function of the options that returns this list. `note` is a sentence that reports print below the results.
     """
 
     kind: ClassVar[str] = "perturbation"
-    searched: bool = True
+    searched: bool | Callable[[Any], bool] = True
     targets: Sequence[str] | Callable[[Any], Sequence[str]] = ()
+    note: str = ""
+
+    def is_searched(self, options: Any) -> bool:
+        """Whether the core searches with these options."""
+        return self.searched(options) if callable(self.searched) else self.searched
 
     def sweep(self, options: Any) -> Sequence[str]:
         """Return the targets of `name:all` with these options."""
