@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from granu.images.ops import clamp_for_descent, fit_channels, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
+    from granu.runs.planning import plan_spaces
     from granu.runs.run import Run
     from granu.search.deepfool import DeepFoolCandidates, DeepFoolStop, deepfool
     from granu.search.pgd import projected_gradient_descent
@@ -63,7 +64,10 @@ if TYPE_CHECKING:
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
+    from granu.training.attack import Attacked, TrainingAttack
     from granu.training.defense import Defense
+    from granu.training.images import LabelledImages, open_images
+    from granu.training.perturbations import OpenPerturbation, open_perturbations
     from granu.training.processes import mean_over_processes, process_count
     from granu.training.step import TrainingStep
     from granu.weights.checkpoints import (
@@ -85,6 +89,7 @@ __version__ = "0.1.0"
 __all__ = [
     "NORM_NAMES",
     "AttackResult",
+    "Attacked",
     "Batch",
     "BuildContext",
     "ClassNames",
@@ -107,7 +112,9 @@ __all__ = [
     "GranuError",
     "ImageClassifier",
     "ImageEvidence",
+    "LabelledImages",
     "Latent",
+    "OpenPerturbation",
     "OptionError",
     "Perturbation",
     "PerturbationOffer",
@@ -126,6 +133,7 @@ __all__ = [
     "Streams",
     "Tail",
     "TrainedHeader",
+    "TrainingAttack",
     "TrainingStep",
     "UnknownName",
     "Weights",
@@ -148,8 +156,11 @@ __all__ = [
     "load_trained",
     "mean_over_processes",
     "numbered_classes",
+    "open_images",
+    "open_perturbations",
     "open_tail",
     "option",
+    "plan_spaces",
     "process_count",
     "projected_gradient_descent",
     "quantize",
@@ -171,6 +182,7 @@ _LAZY = {
     "granu.images.ops": ("clamp_for_descent", "fit_channels", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
+    "granu.runs.planning": ("plan_spaces",),
     "granu.runs.run": ("Run",),
     "granu.search.deepfool": ("DeepFoolCandidates", "DeepFoolStop", "deepfool"),
     "granu.search.pgd": ("projected_gradient_descent",),
@@ -178,7 +190,10 @@ _LAZY = {
     "granu.spaces.base": ("NORM_NAMES", "PixelSpace", "Space"),
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
+    "granu.training.attack": ("Attacked", "TrainingAttack"),
     "granu.training.defense": ("Defense",),
+    "granu.training.images": ("LabelledImages", "open_images"),
+    "granu.training.perturbations": ("OpenPerturbation", "open_perturbations"),
     "granu.training.processes": ("mean_over_processes", "process_count"),
     "granu.training.step": ("TrainingStep",),
     "granu.weights.checkpoints": (

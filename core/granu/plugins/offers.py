@@ -94,9 +94,14 @@ class ClassifierOffer(Offer):
 
 @dataclass(frozen=True, kw_only=True)
 class DefenseOffer(Offer):
-    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`."""
+    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`.
+
+    If `nested`, the target is another spec, for instance of a perturbation; options that this offer does not have
+    belong to it, and further specs may follow it, each after a `|`. The option `target` then is their text.
+    """
 
     kind: ClassVar[str] = "defense"
+    nested: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def save_trained(
     header = WeightsHeader(
         (architecture or "") if rebuilt else "",
         (classifier.config or {}) if rebuilt else {},
-        classifier.classes,
+        tuple(classifier.classes),
         {
             **about,
             "preprocessing": Preprocessing.of(classifier).values(),
