@@ -75,7 +75,9 @@ if TYPE_CHECKING:
         read_weights_header,
         save_weights,
     )
+    from granu.weights.preprocessing import Preprocessing
     from granu.weights.torchfile import as_state_dict, is_torch_file, read_torch_file
+    from granu.weights.trained import TrainedHeader, load_trained, read_trained, save_trained
 
 __version__ = "0.1.0"
 
@@ -109,6 +111,7 @@ __all__ = [
     "PerturbationOffer",
     "PixelSpace",
     "PluginError",
+    "Preprocessing",
     "Proposal",
     "Run",
     "RunFolderError",
@@ -120,6 +123,7 @@ __all__ = [
     "Step",
     "Streams",
     "Tail",
+    "TrainedHeader",
     "TrainingError",
     "TrainingStep",
     "UnknownName",
@@ -139,6 +143,7 @@ __all__ = [
     "is_torch_file",
     "load_catalog",
     "load_strictly",
+    "load_trained",
     "mean_over_processes",
     "open_tail",
     "option",
@@ -147,8 +152,10 @@ __all__ = [
     "quantize",
     "read_tensors",
     "read_torch_file",
+    "read_trained",
     "read_weights_header",
     "resize",
+    "save_trained",
     "save_weights",
     "suggest",
 ]
@@ -174,7 +181,9 @@ _LAZY = {
         "WeightsHeader", "is_granu_weights", "is_safetensors", "load_strictly", "read_tensors", "read_weights_header",
         "save_weights",
     ),
+    "granu.weights.preprocessing": ("Preprocessing",),
     "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_torch_file"),
+    "granu.weights.trained": ("TrainedHeader", "load_trained", "read_trained", "save_trained"),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 

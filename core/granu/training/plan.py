@@ -45,11 +45,11 @@ class TrainPlan:
             "settings": self.settings.as_json(),
         }
 
-    def identity(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to be continued, by name."""
-        plan = self.as_json()
-        settings = {key: value for key, value in plan.pop("settings").items() if key not in WITHOUT_EFFECT}
-        return plan | settings
+
+def identity_of(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a plan as JSON, what must be the same for a training to be continued, by name."""
+    settings = {key: value for key, value in plan["settings"].items() if key not in WITHOUT_EFFECT}
+    return {key: value for key, value in plan.items() if key != "settings"} | settings
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
