@@ -18,10 +18,12 @@ from granu.cli.evaluate import evaluate
 from granu.cli.info import info
 from granu.cli.list_plugins import list_plugins
 from granu.cli.report import report
+from granu.cli.train import train
 from granu.errors import GranuError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("eval")(evaluate)
+app.command("train")(train)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("info")(info)

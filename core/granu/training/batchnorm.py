@@ -61,4 +61,3 @@ def _batch_norm(
     if bias is not None:
         normalised = normalised + bias.view(shape)
     return normalised.to(input.dtype)
-

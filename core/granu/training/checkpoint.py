@@ -56,7 +56,9 @@ def _read(file: Path) -> dict[str, Any]:
     except (RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError):
         state = None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainingError(f"{file} is not a checkpoint that this granu can read; delete it or start over with --fresh")
+        raise TrainingError(
+            f"{file} is not a checkpoint that this granu can read; delete it or start over with --fresh"
+        )
     return state
 
 

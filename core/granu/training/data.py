@@ -48,6 +48,14 @@ class Selection:
         pixels = (self.fit(image).clamp(0, 1) * 255).round().to(torch.uint8)
         return pixels.contiguous(), self.classes[label], self.dataset.image_id(position)
 
+    def readable(self) -> Iterator[Tensor]:
+        """The images that can be read, one by one."""
+        for position in self.positions:
+            try:
+                yield self.read(position)[0]
+            except DataError:
+                continue
+
 
 class ImageSet(Protocol):
     """Labelled images by index: 0, 1, 2, ..."""
@@ -63,18 +71,10 @@ def open_images(selection: Selection, gigabytes: float, readers: int, report: Re
     """The selected images, in memory if they take at most `gigabytes`, judged by the first that can be read."""
     if not selection.positions:
         raise DataError(f"`{selection.name}` has no images")
-    size = next((image.numel() for image in _readable(selection)), 0)
+    size = next((image.numel() for image in selection.readable()), 0)
     if size * len(selection.positions) > gigabytes * 1e9:
         return ImagesOnDisk(selection, readers)
     return ImagesInMemory(selection, readers, report)
-
-
-def _readable(selection: Selection) -> Iterator[Tensor]:
-    for position in selection.positions:
-        try:
-            yield selection.read(position)[0]
-        except DataError:
-            continue
 
 
 class ImagesInMemory:

@@ -157,9 +157,7 @@ class Loop:
         device = self.machine.device
         streams = Streams(self.settings.seed, batch.ids, f"train/{self.epoch}", str(device))
         images, labels = self._augmented(batch, streams.scope("augment")), batch.labels.to(device)
-        return TrainingStep(
-            self.classifier, images, labels, streams, self.step, self.step / self.steps, self.defenses
-        )
+        return TrainingStep(self.classifier, images, labels, streams, self.step, self.step / self.steps, self.defenses)
 
     def _augmented(self, batch: Labelled, streams: Streams) -> Tensor:
         """Images (B, C, H, W) in [0, 1], at the size of the network."""
@@ -181,8 +179,8 @@ class Loop:
             number,
             self.step,
             sum(self.losses) / len(self.losses) if self.losses else None,
-            accuracy and accuracy.clean,
-            accuracy and accuracy.robust,
+            accuracy.clean if accuracy else None,
+            accuracy.robust if accuracy else None,
             self.optimisation.rate(max(self.step - 1, 0)),
             self._seconds(),
             best,

@@ -20,8 +20,8 @@ class Machine:
     """The device of this process and its place among the processes that train together."""
 
     def __init__(self, device: str, precision: str) -> None:
-        from accelerate import Accelerator
-        from accelerate.state import AcceleratorState
+        from accelerate import Accelerator  # type: ignore[import-untyped]
+        from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
 
         alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
         if not alone and device not in ("auto", "cpu"):

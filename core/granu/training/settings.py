@@ -42,7 +42,9 @@ class TrainingSettings:
     milestones: tuple[int, ...] = option((), "epochs after which the rate is multiplied by lr-factor, like 30+60")
     lr_factor: float = option(0.1, "factor of the learning rate at a milestone", low=0, high=1)
     clip: float = option(0.0, "largest L2 norm of the gradient; 0 does not clip", low=0)
-    ema: float = option(0.0, "decay of the moving average of the weights, which is then saved; 0 for none", low=0, high=1)
+    ema: float = option(
+        0.0, "decay of the moving average of the weights, which is then saved; 0 for none", low=0, high=1
+    )
     augment: str = option("none", "augmentation before the defenses", choices=AUGMENTATIONS)
     hold_out: float = option(0.05, "share of the training images that validates, without --val", low=0, high=0.9)
     robust_images: int = option(1000, "validation images on which robust accuracy is measured, at most", low=0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from granu.errors import DataError
 from granu.images.classifier import ImageClassifier
 from granu.streams import Streams
-from granu.training.data import ImageSet, one_size
+from granu.training.data import ImageSet, one_size, permutation
 from granu.training.defense import Defense
 from granu.training.machine import Machine, batch_on
 from granu.training.settings import TrainingSettings
@@ -43,6 +43,7 @@ class Validation:
         self, images: ImageSet, defenses: Sequence[Defense], settings: TrainingSettings, machine: Machine
     ) -> None:
         self.images, self.defenses, self.settings, self.machine = images, defenses, settings, machine
+        self.order = permutation(len(images), settings.seed)  # the first ones are a sample of all
         if len(images) < machine.count:
             raise DataError(f"{len(images)} validation images are too few for {machine.count} processes")
 
@@ -67,7 +68,7 @@ class Validation:
         """This process's part of the first images, as batches that a defense can perturb."""
         count = most - most % self.machine.count
         size = self.settings.batch
-        parts = [range(start, min(start + size, count)) for start in range(0, count, size)]
+        parts = [self.order[start : min(start + size, count)] for start in range(0, count, size)]
         for batch in self.images.batches(self.machine.share(part) for part in parts):
             images = batch_on(self.machine.device, one_size(batch.images))
             streams = Streams(self.settings.seed, batch.ids, SCOPE, str(self.machine.device))
