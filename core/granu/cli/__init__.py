@@ -18,6 +18,7 @@ from granu.cli.evaluate import evaluate
 from granu.cli.info import info
 from granu.cli.list_plugins import list_plugins
 from granu.cli.report import report
+from granu.cli.train import train
 from granu.errors import GranuError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("eval")(evaluate)
+app.command("train")(train)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("info")(info)
