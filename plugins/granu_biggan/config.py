@@ -72,7 +72,9 @@ class BigGANConfig:
             if plan.kind not in get_args(LayerKind) or not isinstance(plan.grow, bool):
                 raise ValueError("a layer is of an unknown kind")
             # a bottleneck and self-attention divide their channels
-            _check_whole("channels of a layer", plan.channels_in, MOST, {"residual": 1, "bottleneck": 4}.get(plan.kind, 8))
+            _check_whole(
+                "channels of a layer", plan.channels_in, MOST, {"residual": 1, "bottleneck": 4}.get(plan.kind, 8)
+            )
             _check_whole("channels of a layer", plan.channels_out, MOST)
         if self.hierarchy not in get_args(Hierarchy):
             raise ValueError(f"hierarchy is {shown(self.hierarchy)}, not one of {', '.join(get_args(Hierarchy))}")

@@ -17,7 +17,7 @@ STATISTICS = (".mean", ".variance")
 
 
 def check_tables(config: BigGANConfig, given: Mapping[str, Shape], file: Path) -> None:
-    """Compare tensors, with norm statistics as tables (rows, C), with those of a network. WeightsError if they differ."""
+    """Compare a file's tensors, whose norm statistics are tables (rows, C), with a network's. WeightsError if they differ."""
     rows = {name: shape[1:] if name.endswith(STATISTICS) else shape for name, shape in given.items()}
     check_shapes(dict(list_tensors(config)), rows, file)
     for name, shape in given.items():
@@ -30,7 +30,7 @@ def check_size(config: BigGANConfig, available: int, file: Path) -> None:
     needed = sum(math.prod(shape) for _, shape in list_tensors(config))
     if needed > available:
         raise WeightsError(
-            f"{file} describes a network of {needed:,} numbers but holds {available:,}: the configuration is not its own"
+            f"{file} describes a network of {needed:,} numbers but holds {available:,}; its configuration is another's"
         )
 
 

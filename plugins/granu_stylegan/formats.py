@@ -91,7 +91,9 @@ def _own(file: Path) -> tuple[Opened, Shapes]:
     header, tensors = read_weights_header(file, (STYLEGAN2, STYLEGAN3)), read_header(file).tensors
     if not header.classes and header.config.get("c_dim"):
         raise WeightsError(f"the header of {file} names 0 classes for a network of {shown(header.config['c_dim'])}")
-    return Opened(header.architecture, header.config, header.classes, partial(read_all, tensors, file)), _shapes(tensors)
+    return Opened(header.architecture, header.config, header.classes, partial(read_all, tensors, file)), _shapes(
+        tensors
+    )
 
 
 def _nvidia(file: Path) -> tuple[Opened, Shapes]:
@@ -110,7 +112,9 @@ def _torch(file: Path) -> tuple[Opened, Shapes]:
     content = read_torch_file(file)
     found = next((content[key] for key in AVERAGES if isinstance(content, dict) and key in content), content)
     if isinstance(found, dict) and any(isinstance(value, dict) for value in found.values()):
-        raise WeightsError(f"{file} holds {_few(found)}, and none is named {' or '.join(AVERAGES)}; save the average alone")
+        raise WeightsError(
+            f"{file} holds {_few(found)}, and none is named {' or '.join(AVERAGES)}; save the average alone"
+        )
     tensors = as_state_dict(found, file)
     if not rosinality.recognises(tensors):
         return _state_dict(file, tensors)

@@ -30,8 +30,8 @@ class ModuleRecord:
 class NvidiaGenerator:
     """A generator as stored in a .pkl; `arguments` are those of its constructor.
 
-    `stated` are arguments that its layers keep: they hold where the constructor's default applies, which differs between
-    StyleGAN2-ADA and the StyleGAN2 of StyleGAN3.
+    `stated` are arguments that its layers keep: they hold where the constructor's default applies, which differs
+    between StyleGAN2-ADA and the StyleGAN2 of StyleGAN3.
     """
 
     arguments: Mapping[str, Any]

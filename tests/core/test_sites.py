@@ -234,9 +234,7 @@ def test_a_site_where_nothing_varies_is_refused_and_others_are_not(tmp_path: Pat
     assert "z" in cache.of_class(0).constant and "z" not in cache.of_class(0).deviation
     sites = {site.name: site for site in generator.sites()}
     with pytest.raises(OptionError, match="the site 'z' is the same in all images"):
-        SitePerturbation(generator, [sites["z"]], cache).open(
-            tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids)
-        )
+        SitePerturbation(generator, [sites["z"]], cache).open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids))
 
 
 @pytest.fixture

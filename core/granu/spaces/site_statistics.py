@@ -140,9 +140,7 @@ class StatisticsCache:
             return  # without a cache the next run only takes longer
 
 
-def measure(
-    generator: Generator, sites: Sequence[Site], label: int, samples: int, device: str
-) -> dict[str, Measured]:
+def measure(generator: Generator, sites: Sequence[Site], label: int, samples: int, device: str) -> dict[str, Measured]:
     """Measure each neuron's standard deviation over `samples` clean images of one class: site -> site.shape.
 
     `label` may be ACROSS: the images are then of all classes in turn. Uses running sums over chunks (Chan et al. 1979).

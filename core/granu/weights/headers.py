@@ -1,6 +1,6 @@
 """The header of a safetensors file, read and checked without torch.
 
-The format is documented by the safetensors project: the header's length in eight bytes, the header in JSON, the numbers.
+The format is that of the safetensors project: the header's length in eight bytes, the header in JSON, the numbers.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from granu.errors import WeightsError
 from granu.weights.opening import check_regular, open_file
@@ -101,7 +101,7 @@ def _tensor(entry: Any, file: Path, start: int) -> StoredTensor | None:
     return tensor if length == tensor.numbers * WIDTHS[dtype] else None
 
 
-def _are_counts(values: Any) -> bool:
+def _are_counts(values: Any) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 

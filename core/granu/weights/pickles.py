@@ -1,7 +1,7 @@
 """Reading a pickle as data: a machine for its instructions that calls nothing but a list of harmless functions.
 
-A pickle is a program that looks up functions by name and calls them. Here a name resolves to a `StandIn` from a list, or
-the file is refused. No attribute is set or looked up, no method of an object is called, only plain values are hashed,
+A pickle is a program that looks up functions by name and calls them. Here a name resolves to a `StandIn` from a list,
+or the file is refused. No attribute is set or looked up, no method of an object is called, only plain values are hashed,
 and what is read, its size and the number of instructions are bounded. Long byte strings are not read but referred to.
 
 The instructions are those that Python's `pickletools` documents.
@@ -46,7 +46,7 @@ class StandIn:
 
 
 Names = Mapping[tuple[str, str], Any]
-"""(module, name) -> the value that stands for it: a StandIn if it can be called, a Refused if the file is to be refused."""
+"""(module, name) -> what stands for it: a StandIn if it can be called, a Refused if the file is to be refused."""
 
 
 class Opaque:
@@ -194,9 +194,7 @@ def _key(key: Any) -> Any:
 class _Machine:
     """A stack, a memo and one method per kind of instruction."""
 
-    def __init__(
-        self, window: Window, names: Names, budget: Budget, persistent: Callable[[Any], Any] | None
-    ) -> None:
+    def __init__(self, window: Window, names: Names, budget: Budget, persistent: Callable[[Any], Any] | None) -> None:
         self.window, self.names, self.budget, self.persistent = window, names, budget, persistent
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # the stacks under each mark

@@ -40,7 +40,8 @@ class Refused(WeightsError):
 class Source(Protocol):
     """Bytes in a file."""
 
-    length: int
+    @property
+    def length(self) -> int: ...
 
     def read(self, start: int, count: int) -> bytes:
         """`count` bytes from `start` on, fewer at the end."""

@@ -198,7 +198,8 @@ def _storage_of_blob(blob: Any, stream: BinaryIO, budget: Budget) -> Storage:
         window = Window(io.BytesIO(data), None, 0, len(data))
         source: Source = blob
     elif isinstance(blob, Span):
-        window, source = Window(stream, blob.file, blob.start, blob.start + blob.length), Span(blob.file, 0, blob.start + blob.length)
+        window = Window(stream, blob.file, blob.start, blob.start + blob.length)
+        source = Span(blob.file, 0, window.end)
     elif isinstance(blob, bytes):
         window, source = Window(io.BytesIO(blob), None, 0, len(blob)), _Bytes(blob)
     else:
@@ -224,7 +225,7 @@ def _describe_storage(identifier: Any) -> tuple[str, str, int]:
     if not isinstance(identifier, tuple) or len(identifier) < 5 or identifier[0] != "storage":
         raise Refused("refers to data outside the file")
     _, dtype, key, _, count = identifier[:5]
-    if dtype not in WIDTHS.keys() or not isinstance(key, str | int) or type(count) is not int or count < 0:
+    if dtype not in WIDTHS or not isinstance(key, str | int) or type(count) is not int or count < 0:
         raise Refused("holds a storage of an unknown type")
     return dtype, str(key), count
 
