@@ -130,8 +130,8 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -
 
 def check_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor], file: Path) -> None:
     """Compare the tensors of a network and those of a file. WeightsError lists what differs in name or shape."""
-    shapes = ({name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (own, state))
-    check_shapes(*shapes, file)
+    network, given = ({name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (own, state))
+    check_shapes(network, given, file)
 
 
 def check_shapes(own: Mapping[str, Shape], given: Mapping[str, Shape], file: Path) -> None:
