@@ -90,6 +90,36 @@ def _not_finite(name: str) -> ClassifierError:
     )
 
 
+@dataclass(frozen=True)
+class JudgedLevels:
+    """A change at fixed sizes as the core judged it: the smallest that fools, otherwise the largest."""
+
+    judged: Judged
+    size: Tensor  # (B,)
+    predicted: Mapping[float, Tensor]  # size -> (B,) int64, -1 where the level is unusable
+
+
+def judge_levels(
+    levels: Mapping[float, Evidence], classifier: Classifier, like: Tensor, labels: Tensor, name: str
+) -> JudgedLevels:
+    """Judge the evidence at each size, as `judge` does; `labels` (B,)."""
+    sizes = sorted(levels)
+    judged = [judge(levels[size], classifier, like, name) for size in sizes]
+    unusable = torch.stack([one.unusable for one in judged])  # (L, B)
+    predicted = torch.stack([one.verdict.predicted for one in judged]).masked_fill(unusable, -1)
+    wrong = (predicted != labels) & ~unusable
+    first = torch.where(wrong.any(dim=0), wrong.int().argmax(dim=0), len(sizes) - 1)
+    rows = torch.arange(len(labels), device=labels.device)
+    logits = torch.stack([one.verdict.logits for one in judged])[first, rows]
+    images = [one.images for one in judged if one.images is not None]
+    chosen = torch.stack(images)[first, rows] if len(images) == len(judged) else None
+    return JudgedLevels(
+        Judged(Verdict(logits), chosen, unusable.any(dim=0)),
+        torch.tensor(sizes, device=labels.device)[first],
+        dict(zip(sizes, predicted, strict=True)),
+    )
+
+
 def vote(
     judges: Mapping[str, Classifier], images: Tensor, classifier: Classifier, ours: Sequence[str]
 ) -> dict[str, Tensor]:

@@ -124,7 +124,16 @@ def _draft(catalog: Catalog, context: BuildContext, text: str) -> Iterator[_Draf
     for target in _expand(spec.target, offer.sweep(read_options(offer.options, own, text))):
         one = spec if target is None else spec.with_target(target)
         resolved = catalog.resolve("perturbation", one, extra)
-        yield _Draft(str(one), resolved, _search(one) if offer.searched else None)
+        searched = offer.is_searched(resolved.options)
+        if not searched:
+            _refuse_search_options(one, extra)
+        yield _Draft(str(one), resolved, _search(one) if searched else None)
+
+
+def _refuse_search_options(spec: Spec, keys: Sequence[str]) -> None:
+    """OptionError for options of searches where the other options leave nothing to search."""
+    if given := list(_given(spec, keys)):
+        raise OptionError(f"`{spec}` is not searched with these options, so remove {', '.join(given)}")
 
 
 def _draft_sites(catalog: Catalog, context: BuildContext, spec: Spec) -> Iterator[_Draft]:

@@ -2,6 +2,7 @@
 
 from granu.testing.contracts import (
     check_classifier,
+    check_classifier_is_saved,
     check_dataset,
     check_defense,
     check_generator,
@@ -15,6 +16,7 @@ from granu.testing.contracts import (
 
 __all__ = [
     "check_classifier",
+    "check_classifier_is_saved",
     "check_dataset",
     "check_defense",
     "check_generator",

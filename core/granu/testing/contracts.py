@@ -10,7 +10,9 @@ import copy
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ from torch import Tensor
 from granu.images.classifier import ImageClassifier
 from granu.images.ops import clamp_for_descent
 from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
 from granu.plugins.offers import Offer, PerturbationOffer, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import NAME
@@ -40,6 +43,7 @@ from granu.types import (
     Space,
     SpaceFactory,
 )
+from granu.weights.trained import load_trained, save_trained
 
 SIZE_TOLERANCE = 1e-3  # relative; kernels round differently for other batch shapes
 PIXEL_STEP = 1 / 255
@@ -171,6 +175,27 @@ def check_classifier(classifier: Classifier, images: Tensor) -> None:
     (gradient,) = torch.autograd.grad(logits.sum(), images)
     assert gradient.isfinite().all(), "the gradient must be finite"
     _check_close(classifier(images[-1:]), logits[-1:], "logits depend on the other images of the batch")
+
+
+def check_classifier_is_saved(classifier: ImageClassifier, context: BuildContext) -> None:
+    """Check that a classifier can be trained, saved and opened: the file gives the same classes and logits, bit by bit.
+
+    The classifier offer that `classifier.architecture` names must be in the context's catalog.
+    """
+    assert classifier.architecture, "`architecture` must be the name of the classifier's offer"
+    parameters = list(classifier.parameters())
+    assert parameters and all(p.requires_grad for p in parameters), "a classifier that can be trained is not frozen"
+    size = classifier.size or (32, 32)
+    images = torch.rand(2, classifier.channels or 3, *size, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "saved.safetensors"
+        save_trained(file, classifier, classifier.architecture, None, {})
+        opened = load_trained(file, context)
+    with torch.no_grad():
+        same = torch.equal(opened(images), classifier(images))
+    assert same, "the opened classifier gives other logits; `network` must build it from `config` as it was"
+    assert opened.classes == classifier.classes, "the opened classifier has other classes"
+    assert opened.architecture == classifier.architecture, "the opened classifier cannot be saved again"
 
 
 def check_defense(defense: Defense, classifier: ImageClassifier, batch: Batch, *, per_image: bool = True) -> None:
