@@ -57,10 +57,10 @@ class TrainingSettings:
             raise OptionError("schedule=milestones needs the epochs, for example --milestones 30+60")
         if self.milestones and self.schedule != "milestones":
             raise OptionError(f"milestones have no effect with schedule={self.schedule}; add --schedule milestones")
-        if self.milestones and not 0 < self.milestones[0] <= self.milestones[-1] < self.epochs:
-            raise OptionError(f"milestones must lie between 1 and {self.epochs - 1}, before the last of the epochs")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise OptionError(f"milestones must rise, not {'+'.join(map(str, self.milestones))}")
+        if self.milestones and not 0 < self.milestones[0] <= self.milestones[-1] < self.epochs:
+            raise OptionError(f"milestones must lie between 1 and {self.epochs - 1}, before the last of the epochs")
         if self.cycle_momentum and self.schedule != "one-cycle":
             raise OptionError(f"cycle-momentum has no effect with schedule={self.schedule}")
 
