@@ -18,7 +18,7 @@ SLACK = 4
 SPARE_TENSORS, SPARE_NUMBERS = 100, 1_000_000
 
 
-def rebuild(build: Callable[[], nn.Module], state: Mapping[str, Tensor], file: Path) -> nn.Module:
+def build_strictly(build: Callable[[], nn.Module], state: Mapping[str, Tensor], file: Path) -> nn.Module:
     """Build a network and load its state dict, which was read from `file`. WeightsError where they do not fit.
 
     The network is built on torch's meta device first, where tensors have a shape and no memory, and compared with the

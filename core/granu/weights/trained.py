@@ -102,7 +102,7 @@ def save_trained(
     header = WeightsHeader(
         (architecture or "") if rebuilt else "",
         (classifier.config or {}) if rebuilt else {},
-        classifier.classes,
+        tuple(classifier.classes),
         {
             **about,
             "preprocessing": Preprocessing.of(classifier).values(),
@@ -181,7 +181,7 @@ def _network(
 ) -> nn.Module:
     import copy
 
-    from granu.weights.rebuilding import rebuild
+    from granu.weights.rebuilding import build_strictly
 
     if given is not None:
         network = copy.deepcopy(given)
@@ -189,7 +189,7 @@ def _network(
         return network
     assert offer is not None and offer.network is not None
     build = offer.network
-    return rebuild(lambda: build(header.config, context), state, header.file)
+    return build_strictly(lambda: build(header.config, context), state, header.file)
 
 
 def _check_routes(states: Mapping[str, Mapping[str, Tensor]]) -> None:
