@@ -115,7 +115,7 @@ class Loop:
         """The steps of the present epoch that are left."""
         self.classifier.train()
         for batch in self._batches():
-            asked = self._train_step(batch, interruption.asked)
+            asked = self._train_step(batch, interruption)
             self.listener.progress(self.step, self.steps, self._status())
             if asked:
                 self._save()
@@ -131,7 +131,7 @@ class Loop:
         starts = range(done * size, self.per_epoch * size, size)
         return self.training.batches(self.machine.share(order[start : start + size]) for start in starts)
 
-    def _train_step(self, batch: Labelled, asked: bool) -> bool:
+    def _train_step(self, batch: Labelled, interruption: Interruption) -> bool:
         """One step; returns whether any process was asked to stop."""
         # layers such as dropout draw from torch's own generator, which a resumed training must find in the same state
         torch.manual_seed(_number(self.settings.seed, "network", self.step, self.machine.rank))
@@ -140,7 +140,8 @@ class Loop:
                 step = self._step(batch)
                 loss = step.rest(step.images)
             loss.backward()
-        value, stop = self.machine.average_gradients(self.optimisation.parameters, [loss.item(), float(asked)])
+        numbers = [loss.item(), float(interruption.asked)]
+        value, stop = self.machine.average_gradients(self.optimisation.parameters, numbers)
         if problem := self.watch.see(value):
             raise self._diverged(problem)
         if self.settings.clip:
