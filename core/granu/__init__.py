@@ -20,6 +20,7 @@ from granu.errors import (
     TrainingError,
     UnknownName,
     WeightsError,
+    WeightsWarning,
     suggest,
 )
 from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
@@ -49,6 +50,7 @@ from granu.types import (
     SpaceFactory,
     Tail,
 )
+from granu.wording import printable, reason, shown
 
 if TYPE_CHECKING:
     from granu.api import AttackResult, attack, compare, evaluate
@@ -73,16 +75,20 @@ if TYPE_CHECKING:
     from granu.training.step import TrainingStep
     from granu.weights.checkpoints import (
         WeightsHeader,
+        check_shapes,
         is_granu_weights,
-        is_safetensors,
         load_strictly,
         read_tensors,
         read_weights_header,
         save_weights,
     )
+    from granu.weights.headers import is_safetensors, read_header
+    from granu.weights.opening import read_text
+    from granu.weights.pickles import StandIn
     from granu.weights.preprocessing import Preprocessing
     from granu.weights.rebuilding import build_strictly
-    from granu.weights.torchfile import as_state_dict, is_torch_file, read_torch_file
+    from granu.weights.stored import Refused, StoredTensor, read_all
+    from granu.weights.torchfile import as_state_dict, is_torch_file, read_pickle, read_torch_file
     from granu.weights.trained import TrainedHeader, load_trained, read_trained, save_trained
 
 __version__ = "0.1.0"
@@ -123,6 +129,7 @@ __all__ = [
     "PluginError",
     "Preprocessing",
     "Proposal",
+    "Refused",
     "Run",
     "RunFolderError",
     "SearchState",
@@ -130,7 +137,9 @@ __all__ = [
     "Space",
     "SpaceFactory",
     "SpecError",
+    "StandIn",
     "Step",
+    "StoredTensor",
     "Streams",
     "Tail",
     "TrainedHeader",
@@ -141,9 +150,11 @@ __all__ = [
     "Weights",
     "WeightsError",
     "WeightsHeader",
+    "WeightsWarning",
     "as_state_dict",
     "attack",
     "build_strictly",
+    "check_shapes",
     "clamp_for_descent",
     "compare",
     "deepfool",
@@ -163,17 +174,24 @@ __all__ = [
     "open_tail",
     "option",
     "plan_spaces",
+    "printable",
     "process_count",
     "projected_gradient_descent",
     "quantize",
+    "read_all",
     "read_class_names",
+    "read_header",
+    "read_pickle",
     "read_tensors",
+    "read_text",
     "read_torch_file",
     "read_trained",
     "read_weights_header",
+    "reason",
     "resize",
     "save_trained",
     "save_weights",
+    "shown",
     "suggest",
 ]
 
@@ -199,12 +217,16 @@ _LAZY = {
     "granu.training.processes": ("mean_over_processes", "process_count"),
     "granu.training.step": ("TrainingStep",),
     "granu.weights.checkpoints": (
-        "WeightsHeader", "is_granu_weights", "is_safetensors", "load_strictly", "read_tensors", "read_weights_header",
+        "WeightsHeader", "check_shapes", "is_granu_weights", "load_strictly", "read_tensors", "read_weights_header",
         "save_weights",
     ),
+    "granu.weights.headers": ("is_safetensors", "read_header"),
+    "granu.weights.opening": ("read_text",),
+    "granu.weights.pickles": ("StandIn",),
     "granu.weights.preprocessing": ("Preprocessing",),
     "granu.weights.rebuilding": ("build_strictly",),
-    "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_torch_file"),
+    "granu.weights.stored": ("Refused", "StoredTensor", "read_all"),
+    "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_pickle", "read_torch_file"),
     "granu.weights.trained": ("TrainedHeader", "load_trained", "read_trained", "save_trained"),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}

@@ -66,6 +66,7 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
         about["weights"] = offer.weights(resolved.options)
         try:
             sites = offer.sites(resolved.options, context)
+            about["holds"] = dict(offer.describe(resolved.options, context)) if offer.describe else {}
         except WeightsError as error:
             if about["weights"]:
                 raise
@@ -108,6 +109,8 @@ def _print(about: dict[str, Any]) -> None:
     for key in ("licence", "source", "weights", "sha256"):
         if about.get(key):
             show.say(f"  {key}: {about[key]}")
+    for key, value in about.get("holds", {}).items():
+        show.say(f"  {key}: {value}")
     for key in ("cite", "targets", "models", "classifiers", "judges"):
         if about.get(key):
             show.say(f"  {key}: {', '.join(about[key])}")

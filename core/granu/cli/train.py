@@ -108,7 +108,7 @@ def train(
     if not _main_process():
         return
     if as_json:
-        show.as_json({"file": str(result.file), **result.about})
+        show.as_json({"out": str(result.file), **result.about})
     else:
         _print_result(result)
 

@@ -42,14 +42,16 @@ class GeneratorOffer(Offer):
     """A generator, from which the core derives one perturbation per site.
 
     `sites(options, context)` lists the sites from coarse to fine without torch (from the header of the weights).
-    `weights(options)` returns the name or path of the weights that these options select. `read(path)` reads weights
-    in another format for `granu convert` and returns the header and tensors of a granu weights file.
+    `weights(options)` returns the name or path of the weights that these options select. `read(path, options)` reads
+    weights in another format for `granu convert` and returns the header and tensors of a granu weights file.
+    `describe(options, context)` says for `granu info` what the weights hold, under headings such as `architecture`.
     """
 
     kind: ClassVar[str] = "generator"
     sites: Callable[[Any, BuildContext], Sequence[Site]]
     weights: Callable[[Any], str]
-    read: Callable[[Path], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
+    read: Callable[[Path, Any], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
+    describe: Callable[[Any, BuildContext], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
