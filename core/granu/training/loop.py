@@ -85,6 +85,7 @@ class Loop:
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.seconds = 0.0  # of earlier commands
+        self.named = len(training.skipped)  # broken images that a person was told of
         self.started = self.saved = time.monotonic()
 
     def run(self) -> None:
@@ -191,9 +192,17 @@ class Loop:
         self.losses, self.history = [], [*self.history, record]
         self._save()
         self.listener.line(record.line(self.settings.epochs))
+        self._name_skipped()
         if board is not None:
             write_journal(self.files.journal, self.history)
             board.write(record)
+
+    def _name_skipped(self) -> None:
+        """Name broken images that were found since the last time; in images read for each batch they turn up late."""
+        found = list(self.training.skipped.items())
+        for id_, reason in found[self.named :]:
+            self.listener.line(f"skipped {id_}: {reason}")
+        self.named = len(found)
 
     def _validate(self) -> Accuracy | None:
         if self.validation is None:
@@ -225,6 +234,7 @@ class Loop:
             "optimiser": self.optimisation.optimiser.state_dict(),
             "average": average,
             "best": best,
+            "skipped": dict(self.training.skipped),
         }
         save_checkpoint(self.files.checkpoint, self.files.identity, state)
 
@@ -242,6 +252,7 @@ class Loop:
             self.average.restore(state["average"]["state"], state["average"]["updates"])
         if state["best"] is not None:
             self.best = Best(**state["best"])
+        self.training.skipped |= state["skipped"]
         self.listener.line(f"continued after step {self.step} of {self.steps} ({self.files.checkpoint})")
 
     def _seconds(self) -> float:
