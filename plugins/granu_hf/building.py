@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from granu import ClassifierError, ImageClassifier, WeightsError
+from granu import ClassifierError, ImageClassifier, WeightsError, read_text, reason
 from granu_hf import HfOptions
 from granu_hf.processing import read_cropping
+
+LONGEST_PROCESSOR = 1_000_000  # bytes of preprocessor_config.json
 
 
 def make_classifier(options: HfOptions) -> ImageClassifier:
@@ -16,7 +18,7 @@ def make_classifier(options: HfOptions) -> ImageClassifier:
     transformers, name = _import_transformers(options.model), f"hf:{options.model}"
     network = _fetch(
         lambda: transformers.AutoModelForImageClassification.from_pretrained(
-            options.model, revision=options.revision or "main"
+            options.model, revision=options.revision or "main", trust_remote_code=False, weights_only=True
         ),
         options.model,
     )
@@ -26,7 +28,7 @@ def make_classifier(options: HfOptions) -> ImageClassifier:
         ),
         options.model,
     )
-    processor: dict[str, Any] = json.loads(Path(file).read_text())
+    processor = _read_processor(Path(file), name)
     normalises = processor.get("do_normalize", True)
     labels = [str(network.config.id2label[number]) for number in range(network.config.num_labels)]
     return ImageClassifier(
@@ -48,20 +50,38 @@ def _import_transformers(model: str) -> Any:
 
         transformers.AutoModelForImageClassification  # noqa: B018  transformers imports lazily
     except (ImportError, RuntimeError) as problem:  # a torchvision built for another torch
-        reason = str(problem).splitlines()[0]
         raise ClassifierError(
-            f"`hf:{model}` cannot be used: importing transformers fails ({reason}); install the torchvision that "
-            "matches your torch, or none"
+            f"`hf:{model}` cannot be used: importing transformers fails ({reason(problem)}); install the torchvision "
+            "that matches your torch, or none"
         ) from problem
     return transformers
+
+
+def _read_processor(file: Path, name: str) -> dict[str, Any]:
+    try:
+        processor = json.loads(read_text(file, LONGEST_PROCESSOR))
+    except (ValueError, RecursionError):
+        processor = None
+    if not isinstance(processor, dict):
+        raise WeightsError(f"the preprocessor_config.json of `{name}` is no JSON object; download it again")
+    return processor
 
 
 def _fetch(get: Any, model: str) -> Any:
     try:
         return get()
     except (OSError, ValueError) as problem:
-        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        if "trust_remote_code" in str(problem):
+            raise WeightsError(
+                f"`hf:{model}` needs code from the hub, which granu does not run; load it in a Python file of your own "
+                "and name that with python:"
+            ) from problem
         raise WeightsError(
-            f"`hf:{model}` cannot be loaded ({reason}); without network access, download it before with: "
+            f"`hf:{model}` cannot be loaded ({reason(problem)}); without network access, download it before with: "
             f"hf download {model}"
+        ) from problem
+    except Exception as problem:  # a pickle that holds more than tensors, or damaged bytes, which can raise anything
+        raise WeightsError(
+            f"the weights of `hf:{model}` are refused: they are damaged or hold more than tensors, which granu does not"
+            f" run ({reason(problem)})"
         ) from problem

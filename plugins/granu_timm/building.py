@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from granu import (
@@ -17,9 +16,12 @@ from granu import (
     ImageClassifier,
     UnknownName,
     WeightsError,
+    as_state_dict,
     is_safetensors,
     load_strictly,
+    read_all,
     read_tensors,
+    read_torch_file,
 )
 from granu_timm import TimmOptions
 
@@ -65,16 +67,10 @@ def read_state(file: Path) -> Mapping[str, Tensor]:
     """Read the tensors of a safetensors or .pth file, without running code in it."""
     if is_safetensors(file):
         return read_tensors(file)
-    try:
-        state: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as problem:
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise WeightsError(f"{file} cannot be read as weights ({reason}); save the network's state_dict()") from None
+    content: Any = read_torch_file(file)
     for key in ("state_dict", "model"):  # as training scripts wrap them
-        state = state.get(key, state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{file} holds no state_dict; save the network's state_dict()")
-    return state
+        content = content.get(key, content) if isinstance(content, dict) else content
+    return read_all(as_state_dict(content, file), file)
 
 
 def _import_timm(model: str) -> Any:

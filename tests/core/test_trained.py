@@ -243,7 +243,6 @@ FORGED = [
     ("a crop larger than its box", change_preprocessing(cropping={**CROPPING, "box": [5, 6]})),
     ("a box that is not two", change_preprocessing(cropping={**CROPPING, "box": [6, 100_000]})),
     ("no routes that begin with 'main'", change_header(routes=["aux", "main"])),
-    ("no architecture and config", change_header(config=[1])),
     ("no names of at least two", change_header(classes=["cat"])),
 ]
 
@@ -254,6 +253,12 @@ def test_a_forged_header_is_refused_before_torch_is_needed(
 ) -> None:
     file = forge(save(tmp_path / "a.safetensors", classifier()), change)
     with pytest.raises(WeightsError, match=f"is damaged: it states {message}"):
+        read_trained(file)
+
+
+def test_a_header_whose_config_is_no_object_is_refused(tmp_path: Path) -> None:
+    file = forge(save(tmp_path / "a.safetensors", classifier()), change_header(config=[1]))
+    with pytest.raises(WeightsError, match="the granu header of .* does not parse"):
         read_trained(file)
 
 

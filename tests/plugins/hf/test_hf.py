@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -102,3 +103,50 @@ def test_a_missing_name_or_package_is_reported_when_planning(monkeypatch: pytest
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ClassifierError, match=r"granu\[hf\]"):
         plan("hf:microsoft/resnet-50")
+
+
+class Forged:
+    """Runs a command if it is unpickled."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.canary}",)
+
+
+def refused_in_one_line(spec: str) -> str:
+    with pytest.raises(WeightsError) as caught:
+        build(spec)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_pickled_weights_that_hold_code_are_refused_and_not_run(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({"w": Forged(folder / "canary")}, folder / "pytorch_model.bin")
+    refused_in_one_line(f"hf:{folder}")
+    (folder / "pytorch_model.bin").write_bytes(b"PK\x03\x04 damaged")
+    refused_in_one_line(f"hf:{folder}")
+    assert not (folder / "canary").exists()
+
+
+def test_code_of_a_model_is_refused_without_a_question(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    own = {"AutoConfig": "own.Config", "AutoModelForImageClassification": "own.Network"}
+    config |= {"auto_map": own, "model_type": "own-network"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(folder / 'canary')!r}, 'w')\n")
+
+    def answer(question: str) -> str:
+        raise AssertionError(question)
+
+    monkeypatch.setattr("builtins.input", answer)
+    assert "needs code from the hub, which granu does not run" in refused_in_one_line(f"hf:{folder}")
+    assert not (folder / "canary").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "[" * 100_000])
+def test_a_processor_that_is_no_object_is_refused(folder: Path, content: str) -> None:
+    (folder / "preprocessor_config.json").write_text(content)
+    assert "is no JSON object" in refused_in_one_line(f"hf:{folder}")
