@@ -21,7 +21,6 @@ from granu.errors import (
     WeightsError,
     suggest,
 )
-from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -32,6 +31,7 @@ from granu.plugins.offers import (
     Weights,
 )
 from granu.plugins.options import option
+from granu.plugins.values import ClassNames, numbered_classes, read_class_names, read_size
 from granu.types import (
     Batch,
     Classifier,
@@ -154,6 +154,7 @@ __all__ = [
     "projected_gradient_descent",
     "quantize",
     "read_class_names",
+    "read_size",
     "read_tensors",
     "read_torch_file",
     "read_trained",

@@ -7,6 +7,7 @@ tensors' own names, of any other route the tensors that differ, under `route:NAM
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def save_trained(
     state dicts of the network that it builds, `main` and maybe others; None for the network's own state dict alone.
     `about` is plain data that says how the classifier was trained.
     """
-    check_saved_as_one(classifier)
+    check_is_one_network(classifier)
     states = dict(routes) if routes else {MAIN: classifier.network.state_dict()}
     _check_routes(states)
     tensors = dict(states[MAIN])
@@ -115,7 +116,30 @@ def save_trained(
         raise WeightsError(f"cannot write {file}: {problem.strerror}") from None
 
 
-def check_saved_as_one(classifier: ImageClassifier) -> None:
+def check_can_be_saved(classifier: ImageClassifier, context: BuildContext) -> None:
+    """Check before a training that its result can be opened again. ClassifierError if not, with what would be right."""
+    check_is_one_network(classifier)
+    if classifier.architecture is None or classifier.config is None:
+        return  # the network is named when the file is opened
+    from granu.weights.rebuilding import shapes_of
+
+    offer = context.catalog.find("classifier", classifier.architecture).offer
+    config = json.loads(json.dumps(dict(classifier.config)))  # as a file holds it
+    build = getattr(offer, "network", None)
+    if build is None:
+        raise PluginError(f"`{classifier.name}` cannot be saved: '{classifier.architecture}' builds no networks again")
+    shapes = shapes_of(lambda: build(config, context))
+    try:
+        if shapes is not None:
+            check_fit(shapes, classifier.network.state_dict(), Path(classifier.name))
+    except WeightsError as problem:
+        raise ClassifierError(
+            f"`{classifier.name}` is another network than its description builds, so it could not be opened after the "
+            f"training: {problem}"
+        ) from None
+
+
+def check_is_one_network(classifier: ImageClassifier) -> None:
     """Raise ClassifierError if the classifier is the mean of several routes, which no single network equals."""
     from granu.weights.routes import MeanOfRoutes
 
