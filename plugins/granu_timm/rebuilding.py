@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from granu import ClassifierError, WeightsError
+from granu import ClassifierError, WeightsError, shown
 
 MOST_CLASSES = 100_000
 LONGEST_SIDE = 4096  # pixels
@@ -55,10 +55,14 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
     """
     model, classes, channels, size = (config.get(key) for key in ("model", "classes", "channels", "size"))
     if set(config) - KEYS or not isinstance(model, str):
-        raise WeightsError(f"a network of timm is described by {', '.join(sorted(KEYS))}, not by {', '.join(config)}")
+        raise WeightsError(
+            f"a network of timm is described by {', '.join(sorted(KEYS))}, not by {shown(', '.join(config))}"
+        )
     timm = import_timm(f"timm:{model}")
     if ":" in model or "/" in model or not _is_known(timm, model):
-        raise WeightsError(f"the installed timm {timm.__version__} has no network '{model}'; install a later one")
+        raise WeightsError(
+            f"the installed timm {timm.__version__} has no network '{shown(model)}'; install a later one"
+        )
     if not _is_number(classes, MOST_CLASSES) or type(channels) is not int or channels not in (1, 3):
         raise WeightsError(f"a network of timm has 1 to {MOST_CLASSES} classes, and 1 or 3 channels")
     if size is not None and not _is_size(size):

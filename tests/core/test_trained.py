@@ -258,7 +258,6 @@ FORGED = [
     ("a crop larger than its box", change_preprocessing(cropping={**CROPPING, "box": [5, 6]})),
     ("a box that is not two", change_preprocessing(cropping={**CROPPING, "box": [6, 100_000]})),
     ("no routes that begin with 'main'", change_header(routes=["aux", "main"])),
-    ("no architecture and config", change_header(config=[1])),
     ("no names of at least two", change_header(classes=["cat"])),
 ]
 

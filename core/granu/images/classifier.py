@@ -47,7 +47,7 @@ class ImageClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.classes = tuple(classes)
+        self.classes: Sequence[str] = tuple(classes)
         self.channels, self.fit, self.cropping, self.name, self.named = channels, fit, cropping, name, named
         self.size = size if cropping is None else cropping.size
         self.architecture, self.config = architecture, config

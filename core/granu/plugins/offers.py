@@ -42,14 +42,16 @@ class GeneratorOffer(Offer):
     """A generator, from which the core derives one perturbation per site.
 
     `sites(options, context)` lists the sites from coarse to fine without torch (from the header of the weights).
-    `weights(options)` returns the name or path of the weights that these options select. `read(path)` reads weights
-    in another format for `granu convert` and returns the header and tensors of a granu weights file.
+    `weights(options)` returns the name or path of the weights that these options select. `read(path, options)` reads
+    weights in another format for `granu convert` and returns the header and tensors of a granu weights file.
+    `describe(options, context)` says for `granu info` what the weights hold, under headings such as `architecture`.
     """
 
     kind: ClassVar[str] = "generator"
     sites: Callable[[Any, BuildContext], Sequence[Site]]
     weights: Callable[[Any], str]
-    read: Callable[[Path], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
+    read: Callable[[Path, Any], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
+    describe: Callable[[Any, BuildContext], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +59,19 @@ class PerturbationOffer(Offer):
     """A family of changes. `make` returns a Perturbation.
 
     If `searched`, the core searches its spaces and adds the options of the searches to its own; an algorithm with
-    its own search sets this to False and implements `perturb`. `targets` lists the targets of `name:all` from
-    coarse to fine, or is a function of the options that returns this list.
+    its own search sets this to False and implements `perturb`; a function of the options decides case by case, for
+    instance not to search where they fix the size. `targets` lists the targets of `name:all` from coarse to fine, or
+    is a function of the options that returns this list. `note` is a sentence that reports print below the results.
     """
 
     kind: ClassVar[str] = "perturbation"
-    searched: bool = True
+    searched: bool | Callable[[Any], bool] = True
     targets: Sequence[str] | Callable[[Any], Sequence[str]] = ()
+    note: str = ""
+
+    def is_searched(self, options: Any) -> bool:
+        """Whether the core searches with these options."""
+        return self.searched(options) if callable(self.searched) else self.searched
 
     def sweep(self, options: Any) -> Sequence[str]:
         """Return the targets of `name:all` with these options."""
@@ -88,9 +96,14 @@ class ClassifierOffer(Offer):
 
 @dataclass(frozen=True, kw_only=True)
 class DefenseOffer(Offer):
-    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`."""
+    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`.
+
+    If `nested`, the target is another spec, for instance of a perturbation; options that this offer does not have
+    belong to it, and further specs may follow it, each after a `|`. The option `target` then is their text.
+    """
 
     kind: ClassVar[str] = "defense"
+    nested: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

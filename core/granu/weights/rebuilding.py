@@ -12,6 +12,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from granu.errors import GranuError, WeightsError
 from granu.weights.checkpoints import check_fit, load_strictly
+from granu.wording import reason
 
 # a network may register a parameter more than once while it is built, for instance a head that is replaced
 SLACK = 4
@@ -35,8 +36,7 @@ def build_strictly(build: Callable[[], nn.Module], state: Mapping[str, Tensor], 
     except GranuError:
         raise
     except Exception as problem:  # numbers that no network can have raise anything
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise WeightsError(f"{file} describes a network that cannot be built: {reason}") from problem
+        raise WeightsError(f"{file} describes a network that cannot be built: {reason(problem)}") from problem
     load_strictly(network, state, file)
     return network
 

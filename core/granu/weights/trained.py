@@ -26,6 +26,7 @@ from granu.weights.checkpoints import (
     save_weights,
 )
 from granu.weights.preprocessing import Preprocessing, read_preprocessing
+from granu.wording import shown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,7 +59,7 @@ class TrainedHeader:
     def check_route(self, route: str) -> None:
         """Raise UnknownName, with the routes there are, unless the file has this one."""
         if route not in self.choices:
-            raise UnknownName("route", route, self.choices, str(self.file))
+            raise UnknownName("route", shown(route), self.choices, str(self.file))
 
     def builder(self, catalog: Catalog) -> ClassifierOffer:
         """The offer that rebuilds the network. WeightsError if there is none."""
@@ -71,11 +72,11 @@ class TrainedHeader:
             offer = catalog.find("classifier", self.architecture).offer
         except UnknownName:
             raise WeightsError(
-                f"{self.file} holds a network of '{self.architecture}', which no installed plugin offers; install the "
-                "plugin that it was trained with"
+                f"{self.file} holds a network of '{shown(self.architecture)}', which no installed plugin offers; "
+                "install the plugin that it was trained with"
             ) from None
         if not isinstance(offer, ClassifierOffer) or offer.network is None:
-            raise WeightsError(f"{self.file} names '{self.architecture}', which rebuilds no networks from files")
+            raise WeightsError(f"{self.file} names '{shown(self.architecture)}', which rebuilds no networks from files")
         return offer
 
 
@@ -103,7 +104,7 @@ def save_trained(
     header = WeightsHeader(
         (architecture or "") if rebuilt else "",
         (classifier.config or {}) if rebuilt else {},
-        classifier.classes,
+        tuple(classifier.classes),
         {
             **about,
             "preprocessing": Preprocessing.of(classifier).values(),
@@ -159,11 +160,10 @@ def read_trained(file: Path) -> TrainedHeader:
     try:
         preprocessing = read_preprocessing(about.pop("preprocessing"))
         routes = _read_routes(about.pop("routes", None))
-        architecture, config = _read_network(header)
         classes = _read_classes(header)
     except ValueError as problem:
         raise WeightsError(f"the header of {file} is damaged: it states {problem}") from None
-    return TrainedHeader(file, architecture, config, classes, preprocessing, routes, about)
+    return TrainedHeader(file, header.architecture, header.config, classes, preprocessing, routes, about)
 
 
 def load_trained(
@@ -256,13 +256,7 @@ def _read_routes(values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _read_network(header: WeightsHeader) -> tuple[str, Mapping[str, Any]]:
-    if not isinstance(header.architecture, str) or not isinstance(header.config, Mapping):
-        raise ValueError("no architecture and configuration")
-    return header.architecture, header.config
-
-
 def _read_classes(header: WeightsHeader) -> tuple[str, ...]:
-    if len(header.classes) < 2 or not all(isinstance(name, str) and name for name in header.classes):
+    if len(header.classes) < 2 or not all(header.classes):
         raise ValueError("no names of at least two classes")
     return header.classes
