@@ -101,7 +101,7 @@ def test_with_jsd_the_loss_behind_and_the_divergence_are_added() -> None:
     torch.testing.assert_close(defense.loss(step), expected)
 
 
-@pytest.mark.parametrize("spec", ["prime", "prime:jsd=no", "augmix"])
+@pytest.mark.parametrize("spec", ["prime:weight=1", "prime:jsd=no", "augmix:weight=1"])
 def test_a_few_steps_lower_the_loss(spec: str) -> None:
     defense, step = build(spec), a_step(12)
     images = step.labels[:, None, None, None] / 3 + 0.1 * step.images  # brightness tells the class
