@@ -17,10 +17,12 @@ from granu.errors import (
     PluginError,
     RunFolderError,
     SpecError,
+    TrainingError,
     UnknownName,
     WeightsError,
     suggest,
 )
+from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from granu.images.ops import clamp_for_descent, fit_channels, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
+    from granu.runs.planning import plan_spaces
     from granu.runs.run import Run
     from granu.search.deepfool import DeepFoolCandidates, DeepFoolStop, deepfool
     from granu.search.pgd import projected_gradient_descent
@@ -62,7 +65,10 @@ if TYPE_CHECKING:
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
+    from granu.training.attack import Attacked, TrainingAttack
     from granu.training.defense import Defense
+    from granu.training.images import LabelledImages, open_images
+    from granu.training.perturbations import OpenPerturbation, open_perturbations
     from granu.training.processes import mean_over_processes, process_count
     from granu.training.step import TrainingStep
     from granu.weights.checkpoints import (
@@ -74,15 +80,20 @@ if TYPE_CHECKING:
         read_weights_header,
         save_weights,
     )
+    from granu.weights.preprocessing import Preprocessing
+    from granu.weights.rebuilding import build_strictly
     from granu.weights.torchfile import as_state_dict, is_torch_file, read_torch_file
+    from granu.weights.trained import TrainedHeader, load_trained, read_trained, save_trained
 
 __version__ = "0.1.0"
 
 __all__ = [
     "NORM_NAMES",
     "AttackResult",
+    "Attacked",
     "Batch",
     "BuildContext",
+    "ClassNames",
     "Classifier",
     "ClassifierError",
     "ClassifierEvidence",
@@ -102,12 +113,15 @@ __all__ = [
     "GranuError",
     "ImageClassifier",
     "ImageEvidence",
+    "LabelledImages",
     "Latent",
+    "OpenPerturbation",
     "OptionError",
     "Perturbation",
     "PerturbationOffer",
     "PixelSpace",
     "PluginError",
+    "Preprocessing",
     "Proposal",
     "Run",
     "RunFolderError",
@@ -119,6 +133,9 @@ __all__ = [
     "Step",
     "Streams",
     "Tail",
+    "TrainedHeader",
+    "TrainingAttack",
+    "TrainingError",
     "TrainingStep",
     "UnknownName",
     "Weights",
@@ -126,6 +143,7 @@ __all__ = [
     "WeightsHeader",
     "as_state_dict",
     "attack",
+    "build_strictly",
     "clamp_for_descent",
     "compare",
     "deepfool",
@@ -137,16 +155,24 @@ __all__ = [
     "is_torch_file",
     "load_catalog",
     "load_strictly",
+    "load_trained",
     "mean_over_processes",
+    "numbered_classes",
+    "open_images",
+    "open_perturbations",
     "open_tail",
     "option",
+    "plan_spaces",
     "process_count",
     "projected_gradient_descent",
     "quantize",
+    "read_class_names",
     "read_tensors",
     "read_torch_file",
+    "read_trained",
     "read_weights_header",
     "resize",
+    "save_trained",
     "save_weights",
     "suggest",
 ]
@@ -158,6 +184,7 @@ _LAZY = {
     "granu.images.ops": ("clamp_for_descent", "fit_channels", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
+    "granu.runs.planning": ("plan_spaces",),
     "granu.runs.run": ("Run",),
     "granu.search.deepfool": ("DeepFoolCandidates", "DeepFoolStop", "deepfool"),
     "granu.search.pgd": ("projected_gradient_descent",),
@@ -165,14 +192,20 @@ _LAZY = {
     "granu.spaces.base": ("NORM_NAMES", "PixelSpace", "Space"),
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
+    "granu.training.attack": ("Attacked", "TrainingAttack"),
     "granu.training.defense": ("Defense",),
+    "granu.training.images": ("LabelledImages", "open_images"),
+    "granu.training.perturbations": ("OpenPerturbation", "open_perturbations"),
     "granu.training.processes": ("mean_over_processes", "process_count"),
     "granu.training.step": ("TrainingStep",),
     "granu.weights.checkpoints": (
         "WeightsHeader", "is_granu_weights", "is_safetensors", "load_strictly", "read_tensors", "read_weights_header",
         "save_weights",
     ),
+    "granu.weights.preprocessing": ("Preprocessing",),
+    "granu.weights.rebuilding": ("build_strictly",),
     "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_torch_file"),
+    "granu.weights.trained": ("TrainedHeader", "load_trained", "read_trained", "save_trained"),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 

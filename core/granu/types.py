@@ -132,6 +132,7 @@ class Space(Protocol):
 
     unit: str
     has_images: bool
+    differentiable: bool
     low_precision: bool
 
     def start(self) -> Tensor: ...
@@ -145,6 +146,7 @@ class Space(Protocol):
     def slope(self, gradient: Tensor) -> Tensor: ...
     def draw(self, budget: Tensor, noise: Streams) -> Tensor: ...
     def limit(self) -> Tensor: ...
+    def rays(self) -> Tensor | None: ...
     def select(self, index: Tensor) -> Space: ...
 
 
@@ -175,6 +177,10 @@ class Proposal:
     `size` is the proposal's size in the perturbation's unit, `tried` the largest size tried (where a failure is
     censored), `control` a random change of the same size, if the space can draw one. `notes` says, image by image,
     what went wrong; None where nothing did.
+
+    A perturbation that is evaluated at fixed sizes, without a search, gives `levels`: the evidence at each size. The
+    core judges all of them, records each verdict, and takes the smallest level that fools in place of `evidence` and
+    `size`.
     """
 
     evidence: Evidence
@@ -185,6 +191,7 @@ class Proposal:
     notes: tuple[str | None, ...]
     control: Evidence | None = None
     extra: Mapping[str, Tensor] | None = None  # further numbers per image, (B,) each, written to the trial
+    levels: Mapping[float, Evidence] | None = None  # size -> evidence
 
 
 class Perturbation(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from granu_datasets.decoding import decode
 from granu_datasets.prepared import prepare, renamed
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+UNSUPPORTED = {".heic", ".heif", ".jxl", ".svg"}  # listed, so that a run reports them as unreadable
 
 
 class Folder:
@@ -26,7 +28,7 @@ class Folder:
             (file, label)
             for label, name in enumerate(names)
             for file in sorted((self.root / name).rglob("*"))
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+            if file.suffix.lower() in SUFFIXES | UNSUPPORTED and not file.name.startswith(".") and file.is_file()
         ]
         if not self.files:
             raise DataError(f"{self.root} holds no images in subfolders; use one subfolder per class, as in cat/1.png")
@@ -36,8 +38,12 @@ class Folder:
         return len(self.files)
 
     def image_id(self, index: int) -> str:
-        return self.files[index][0].relative_to(self.root).as_posix()
+        """The path inside the folder; bytes of it that are no UTF-8 are written as escapes."""
+        path = self.files[index][0].relative_to(self.root).as_posix()
+        return os.fsencode(path).decode(errors="backslashreplace")
 
     def read(self, index: int) -> tuple[Tensor, int]:
         file, label = self.files[index]
+        if file.suffix.lower() in UNSUPPORTED:
+            raise DataError(f"{self.image_id(index)} is in a format that granu does not read; save it as PNG or JPEG")
         return prepare(decode(file, self.image_id(index)), self.options), label

@@ -309,3 +309,21 @@ def test_the_version_is_printed(granu: Granu) -> None:
     import granu as package
 
     assert granu("--version").stdout == f"granu {package.__version__}\n"
+
+
+def test_json_is_alone_on_standard_output_whatever_a_network_prints(granu: Granu, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import os\n"
+        "from torch import nn\n"
+        "class Loud(nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        print('python')\n"
+        "        os.write(1, b'descriptor')\n"
+        "        return super().forward(x.flatten(1))\n"
+        "def build():\n"
+        "    return Loud(64, 3)\n"
+    )
+    own = ("--classifier", "python:loud.py:build,size=8,channels=1", "--data", "tiny", "--judge", "none")
+    result = granu("eval", "-p", "pixel:l2,steps=2", *own, "--count", "3", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["rows"] and "python" in result.stderr

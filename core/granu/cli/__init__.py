@@ -1,7 +1,7 @@
 """The command line: one file per command, and the place where errors become messages and exit codes.
 
-Exit codes: 0 success, 1 regression threshold crossed, 2 an error that the user can fix, 3 some perturbations failed
-and the results of the others are kept, 130 interrupted and resumable.
+Exit codes: 0 success, 1 a crash, 2 an error that the user can fix, 3 some perturbations failed and the results of the
+others are kept, 4 `granu compare --fail-if-worse` failed, 130 interrupted and resumable.
 """
 
 from __future__ import annotations
@@ -18,10 +18,17 @@ from granu.cli.evaluate import evaluate
 from granu.cli.info import info
 from granu.cli.list_plugins import list_plugins
 from granu.cli.report import report
+from granu.cli.train import train
 from granu.errors import GranuError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.command("eval")(evaluate)
+app.command("train")(train)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("info")(info)

@@ -97,7 +97,8 @@ def evaluate(
         _print_plan(plan, as_json)
         return
     with open_run(folder, seed, precision, fresh) as writer:
-        _measure(plan, context, writer, workers, threads, quiet or as_json)
+        with show.stdout_to_stderr(as_json):
+            _measure(plan, context, writer, workers, threads, quiet or as_json)
         run = writer.run
         if as_json:
             show.as_json(result_as_json(run))

@@ -57,13 +57,19 @@ class PerturbationOffer(Offer):
     """A family of changes. `make` returns a Perturbation.
 
     If `searched`, the core searches its spaces and adds the options of the searches to its own; an algorithm with
-    its own search sets this to False and implements `perturb`. `targets` lists the targets of `name:all` from
-    coarse to fine, or is a function of the options that returns this list.
+    its own search sets this to False and implements `perturb`; a function of the options decides case by case, for
+    instance not to search where they fix the size. `targets` lists the targets of `name:all` from coarse to fine, or
+    is a function of the options that returns this list. `note` is a sentence that reports print below the results.
     """
 
     kind: ClassVar[str] = "perturbation"
-    searched: bool = True
+    searched: bool | Callable[[Any], bool] = True
     targets: Sequence[str] | Callable[[Any], Sequence[str]] = ()
+    note: str = ""
+
+    def is_searched(self, options: Any) -> bool:
+        """Whether the core searches with these options."""
+        return self.searched(options) if callable(self.searched) else self.searched
 
     def sweep(self, options: Any) -> Sequence[str]:
         """Return the targets of `name:all` with these options."""
@@ -76,19 +82,26 @@ class ClassifierOffer(Offer):
 
     `models` lists the values that the target may take, if they are known in advance. `network(config, context)` builds
     the network of an ImageClassifier's `config` without its weights, so that one that was trained can be saved and
-    opened again; `config` comes from a file, so it must be checked and must not name code to run.
+    opened again; `config` comes from a file, so it must be checked and must not name code to run. `describe(options,
+    context)` says what is known of the classifier that these options select, without building it, for `granu info`.
     """
 
     kind: ClassVar[str] = "classifier"
     models: tuple[str, ...] = ()
     network: Callable[[Mapping[str, Any], BuildContext], nn.Module] | None = None
+    describe: Callable[[Any, BuildContext], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DefenseOffer(Offer):
-    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`."""
+    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`.
+
+    If `nested`, the target is another spec, for instance of a perturbation; options that this offer does not have
+    belong to it, and further specs may follow it, each after a `|`. The option `target` then is their text.
+    """
 
     kind: ClassVar[str] = "defense"
+    nested: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,14 @@
-"""Specs: the text `name:target,key=value` that names an offer and its options, parsed only here."""
+"""Specs: the text `name:target,key=value` that names an offer and its options, parsed only here.
+
+An offer that is made of others has a whole spec as its target, and several are joined by `|`:
+`outer:inner:target,key=value|inner:target,key=value`.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from granu.errors import SpecError
 
@@ -13,28 +18,40 @@ KEY = re.compile(r"[a-z][a-z0-9_-]*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Spec:
-    """A parsed spec such as `stylegan:layer6,steps=200`; `str()` returns the canonical text with options sorted."""
+    """A parsed spec such as `stylegan:layer6,steps=200`; `str()` returns the canonical text with options sorted.
+
+    `others` are the specs that follow the first after a `|`.
+    """
 
     name: str
     target: str | None = None
     options: tuple[tuple[str, str], ...] = ()
+    others: tuple[Spec, ...] = ()
 
     def __str__(self) -> str:
         parts = [self.target] if self.target is not None else []
         parts += [f"{key}={value}" for key, value in sorted(self.options)]
-        return f"{self.name}:{','.join(parts)}" if parts else self.name
+        return "|".join([f"{self.name}:{','.join(parts)}" if parts else self.name, *map(str, self.others)])
 
     def with_target(self, target: str) -> Spec:
         """Return the same spec with another target."""
-        return Spec(self.name, target, self.options)
+        return replace(self, target=target)
+
+    def with_options(self, options: Mapping[str, str]) -> Spec:
+        """Return the same spec with other options."""
+        return replace(self, options=tuple(sorted(options.items())))
 
 
 def parse_spec(text: str) -> Spec:
     """Parse `name[:part{,part}]`, where a part is `key=value` or, in first place only, a target.
 
-    A part without `=` after an option continues its value, so `classes=tiger,pizza` is one option.
-    Raises SpecError, with a corrected spec where one can be guessed.
+    The target may be a spec itself, and further specs may follow, each after a `|`. A part without `=` after an option
+    continues its value, so `classes=tiger,pizza` is one option. Raises SpecError, with a corrected spec where one can
+    be guessed.
     """
+    first, *others = text.split("|")
+    if others:
+        return replace(parse_spec(first), others=tuple(parse_spec(other) for other in others))
     name, colon, rest = text.strip().partition(":")
     head, comma, tail = name.partition(",")
     if comma and NAME.fullmatch(head):
@@ -50,7 +67,7 @@ def parse_spec(text: str) -> Spec:
         key, equals, value = part.partition("=")
         if not part.strip():
             raise SpecError(f"`{text}` has an empty part; write it like `{name}:target,key=value`")
-        if not equals and position == 0:
+        if position == 0 and (not equals or ":" in key):  # with a colon it is a spec: `inner:key=value`
             target = part
         elif not equals and last is not None:
             options[last] += f",{part}"

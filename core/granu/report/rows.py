@@ -133,7 +133,8 @@ def _row(classifier: str, record: PerturbationRecord, trials: Sequence[Trial]) -
     controls = [t.control for t in found if t.control is not None]
     evidence = CLASSIFIER if any(t.evidence == CLASSIFIER for t in counted) else IMAGES
     judged = evidence == IMAGES and bool(judges_of(record, classifier))
-    sized = counted if record.budget is None else []
+    # a search that could not run says nothing about sizes
+    sized = [t for t in counted if t.outcome != FAILED] if record.budget is None else []
     return Row(
         classifier=classifier,
         perturbation=record.key,

@@ -40,6 +40,7 @@ STYLE: Any = {
     "text.color": INK,
     "legend.frameon": False,
     "svg.hashsalt": "granu",
+    "text.parse_math": False,  # names of classes and files may hold a dollar sign
 }
 
 

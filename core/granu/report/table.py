@@ -129,8 +129,8 @@ LEFT_OUT = Column(
 )
 SIZE = Column(
     "median size",
-    "smallest size that fools the classifier, median over images; what is not found counts as larger than what was "
-    "tried",
+    "smallest size that fools the classifier, median over the images that could be searched; what is not found counts "
+    "as larger than what was tried",
     _size,
 )
 CONFIRMED_SIZE = Column(
@@ -143,7 +143,9 @@ FEATURES = Column(
     "features", "number of values (channels of pixels) that differ, median", lambda row: formatting.count(row.features)
 )
 CONTROL = Column("random %", "share of found images for which a random change of the same size fools too", _control)
-FAILED = Column("failed", "searches that could not run; they count as not found", lambda row: str(row.failed))
+FAILED = Column(
+    "failed", "searches that could not run: not found in the rates, left out of the sizes", lambda row: str(row.failed)
+)
 COLUMNS = (
     Column("change", "perturbation, coarse to fine", lambda row: row.perturbation),
     CLASSIFIER,

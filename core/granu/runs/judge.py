@@ -32,39 +32,92 @@ class Verdict:
 
 def classify(classifier: Classifier, images: Tensor, name: str) -> Verdict:
     """Classify 8-bit images in float32. ClassifierError where the logits are not finite."""
-    with torch.no_grad():
-        logits = classifier(images).float()
+    logits = _logits(classifier, images)
     if not logits.isfinite().all():
-        raise ClassifierError(
-            f"'{name}' gives NaN or infinite logits for images in [0, 1]; check its weights and its mean= and std="
-        )
+        raise _not_finite(name)
     return Verdict(logits)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Evidence as the core judged it: `images` is None for a change inside the classifier."""
+    """Evidence as the core judged it: `images` is None for a change inside the classifier.
+
+    Where `unusable`, the evidence of an image or the classifier's answer to it is not finite; the clean image and
+    logits of zero stand in for them.
+    """
 
     verdict: Verdict
     images: Tensor | None  # (B, C, H, W), quantized to 8 bits
+    unusable: Tensor  # (B,) bool
 
 
 def judge(evidence: Evidence, classifier: Classifier, like: Tensor, name: str) -> Judged:
     """Judge evidence for a batch of clean images `like` (B, C, H, W). A plugin's own claim is never used.
 
-    ValueError where the evidence does not have one finite image, or one row of finite logits, for each clean image.
+    ValueError where the evidence has another shape than an image, or a row of logits, for each clean image, or none of
+    it is finite; ClassifierError where the classifier gives finite logits for none of the images.
     """
     if isinstance(evidence, ImageEvidence):
-        images = quantize(evidence.images.detach().float())
-        if images.shape != like.shape or not images.isfinite().all():
+        images = evidence.images.detach().float()
+        if images.shape != like.shape or not (finite := _finite_rows(images)).any():
             raise ValueError(f"it returned images of shape {tuple(images.shape)}, or images that are not finite")
-        return Judged(classify(classifier, images, name), images)
+        images = quantize(torch.where(finite.view(-1, 1, 1, 1), images, like))
+        logits = _logits(classifier, images)
+        answered = _finite_rows(logits)
+        if not answered.any():
+            raise _not_finite(name)
+        return Judged(Verdict(logits.masked_fill(~answered[:, None], 0)), images, ~(finite & answered))
     assert isinstance(evidence, ClassifierEvidence)
     with torch.no_grad():
         logits = evidence.logits_at().float()
-    if logits.shape != (len(like), len(classifier.classes)) or not logits.isfinite().all():
+    if logits.shape != (len(like), len(classifier.classes)) or not (finite := _finite_rows(logits)).any():
         raise ValueError(f"it returned logits of shape {tuple(logits.shape)}, or logits that are not finite")
-    return Judged(Verdict(logits), None)
+    return Judged(Verdict(logits.masked_fill(~finite[:, None], 0)), None, ~finite)
+
+
+def _logits(classifier: Classifier, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return classifier(images).float()
+
+
+def _finite_rows(values: Tensor) -> Tensor:
+    return values.isfinite().flatten(1).all(dim=1)
+
+
+def _not_finite(name: str) -> ClassifierError:
+    return ClassifierError(
+        f"'{name}' gives NaN or infinite logits for images in [0, 1]; check its weights and its mean= and std="
+    )
+
+
+@dataclass(frozen=True)
+class JudgedLevels:
+    """A change at fixed sizes as the core judged it: the smallest that fools, otherwise the largest."""
+
+    judged: Judged
+    size: Tensor  # (B,)
+    predicted: Mapping[float, Tensor]  # size -> (B,) int64, -1 where the level is unusable
+
+
+def judge_levels(
+    levels: Mapping[float, Evidence], classifier: Classifier, like: Tensor, labels: Tensor, name: str
+) -> JudgedLevels:
+    """Judge the evidence at each size, as `judge` does; `labels` (B,)."""
+    sizes = sorted(levels)
+    judged = [judge(levels[size], classifier, like, name) for size in sizes]
+    unusable = torch.stack([one.unusable for one in judged])  # (L, B)
+    predicted = torch.stack([one.verdict.predicted for one in judged]).masked_fill(unusable, -1)
+    wrong = (predicted != labels) & ~unusable
+    first = torch.where(wrong.any(dim=0), wrong.int().argmax(dim=0), len(sizes) - 1)
+    rows = torch.arange(len(labels), device=labels.device)
+    logits = torch.stack([one.verdict.logits for one in judged])[first, rows]
+    images = [one.images for one in judged if one.images is not None]
+    chosen = torch.stack(images)[first, rows] if len(images) == len(judged) else None
+    return JudgedLevels(
+        Judged(Verdict(logits), chosen, unusable.any(dim=0)),
+        torch.tensor(sizes, device=labels.device)[first],
+        dict(zip(sizes, predicted, strict=True)),
+    )
 
 
 def vote(

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from granu.errors import GranuError
 from granu.plugins.catalog import Resolved
+from granu.plugins.offers import PerturbationOffer
 from granu.plugins.options import option_values
 from granu.runs.build import Builder
 from granu.runs.fingerprints import classifier_fingerprint
@@ -105,6 +106,7 @@ class Preparation:
             sites=tuple(SiteRecord(site.name, tuple(site.shape), site.scale) for site in planned.sites),
             judges=tuple(str(judge.spec) for judge in planned.judges),
             weights=weights,
+            note=resolved.offer.note if isinstance(resolved.offer, PerturbationOffer) else "",
         )
 
 

@@ -58,6 +58,7 @@ class PerturbationRecord:
     sites: tuple[SiteRecord, ...] = ()
     judges: tuple[str, ...] = ()  # classifiers asked to vote on the label; none votes on itself
     weights: Mapping[str, str] = field(default_factory=dict)  # name -> sha256
+    note: str = ""  # what a reader of the results must know about the perturbation
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Trial:
     height: int | None = None  # of the changed image, before the classifier's own resizing
     width: int | None = None
     votes: dict[str, int] = field(default_factory=dict)  # judge -> the class it gives to the changed image
+    levels: dict[str, int] = field(default_factory=dict)  # fixed size -> the class given to the image changed so much
     control: bool | None = None  # whether a random change of the same size fooled too
     forward: int = 0
     backward: int = 0

@@ -16,7 +16,7 @@ from granu.errors import GranuError
 from granu.images.ops import distances, encode_png
 from granu.runs.build import Builder
 from granu.runs.gallery import changed_name, clean_name
-from granu.runs.judge import Judged, classify, judge, vote
+from granu.runs.judge import Judged, classify, judge, judge_levels, vote
 from granu.runs.plan import EvalPlan, PlannedPerturbation
 from granu.runs.sources import Unreadable, match_classes
 from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, IMAGES, NOT_FOUND, UNREADABLE, Trial
@@ -139,13 +139,14 @@ class Measurement:
     def _perturbed(self, batch: Batch, clean_margin: Tensor, images: dict[str, bytes]) -> list[Trial]:
         noise = Streams(self.seed, batch.ids, f"perturb/{self.planned.scope}", str(batch.images.device))
         proposal = self.perturbation.perturb(self.classifier, batch, Criterion(batch.labels), noise)
-        judged = judge(proposal.evidence, self.classifier, batch.images, self.name)
+        judged, size, levels = self._judged(batch, proposal)
         predicted, margin = judged.verdict.predicted, judged.verdict.margin(batch.labels)
         control = self._control(batch, proposal)
         seen = self._seen(batch, judged, images)
         trials = []
         for i, image in enumerate(batch.ids):
-            note, found = proposal.notes[i], bool(predicted[i] != batch.labels[i])
+            note = NOT_FINITE if judged.unusable[i] else proposal.notes[i]
+            found = bool(predicted[i] != batch.labels[i]) and not judged.unusable[i]
             trials.append(
                 Trial(
                     image, self.planned.key, self.name,
@@ -156,23 +157,31 @@ class Measurement:
                     predicted=int(predicted[i]),
                     margin=float(margin[i]),
                     unit=self.perturbation.unit,
-                    size=float(proposal.size[i]) if found else None,
+                    size=float(size[i]) if found else None,
                     tried=float(proposal.tried[i]),
                     control=bool(control[i]) if control is not None and found else None,
                     forward=int(proposal.forward[i]), backward=int(proposal.backward[i]),
                     extra={key: float(of[i]) for key, of in (proposal.extra or {}).items() if of[i].isfinite()},
+                    levels={f"{level:g}": int(of[i]) for level, of in levels.items()},
                     note=note or (UNCONDITIONAL if self.numbers is None else None),
                     **seen[i],
                 )
             )  # fmt: skip
         return trials
 
+    def _judged(self, batch: Batch, proposal: Proposal) -> tuple[Judged, Tensor, Mapping[float, Tensor]]:
+        """What is judged, its size (B,), and the class predicted at each fixed size (B,), if there are any."""
+        if not proposal.levels:
+            return judge(proposal.evidence, self.classifier, batch.images, self.name), proposal.size, {}
+        made = judge_levels(proposal.levels, self.classifier, batch.images, batch.labels, self.name)
+        return made.judged, made.size, made.predicted
+
     def _control(self, batch: Batch, proposal: Proposal) -> Tensor | None:
         """(B,) whether the random change of the same size fools."""
         if proposal.control is None:
             return None
         control = judge(proposal.control, self.classifier, batch.images, self.name)
-        return control.verdict.predicted != batch.labels
+        return (control.verdict.predicted != batch.labels) & ~control.unusable
 
     def _seen(self, batch: Batch, judged: Judged, images: dict[str, bytes]) -> list[dict[str, Any]]:
         """The entries of each image's trial that compare changed with clean images; keeps PNGs."""
@@ -198,6 +207,7 @@ class Measurement:
         ]
 
 
+NOT_FINITE = "the changed image, or the classifier's answer to it, is not finite"
 UNCONDITIONAL = "the label is the classifier's own verdict on the clean image"
 
 

@@ -182,6 +182,7 @@ def open_run(folder: Path | None, seed: int, precision: str, fresh: bool = False
     """
     if folder is None:
         return RunWriter(Run(RunRecord(seed, precision)))
+    _refuse_foreign_folder(folder)
     lock = _lock(folder)
     try:
         if fresh:
@@ -200,6 +201,23 @@ def open_run(folder: Path | None, seed: int, precision: str, fresh: bool = False
     except BaseException:
         lock.close()
         raise
+
+
+def _refuse_foreign_folder(folder: Path) -> None:
+    """Refuse a folder that holds files but no run: they are not granu's to mix with or, with `fresh`, to delete."""
+    try:
+        held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+        begun = held <= {LOCK, IMAGES} and not any((folder / IMAGES).glob("*"))  # interrupted before its first record
+    except OSError as problem:
+        raise RunFolderError(f"cannot read {folder}: {problem.strerror}; name another folder with --out") from None
+    if RECORD in held or begun:
+        return
+    if TRIALS in held:
+        raise RunFolderError(
+            f"{folder} holds trials, but its {RECORD}, which says how they were measured, is missing; put it back or "
+            "name another folder with --out"
+        )
+    raise RunFolderError(f"{folder} holds other files and no run; name an empty or new folder with --out")
 
 
 def _lock(folder: Path) -> IO[str]:

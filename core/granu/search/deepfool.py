@@ -100,6 +100,7 @@ def deepfool(
     pass each; an image that has crossed costs none, unless `normals` asks for the boundary's normal there.
     `minimum_step` is in the space's unit.
     """
+    state.require_gradient()
     crossing = Crossing(
         torch.zeros_like(state.change),
         torch.zeros_like(state.change),

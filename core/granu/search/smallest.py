@@ -14,10 +14,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from granu.errors import OptionError
 from granu.search.base import Search, size_limit
 from granu.search.deepfool import DeepFoolCandidates, deepfool
 from granu.search.options import SmallestOptions
 from granu.search.quantization import survive_quantization
+from granu.search.scan import scan_smallest
 from granu.search.state import NO_GRADIENT, SearchState, unusable
 
 PATIENCE = 0.25  # share of the steps without an improvement of 0.1 % after which an image leaves
@@ -36,6 +38,11 @@ class Smallest(Search[SmallestOptions]):
         but which boundary is nearest can depend on the last digit, so results are less reproducible.
         """
         limit, steps = size_limit(state.space, self.chosen.limit), self.chosen.steps
+        if (rays := state.space.rays()) is not None:
+            if self.chosen.deepfool_init:
+                raise OptionError("deepfool-init needs a search that follows gradients, and this one scans sizes")
+            scan_smallest(state, rays, limit, steps=steps)
+            return {}
         x = self._start(state, limit)
         state.activate(
             torch.ones_like(state.found),

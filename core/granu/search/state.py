@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
+from granu.errors import OptionError
 from granu.search.result import SearchResult
 from granu.streams import Streams
 from granu.types import Criterion, Space
@@ -86,8 +87,14 @@ class SearchState:
         self.forward[self.active] += forward
         self.backward[self.active] += backward
 
+    def require_gradient(self) -> None:
+        """OptionError where no gradient reaches the changes of the space."""
+        if not self.space.differentiable:
+            raise OptionError("changes of this perturbation have no gradient; use search=smallest, worst or random")
+
     def gradient(self, change: Tensor, objective: Objective | None = None) -> tuple[Tensor, Tensor]:
         """The objective (A,) at a change (A, D), by default the criterion's, and its gradient (A, D)."""
+        self.require_gradient()
         self.count(forward=1, backward=1)
         change = change.detach().requires_grad_()
         logits = self.space.logits(change)

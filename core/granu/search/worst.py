@@ -10,6 +10,7 @@ from torch import Tensor
 from granu.search.base import Search
 from granu.search.options import WorstOptions
 from granu.search.pgd import projected_gradient_descent
+from granu.search.scan import scan_worst
 from granu.search.state import NO_GRADIENT, SearchState, unusable
 
 
@@ -20,7 +21,11 @@ class Worst(Search[WorstOptions]):
     spends_budget = True
 
     def search(self, state: SearchState) -> Mapping[str, Tensor]:
-        spend(state, torch.full_like(state.size, self.chosen.budget), steps=self.chosen.steps)
+        budget = torch.full_like(state.size, self.chosen.budget)
+        if (rays := state.space.rays()) is not None:
+            scan_worst(state, rays, budget, steps=self.chosen.steps)
+        else:
+            spend(state, budget, steps=self.chosen.steps)
         return {}
 
 

@@ -31,6 +31,7 @@ class Space:
     unit = "RMS"
     largest = 4.0
     has_images = True  # whether a change is judged by its images, or by the classifier's logits alone
+    differentiable = True  # whether a gradient reaches the change
     low_precision = False  # whether `logits`, and so its gradient, is computed in bfloat16
 
     def __init__(self, classifier: Network, clean: Tensor, dimension: int) -> None:
@@ -99,6 +100,13 @@ class Space:
     def limit(self) -> Tensor:
         """(B,) the largest size worth trying."""
         return torch.full((len(self.clean),), self.largest, device=self.clean.device)
+
+    def rays(self) -> Tensor | None:
+        """Changes of size 1, (R, D), along which searches scan sizes; None where they follow gradients instead.
+
+        For spaces of few dimensions: what a rotation does to a classifier is no smooth function of the angle.
+        """
+        return None
 
     def select(self, index: Tensor) -> Self:
         """The space of some of the images. A subclass that holds further tensors per image selects them too."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu.errors import WeightsError, suggest
+from granu.files import write_whole
 from granu.plugins.offers import Weights
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def read_metadata(file: Path) -> dict[str, str]:
     return dict(header.get("__metadata__", {}))
 
 
-def read_weights_header(file: Path, architectures: tuple[str, ...]) -> WeightsHeader:
-    """Read the header of a granu weights file. WeightsError unless it holds one of `architectures`."""
+def read_weights_header(file: Path, architectures: tuple[str, ...] | None) -> WeightsHeader:
+    """Read the header of a granu weights file. WeightsError unless it holds one of `architectures`; None for any."""
     text = read_metadata(file).get("granu")
     if text is None:
         raise WeightsError(f"{file} has no granu header, so its architecture is unknown; `granu convert` writes one")
@@ -111,7 +112,7 @@ def read_weights_header(file: Path, architectures: tuple[str, ...]) -> WeightsHe
         raise WeightsError(f"the granu header of {file} does not parse; write the file again") from None
     if version != FORMAT:
         raise WeightsError(f"{file} has format {version}, this granu reads {FORMAT}; install the granu that wrote it")
-    if header.architecture not in architectures:
+    if architectures is not None and header.architecture not in architectures:
         wanted = " or ".join(architectures)
         raise WeightsError(f"{file} holds the architecture '{header.architecture}', not {wanted}")
     return header
@@ -131,7 +132,12 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> None:
     """Load a state dict that must fit exactly. WeightsError lists missing, unexpected and mis-shaped tensors."""
-    own = network.state_dict()
+    check_fit(network.state_dict(), state, file)
+    network.load_state_dict(dict(state))
+
+
+def check_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor], file: Path) -> None:
+    """Compare the tensors of a network and those of a file. WeightsError lists what differs in name or shape."""
     missing = sorted(own.keys() - state.keys())
     unexpected = sorted(state.keys() - own.keys())
     misshaped = [
@@ -143,12 +149,12 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -
     if any(names for _, names in problems):
         message = "; ".join(f"{what}: {_few(names)}" for what, names in problems if names)
         raise WeightsError(f"the tensors in {file} do not fit its architecture ({message})")
-    network.load_state_dict(dict(state))
 
 
 def save_weights(file: Path, state: Mapping[str, Tensor], header: WeightsHeader) -> None:
-    """Write a granu weights file."""
+    """Write a granu weights file, as a whole or not at all."""
     import safetensors.torch
+    import torch
 
     about = {
         "format": FORMAT,
@@ -157,8 +163,11 @@ def save_weights(file: Path, state: Mapping[str, Tensor], header: WeightsHeader)
         "classes": list(header.classes),
         **header.about,
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    safetensors.torch.save_file(tensors, file, metadata={"granu": json.dumps(about)})
+    # cloned, because tensors that share memory are refused
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+    }
+    write_whole(file, safetensors.torch.save(tensors, metadata={"granu": json.dumps(about)}))
 
 
 def _describe_content(file: Path) -> str:

@@ -55,6 +55,13 @@ def test_what_is_not_found_counts_as_larger_than_what_was_tried() -> None:
     assert row.size is not None and row.size.value is None and row.size.largest == 10
 
 
+def test_a_search_that_could_not_run_says_nothing_about_sizes() -> None:
+    failed = [trial(n, FAILED, tried=9.0) for n in range(5, 9)]
+    row = row_of(trial(0, FOUND, 1.0), trial(1, FOUND, 2.0), trial(2, FOUND, 3.0), *failed)
+    assert row.size is not None and (row.size.value, row.size.images) == (2.0, 3)
+    assert row_of(*failed).size is None and row_of(*failed).failed == 4
+
+
 def test_a_search_that_stopped_early_is_censored_at_what_it_tried() -> None:
     row = row_of(trial(0, NOT_FOUND, tried=0.5), *(trial(n, FOUND, float(n)) for n in (1, 2, 3)))
     assert row.size is not None and row.size.value == 2.0 and row.size.images == 4

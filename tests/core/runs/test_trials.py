@@ -16,7 +16,7 @@ FULL = Trial(
     "cat/1.png", "pixel:l2", "zoo:cnn", FOUND, image_hash="0123456789abcdef", label=3, clean_margin=1.5, predicted=5,
     margin=-0.25, unit="pixel L2", size=0.5, tried=0.75, l2=0.5, linf=0.125, ssim=0.875, pixels=7, features=9,
     height=28, width=32, votes={"zoo:judge": 3, "zoo:other": -1}, control=False, forward=101, backward=100,
-    extra={"scale": 1.0}, note="a note",
+    extra={"scale": 1.0}, levels={"1": 3, "2.5": 5}, note="a note",
 )  # fmt: skip
 
 

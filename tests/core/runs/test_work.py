@@ -14,14 +14,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from granu import Batch, ClassifierError, ClassifierOffer, Criterion, DataError, ImageEvidence, Proposal, Streams
+from granu import (
+    Batch,
+    ClassifierError,
+    ClassifierOffer,
+    Criterion,
+    DataError,
+    ImageEvidence,
+    OptionError,
+    Proposal,
+    Streams,
+)
 from granu.given import resolve_thing
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.gallery import changed_name, clean_name
 from granu.runs.plan import EvalPlan
-from granu.runs.trials import FOUND
+from granu.runs.trials import FAILED, FOUND
 from granu.runs.work import UNCONDITIONAL, Failure, Measurement, Outcome, Workbench, WorkItem, is_out_of_memory
 from granu.testing.tiny import tiny_linear_classifier
 
@@ -290,3 +300,99 @@ def test_a_judge_without_names_votes_in_the_classes_of_the_source(planned: Plan)
     outcome = bench.run(WorkItem("tiny:z,samples=5,steps=1", "tiny-classifier", (0, 1, 2)))
     assert outcome.failure is None
     assert [trial.votes["judge"] for trial in outcome.trials] == [0, 1, 2], "a step of that size keeps the class"
+
+
+def test_one_changed_image_that_is_not_finite_is_one_failed_trial() -> None:
+    one = measurement(0.8)
+    assert isinstance(one.perturbation, Proposing)
+    one.perturbation.proposed = torch.tensor([torch.nan, 0.8]).view(2, 1, 1, 1)  # type: ignore[assignment]
+    one.perturbation.perturb = proposing_rows(one.perturbation)  # type: ignore[method-assign]
+    first, second = one.trials(DARK, {})
+    assert (first.outcome, first.size, second.outcome) == (FAILED, None, FOUND)
+    assert first.note == "the changed image, or the classifier's answer to it, is not finite"
+
+
+def test_one_image_that_the_classifier_answers_with_nan_is_one_failed_trial() -> None:
+    one = measurement(0.8)
+    assert isinstance(one.perturbation, Proposing)
+    one.perturbation.proposed = torch.tensor([0.8, 1.0]).view(2, 1, 1, 1)  # type: ignore[assignment]
+    one.perturbation.perturb = proposing_rows(one.perturbation)  # type: ignore[method-assign]
+    assert [trial.outcome for trial in one.trials(DARK, {})] == [FOUND, FAILED]
+
+
+def proposing_rows(plain: Proposing) -> Any:
+    """`Proposing.perturb` for a brightness per image, (B, 1, 1, 1)."""
+
+    def perturb(classifier: Any, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
+        rows, plain.proposed = plain.proposed, 0.0
+        proposal = Proposing.perturb(plain, classifier, batch, criterion, noise)
+        return replace(proposal, evidence=ImageEvidence(rows.expand_as(batch.images)))  # type: ignore[attr-defined]
+
+    return perturb
+
+
+LEVELS = """
+import granu
+import torch
+
+class Fading:
+    unit = "steps"
+
+    def perturb(self, classifier, batch, criterion, noise):
+        zeros = torch.zeros(len(batch.ids))
+        grey = granu.ImageEvidence(torch.full_like(batch.images, 0.5))
+        broken = batch.images.clone()
+        broken[1:2] = torch.nan  # the second image only
+        levels = {
+            4.0: grey, 1.0: granu.ImageEvidence(batch.images), 2.5: granu.ImageEvidence(broken), 3.0: grey,
+        }
+        return granu.Proposal(
+            evidence=grey, size=zeros + 4, tried=zeros + 4, forward=zeros.long() + 4, backward=zeros.long(),
+            notes=(None,) * len(batch.ids), levels=levels,
+        )
+
+@granu.hookimpl
+def granu_perturbations():
+    return [granu.PerturbationOffer(name="fading", summary="-", make=lambda o, c: Fading(), searched=False, note="n")]
+"""
+
+
+def test_of_fixed_sizes_all_are_judged_and_the_smallest_that_fools_counts(
+    bench: Callable[..., Workbench], fake_plugin: Callable[..., Path]
+) -> None:
+    fake_plugin("fading", LEVELS)
+    made = bench("fading", data="tiny", count=6, keep=6)
+    outcome = made.run(WorkItem("fading", "tiny-classifier", tuple(range(6))))
+    trials = [trial for trial in outcome.trials if trial.counts]
+    grey = int(made.builder.classifier(made.plan.classifiers[0])(torch.full((1, 1, 8, 8), 0.5)).argmax())
+    found = [trial for trial in trials if trial.outcome == FOUND]
+    kept = [trial for trial in trials if trial.outcome == "not-found"]
+    assert found and kept and [trial.outcome for trial in trials].count("failed") == 1
+    for trial in found:
+        assert trial.levels == {"1": trial.label, "2.5": trial.label, "3": grey, "4": grey} and trial.size == 3
+        assert trial.predicted == grey != trial.label and trial.features > 0
+    for trial in kept:
+        assert set(trial.levels.values()) == {trial.label} and trial.size is None and trial.tried == 4
+    (failed,) = (trial for trial in trials if trial.outcome == "failed")
+    assert failed.levels["2.5"] == -1 and failed.note
+
+
+def test_whether_a_perturbation_is_searched_may_depend_on_its_options(
+    planned: Plan, fake_plugin: Callable[..., Path]
+) -> None:
+    code = LEVELS.replace("searched=False", "options=Options, searched=lambda options: options.at is None")
+    code = code.replace(
+        "import torch",
+        """import torch
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    at: float | None = granu.option(None, "size")
+""",
+    )
+    fake_plugin("fading", code)
+    plan = planned("fading:at=1", "fading", "fading:steps=3", classifiers=("tiny-classifier",), data="tiny")
+    assert [p.search and p.search.name for p in plan.perturbations] == [None, "smallest", "smallest"]
+    with pytest.raises(OptionError, match="`fading:at=1,search=worst` is not searched with these options, so remove s"):
+        planned("fading:at=1,search=worst", classifiers=("tiny-classifier",), data="tiny")

@@ -74,6 +74,29 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         opened(tmp_path / "file" / "run")
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_of_other_files_is_neither_mixed_with_a_run_nor_cleared(folder: Path, fresh: bool) -> None:
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "holiday.png").write_bytes(b"mine")
+    with pytest.raises(RunFolderError, match=r"run holds other files and no run; name an empty or new folder"):
+        open_run(folder, 0, "float32", fresh)
+    assert [file.name for file in folder.rglob("*")] == ["images", "holiday.png"]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_trials_without_their_record_are_not_adopted(measured: Path, fresh: bool) -> None:
+    (measured / "run.json").unlink()
+    with pytest.raises(RunFolderError, match=r"holds trials, but its run.json, which says how .* is missing; put it"):
+        open_run(measured, 7, "float32", fresh)
+    assert (measured / "trials.jsonl").read_text()
+
+
+def test_a_run_that_was_interrupted_before_its_first_record_starts_again(folder: Path) -> None:
+    (folder / "images").mkdir(parents=True)
+    (folder / ".lock").touch()
+    opened(folder).close()
+
+
 def test_a_line_is_on_the_disk_before_the_writer_goes_on(folder: Path) -> None:
     with opened(folder) as writer:
         writer.append([TRIAL], {"a/clean.png": b"png"})
@@ -83,7 +106,7 @@ def test_a_line_is_on_the_disk_before_the_writer_goes_on(folder: Path) -> None:
 
 
 def test_a_line_that_a_crash_cut_off_is_dropped_and_the_rest_goes_on(folder: Path) -> None:
-    folder.mkdir()
+    opened(folder).close()
     (folder / "trials.jsonl").write_text(TRIAL.line() + '{"image":"b","pert')
     with opened(folder) as writer:
         assert writer.run.trials == [TRIAL]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,18 @@ def test_a_folder_per_class(folder: Path) -> None:
     assert [data.image_id(i) for i in range(2)] == ["n01/b.png", "n01/deep/a.PNG"]
     assert len(data) == 6 and data.read(0)[1] == 0 and data.read(5)[1] == 2
     contracts.check_dataset(data, range(6))
+
+
+def test_what_is_no_readable_image_neither_hangs_nor_vanishes(folder: Path) -> None:
+    os.mkfifo(folder / "n01" / "pipe.png")
+    (folder / "n01" / "photo.HEIC").write_bytes(b"ftypheic")
+    Path(os.fsdecode(os.fsencode(folder) + b"/n03/\xff.png")).write_bytes(png(7))
+    data = build(f"folder:{folder}")
+    ids = [data.image_id(i) for i in range(len(data))]
+    assert len(ids) == 8 and "n01/pipe.png" not in ids
+    with pytest.raises(DataError, match=r"n01/photo.HEIC is in a format .*; save it as PNG or JPEG"):
+        data.read(ids.index("n01/photo.HEIC"))
+    assert data.read(ids.index("n03/\\xff.png"))[1] == 2
 
 
 def test_a_table_renames_classes(folder: Path) -> None:
