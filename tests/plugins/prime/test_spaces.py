@@ -16,7 +16,7 @@ from granu.search.perturbation import SearchedPerturbation
 from granu.search.smallest import Smallest
 from granu.testing import contracts, tiny
 from granu_prime import ChangeOptions
-from granu_prime.spaces import PrimeChange, SeveritySpace
+from granu_prime.spaces import PrimeChange, RandomChange, SeveritySpace
 from granu_prime.spatial import Spatial
 
 PRIMITIVES = ("spatial", "colour", "spectral")
@@ -134,6 +134,21 @@ def test_an_image_without_an_inside_cannot_be_deformed() -> None:
     assert torch.equal(Spatial()(ramps(2, 2, 9).images, Streams(0, ["0", "1"])), ramps(2, 2, 9).images)
 
 
+@pytest.mark.parametrize("primitive", PRIMITIVES)
+def test_at_fixed_severities_one_random_change_is_scaled(primitive: str) -> None:
+    batch, classifier = tiny.tiny_batch(4), tiny.tiny_bent_classifier()
+    change = PrimeChange(ChangeOptions(primitive, warp_cut=4))
+    contracts.check_perturbation(RandomChange(change, (1, 3)), classifier, batch)
+    noise = Streams(0, batch.ids)
+    proposal = RandomChange(change, (3, 0.5)).perturb(classifier, batch, Criterion(batch.labels), noise)
+    space = change.open(classifier, batch, noise)
+    coefficients = space.draw(torch.full((4,), 1.0), Streams(0, batch.ids))
+    assert proposal.levels is not None and set(proposal.levels) == {0.5, 3}
+    for severity, evidence in proposal.levels.items():
+        assert torch.equal(evidence.images, space.images(severity * coefficients))  # type: ignore[union-attr]
+    assert proposal.evidence is proposal.levels[3] and (proposal.size == 3).all() and (proposal.tried == 3).all()
+
+
 def plan(text: str) -> list[str]:
     catalog = load_catalog()
     request = Request((text,), classifiers=("zoo:mnist-cnn",), judges=(), data="stylegan")
@@ -142,6 +157,7 @@ def plan(text: str) -> list[str]:
 
 def test_all_sweeps_coarse_to_fine() -> None:
     assert plan("prime:all") == ["prime:spatial", "prime:colour", "prime:spectral"]
+    assert plan("prime:all,severity=1+3") == [f"prime:{name},severity=1+3" for name in PRIMITIVES]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +165,9 @@ def test_all_sweeps_coarse_to_fine() -> None:
     [
         ("prime", "say which primitive: prime:spatial, prime:colour, prime:spectral or prime:all"),
         ("prime:color", "did you mean 'colour'"),
+        ("prime:colour,severity=1+11", "severity=11 is out of range; it must be above 0 and at most 10"),
+        ("prime:colour,severity=0", "severity=0 is out of range"),
+        ("prime:colour,severity=3,steps=4", "remove steps"),
         ("prime:spectral,kernel=6", "choose an odd number, such as 7"),
     ],
 )
