@@ -49,11 +49,15 @@ def test_fixed_severities_are_evidence_at_each_from_the_same_random_numbers() ->
 def test_the_smallest_severity_fools_and_a_little_less_does_not() -> None:
     classifier, batch = tiny.tiny_linear_classifier(), tiny.tiny_batch(9)
     labels = classifier(batch.images).argmax(1)
-    search = SearchedPerturbation(SearchedCorruption(CorruptionOptions("elastic-transform", table="imagenet")), Smallest(SmallestOptions()))
+    search = SearchedPerturbation(
+        SearchedCorruption(CorruptionOptions("elastic-transform", table="imagenet")), Smallest(SmallestOptions())
+    )
     proposal = search.perturb(classifier, batch, Criterion(labels), Streams(0, batch.ids))
     found = proposal.size > 0
     assert found.any()
-    space = SearchedCorruption(CorruptionOptions("elastic-transform", table="imagenet")).open(classifier, batch, Streams(0, batch.ids).scope("space"))
+    space = SearchedCorruption(CorruptionOptions("elastic-transform", table="imagenet")).open(
+        classifier, batch, Streams(0, batch.ids).scope("space")
+    )
     at, below = (space.judged_logits((share * proposal.size)[:, None]).argmax(1) for share in (1.0, 0.99))
     assert (at != labels)[found].all() and (below == labels)[found].float().mean() > 0.5
 
