@@ -17,10 +17,13 @@ from granu.errors import (
     PluginError,
     RunFolderError,
     SpecError,
+    TrainingError,
     UnknownName,
     WeightsError,
+    WeightsWarning,
     suggest,
 )
+from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -47,6 +50,7 @@ from granu.types import (
     SpaceFactory,
     Tail,
 )
+from granu.wording import printable, reason, shown
 
 if TYPE_CHECKING:
     from granu.api import AttackResult, attack, compare, evaluate
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from granu.images.ops import clamp_for_descent, fit_channels, gaussian_blur, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
+    from granu.runs.planning import plan_spaces
     from granu.runs.run import Run
     from granu.search.deepfool import DeepFoolCandidates, DeepFoolStop, deepfool
     from granu.search.pgd import projected_gradient_descent
@@ -62,27 +67,39 @@ if TYPE_CHECKING:
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
+    from granu.training.attack import Attacked, TrainingAttack
     from granu.training.defense import Defense
+    from granu.training.images import LabelledImages, open_images
+    from granu.training.perturbations import OpenPerturbation, open_perturbations
     from granu.training.processes import mean_over_processes, process_count
     from granu.training.step import TrainingStep
     from granu.weights.checkpoints import (
         WeightsHeader,
+        check_shapes,
         is_granu_weights,
-        is_safetensors,
         load_strictly,
         read_tensors,
         read_weights_header,
         save_weights,
     )
-    from granu.weights.torchfile import as_state_dict, is_torch_file, read_torch_file
+    from granu.weights.headers import is_safetensors, read_header
+    from granu.weights.opening import read_text
+    from granu.weights.pickles import StandIn
+    from granu.weights.preprocessing import Preprocessing
+    from granu.weights.rebuilding import build_strictly
+    from granu.weights.stored import Refused, StoredTensor, read_all
+    from granu.weights.torchfile import as_state_dict, is_torch_file, read_pickle, read_torch_file
+    from granu.weights.trained import TrainedHeader, load_trained, read_trained, save_trained
 
 __version__ = "0.1.0"
 
 __all__ = [
     "NORM_NAMES",
     "AttackResult",
+    "Attacked",
     "Batch",
     "BuildContext",
+    "ClassNames",
     "Classifier",
     "ClassifierError",
     "ClassifierEvidence",
@@ -102,13 +119,17 @@ __all__ = [
     "GranuError",
     "ImageClassifier",
     "ImageEvidence",
+    "LabelledImages",
     "Latent",
+    "OpenPerturbation",
     "OptionError",
     "Perturbation",
     "PerturbationOffer",
     "PixelSpace",
     "PluginError",
+    "Preprocessing",
     "Proposal",
+    "Refused",
     "Run",
     "RunFolderError",
     "SearchState",
@@ -116,16 +137,24 @@ __all__ = [
     "Space",
     "SpaceFactory",
     "SpecError",
+    "StandIn",
     "Step",
+    "StoredTensor",
     "Streams",
     "Tail",
+    "TrainedHeader",
+    "TrainingAttack",
+    "TrainingError",
     "TrainingStep",
     "UnknownName",
     "Weights",
     "WeightsError",
     "WeightsHeader",
+    "WeightsWarning",
     "as_state_dict",
     "attack",
+    "build_strictly",
+    "check_shapes",
     "clamp_for_descent",
     "compare",
     "deepfool",
@@ -138,17 +167,32 @@ __all__ = [
     "is_torch_file",
     "load_catalog",
     "load_strictly",
+    "load_trained",
     "mean_over_processes",
+    "numbered_classes",
+    "open_images",
+    "open_perturbations",
     "open_tail",
     "option",
+    "plan_spaces",
+    "printable",
     "process_count",
     "projected_gradient_descent",
     "quantize",
+    "read_all",
+    "read_class_names",
+    "read_header",
+    "read_pickle",
     "read_tensors",
+    "read_text",
     "read_torch_file",
+    "read_trained",
     "read_weights_header",
+    "reason",
     "resize",
+    "save_trained",
     "save_weights",
+    "shown",
     "suggest",
 ]
 
@@ -159,6 +203,7 @@ _LAZY = {
     "granu.images.ops": ("clamp_for_descent", "fit_channels", "gaussian_blur", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
+    "granu.runs.planning": ("plan_spaces",),
     "granu.runs.run": ("Run",),
     "granu.search.deepfool": ("DeepFoolCandidates", "DeepFoolStop", "deepfool"),
     "granu.search.pgd": ("projected_gradient_descent",),
@@ -166,14 +211,24 @@ _LAZY = {
     "granu.spaces.base": ("NORM_NAMES", "PixelSpace", "Space"),
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
+    "granu.training.attack": ("Attacked", "TrainingAttack"),
     "granu.training.defense": ("Defense",),
+    "granu.training.images": ("LabelledImages", "open_images"),
+    "granu.training.perturbations": ("OpenPerturbation", "open_perturbations"),
     "granu.training.processes": ("mean_over_processes", "process_count"),
     "granu.training.step": ("TrainingStep",),
     "granu.weights.checkpoints": (
-        "WeightsHeader", "is_granu_weights", "is_safetensors", "load_strictly", "read_tensors", "read_weights_header",
+        "WeightsHeader", "check_shapes", "is_granu_weights", "load_strictly", "read_tensors", "read_weights_header",
         "save_weights",
     ),
-    "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_torch_file"),
+    "granu.weights.headers": ("is_safetensors", "read_header"),
+    "granu.weights.opening": ("read_text",),
+    "granu.weights.pickles": ("StandIn",),
+    "granu.weights.preprocessing": ("Preprocessing",),
+    "granu.weights.rebuilding": ("build_strictly",),
+    "granu.weights.stored": ("Refused", "StoredTensor", "read_all"),
+    "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_pickle", "read_torch_file"),
+    "granu.weights.trained": ("TrainedHeader", "load_trained", "read_trained", "save_trained"),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 

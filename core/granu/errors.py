@@ -8,7 +8,8 @@ GranuError                 base class: the message says what is wrong, where, an
 ├── WeightsError           a weights file is missing, damaged, forged or of another architecture
 ├── DataError              images cannot be read, or do not fit the classifier
 ├── ClassifierError        a classifier gives NaN, the wrong shape or the wrong number of classes
-└── RunFolderError         a folder is locked, not writable, not a run folder, or holds a different run
+├── RunFolderError         a folder is locked, not writable, not a run folder, or holds a different run
+└── TrainingError          a training diverges, or its files belong to another one
 
 Any other exception is a bug and keeps its traceback.
 """
@@ -47,6 +48,10 @@ class WeightsError(GranuError):
     """A weights file is missing, damaged, forged or of another architecture."""
 
 
+class WeightsWarning(UserWarning):
+    """A weights file leaves something open that its images depend on."""
+
+
 class DataError(GranuError):
     """Images cannot be read, or do not fit the classifier."""
 
@@ -57,6 +62,10 @@ class ClassifierError(GranuError):
 
 class RunFolderError(GranuError):
     """A run folder cannot be used for this run."""
+
+
+class TrainingError(GranuError):
+    """A training diverges, or its files belong to another training."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def write_whole(file: Path, data: bytes) -> None:
+def write_whole(file: Path, data: bytes | memoryview) -> None:
     """Write `data` so that a crash leaves either the old file or the new one, never part of it."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:

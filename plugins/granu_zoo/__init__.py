@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu import ClassifierOffer, Weights, hookimpl, option
+from granu import ClassifierOffer, OptionError, UnknownName, Weights, hookimpl, option, read_class_names
 from granu_zoo.trained_on import CIFAR10, MNIST, trained_on
 
 if TYPE_CHECKING:
-    from granu import BuildContext
+    from torch import nn
+
+    from granu import BuildContext, ImageClassifier
 
 FOLDER = Path(__file__).parent / "weights"
 
-ARCHITECTURES = ("mnist-cnn", "mnist-lenet", "mnist-resnet", "mnist-mixer", "mnist-large-kernel", "cifar10-resnet")
+ARCHITECTURES = (
+    "mnist-cnn", "mnist-lenet", "mnist-resnet", "mnist-mixer", "mnist-large-kernel", "cifar10-resnet", "cifar-resnet18",
+)  # fmt: skip
 GENERATORS = {
     "stylegan-mnist": "class-conditional StyleGAN2 of handwritten digits, 32 x 32, grey",
     "biggan-mnist": "class-conditional BigGAN of handwritten digits, 32 x 32, grey",
@@ -49,20 +53,81 @@ SHA256 = {
 class ZooOptions:
     """Options of `zoo:`."""
 
-    model: str = option("mnist-cnn", "name of shipped weights, or a granu weights file of one of their architectures")
+    model: str = option(
+        "mnist-cnn",
+        "name of shipped weights, or a granu weights file of one of their architectures; with init=random also the "
+        f"name of an architecture: {', '.join(ARCHITECTURES)}",
+    )
+    init: str = option(
+        "trained", "whether the weights are loaded, or drawn for a training", choices=("trained", "random")
+    )
+    classes: str | None = option(
+        None,
+        "with init=random: class names joined by plus, a file with one per line, or their number; by default those of "
+        "the weights, or 10",
+    )
+    channels: int | None = option(
+        None,
+        "with init=random: input channels, 1 for grey or 3 for colour; by default those of the architecture",
+        low=1,
+        high=3,
+    )
 
 
 def check(options: ZooOptions, context: BuildContext) -> None:
-    """Check that the file exists and that its header names one of the zoo's architectures."""
+    """Check that the options go together, and that a file exists and its header names one of the architectures."""
     from granu import read_weights_header
 
-    read_weights_header(context.locate(options.model), ARCHITECTURES)
+    (check_untrained if options.init == "random" else check_trained)(options, context)
+    if options.init == "trained" or options.model not in ARCHITECTURES:
+        read_weights_header(context.locate(options.model), ARCHITECTURES)
 
 
-def make(options: ZooOptions, context: BuildContext) -> Any:
-    from granu_zoo.loading import make_classifier
+def check_trained(options: ZooOptions, context: BuildContext) -> None:
+    """Check that there are weights, and that nothing is asked of them that they were not trained for."""
+    if options.model in ARCHITECTURES and options.model not in context.catalog.weights:
+        raise OptionError(
+            f"`zoo:{options.model}` is an architecture that ships without weights; start from random ones with "
+            f"zoo:{options.model},init=random"
+        )
+    if options.classes is not None or options.channels is not None:
+        raise OptionError(
+            f"`zoo:{options.model}` has weights for its own classes and channels; to choose others, start from random "
+            "weights with init=random"
+        )
 
-    return make_classifier(options.model, context)
+
+def check_untrained(options: ZooOptions, context: BuildContext) -> None:
+    """Check that the architecture, its classes and its channels can be had."""
+    known = (*ARCHITECTURES, *CLASSIFIERS)
+    if options.model not in known and not Path(options.model).expanduser().exists():
+        raise UnknownName("architecture", options.model, known, f"zoo:{options.model}")
+    if options.channels == 2:
+        raise OptionError(f"`zoo:{options.model}`: channels=2 fits no images; give 1 for grey or 3 for colour")
+    if options.classes is not None:
+        read_class_names(options.classes)
+
+
+def make(options: ZooOptions, context: BuildContext) -> ImageClassifier:
+    from granu_zoo.loading import make_classifier, make_untrained
+
+    return (make_untrained if options.init == "random" else make_classifier)(options, context)
+
+
+def describe(options: ZooOptions, context: BuildContext) -> Mapping[str, Any]:
+    """What the header of the weights states."""
+    from granu import read_weights_header
+
+    if options.model in ARCHITECTURES and options.init == "random":
+        return {"architecture": options.model}
+    header = read_weights_header(context.locate(options.model), ARCHITECTURES)
+    return {"architecture": header.architecture, "config": header.config, "classes": header.classes, **header.about}
+
+
+def network(config: Mapping[str, Any], context: BuildContext) -> nn.Module:
+    from granu_zoo.loading import build_network
+
+    return build_network(config)
 
 
 @hookimpl
@@ -75,6 +140,8 @@ def granu_classifiers() -> Sequence[ClassifierOffer]:
             target="model",
             make=make,
             check=check,
+            network=network,
+            describe=describe,
             models=tuple(CLASSIFIERS),
             licence=f"{MNIST.licence} (digits), {CIFAR10.licence} (CIFAR-10)",
         )

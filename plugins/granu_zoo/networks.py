@@ -1,6 +1,6 @@
 """The zoo's classifiers: small networks of different architectures, so that their errors differ.
 
-All map images (B, 1, 32, 32), or (B, 3, 32, 32) for colour, in [0, 1] to logits (B, 10).
+All map images (B, channels, 32, 32) in [0, 1] to logits (B, classes).
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from granu_zoo.resnet18 import ResNet18
+
 __all__ = ["NETWORKS", "Cnn", "ColourResNet", "LargeKernel", "LeNet", "Mixer", "ResNet"]
 
 
 class Cnn(nn.Module):
     """Three convolutions and two fully connected layers, no normalisation."""
 
-    def __init__(self, width: int = 24, hidden: int = 128, classes: int = 10) -> None:
+    def __init__(self, width: int = 24, hidden: int = 128, classes: int = 10, channels: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, width, 4, stride=2, padding=1),  # (B, width, 16, 16)
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),  # (B, width, 16, 16)
             nn.ReLU(),
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),  # (B, 2 width, 8, 8)
             nn.ReLU(),
@@ -38,10 +40,10 @@ class Cnn(nn.Module):
 class LeNet(nn.Module):
     """Two convolutions at full and half size and three fully connected layers (after LeCun et al. 1998)."""
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, classes: int = 10, channels: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 6, 5, padding=2),
+            nn.Conv2d(channels, 6, 5, padding=2),
             nn.ReLU(),
             nn.MaxPool2d(2),  # (B, 6, 16, 16)
             nn.Conv2d(6, 16, 5),
@@ -77,8 +79,8 @@ class ResNet(nn.Module):
 class ColourResNet(ResNet):
     """A residual network for colour images, which keep their full size through the first block."""
 
-    def __init__(self, width: int = 32, classes: int = 10) -> None:
-        super().__init__(width, classes, channels=3, stride=1)
+    def __init__(self, width: int = 32, classes: int = 10, channels: int = 3) -> None:
+        super().__init__(width, classes, channels, stride=1)
 
 
 class Residual(nn.Module):
@@ -103,15 +105,15 @@ class Residual(nn.Module):
 class Mixer(nn.Module):
     """Patches of 4 x 4 pixels, mixed over positions and channels in turn, no convolution (Tolstikhin et al. 2021)."""
 
-    def __init__(self, width: int = 64, depth: int = 3, classes: int = 10) -> None:
+    def __init__(self, width: int = 64, depth: int = 3, classes: int = 10, channels: int = 1) -> None:
         super().__init__()
-        self.embed = nn.Linear(16, width)
+        self.embed = nn.Linear(16 * channels, width)
         self.blocks = nn.Sequential(*(MixerBlock(64, width) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        patches = F.pixel_unshuffle(images, 4)  # (B, 16, 8, 8)
+        patches = F.pixel_unshuffle(images, 4)  # (B, 16 channels, 8, 8)
         x = self.embed(patches.flatten(2).transpose(1, 2))  # (B, 64, width)
         return self.head(self.norm(self.blocks(x)).mean(dim=1))
 
@@ -133,10 +135,10 @@ class MixerBlock(nn.Module):
 class LargeKernel(nn.Module):
     """Convolutions of 9 x 9, 5 x 5 and 3 x 3 with smooth activations, and a linear output layer."""
 
-    def __init__(self, width: int = 24, classes: int = 10) -> None:
+    def __init__(self, width: int = 24, classes: int = 10, channels: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, width, 9, stride=2, padding=4),  # (B, width, 16, 16)
+            nn.Conv2d(channels, width, 9, stride=2, padding=4),  # (B, width, 16, 16)
             nn.SiLU(),
             nn.Conv2d(width, 2 * width, 5, stride=2, padding=2),  # (B, 2 width, 8, 8)
             nn.SiLU(),
@@ -157,4 +159,5 @@ NETWORKS: Mapping[str, type[nn.Module]] = {
     "mnist-mixer": Mixer,
     "mnist-large-kernel": LargeKernel,
     "cifar10-resnet": ColourResNet,
+    "cifar-resnet18": ResNet18,
 }

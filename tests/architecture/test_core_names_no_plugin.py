@@ -13,7 +13,11 @@ import pytest
 from granu.plugins.catalog import load_catalog
 
 CORE = Path(__file__).parents[2] / "core" / "granu"
-OTHER_MEANINGS = {"pixel", "python"}  # the scale of a site; the language, whose version a run records
+OTHER_MEANINGS = {
+    "pixel",
+    "python",
+    "random",
+}  # the scale of a site; the language, whose version a run records; a search
 
 
 @cache

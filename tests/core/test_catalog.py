@@ -10,10 +10,12 @@ import pytest
 
 from granu import (
     ClassifierOffer,
+    DefenseOffer,
     GeneratorOffer,
     OptionError,
     PerturbationOffer,
     PluginError,
+    SpecError,
     UnknownName,
     Weights,
     option,
@@ -175,3 +177,61 @@ def test_targets_of_a_sweep_are_a_list_or_depend_on_the_options() -> None:
     assert perturbation("p", targets=("l1", "l2")).sweep(Options()) == ("l1", "l2")
     assert perturbation("p", targets=lambda options: [str(options.size)]).sweep(Options(size=4)) == ["4"]
     assert perturbation("p").sweep(Options()) == ()
+
+
+@dataclass(frozen=True)
+class Nested:
+    inner: str = option("", "specs")
+    share: float = option(0.5, "how much")
+    max_size: int = option(1, "how large")
+
+
+DEFENSE = DefenseOffer(name="outer", summary="s", make=lambda o, c: None, options=Nested, target="inner", nested=True)
+THREE = Plugin("three", "package-three", "", (DEFENSE,))
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("outer", Nested()),
+        ("outer:share=1", Nested("", 1.0)),
+        ("outer:checkers", Nested("checkers")),
+        ("outer:checkers:4", Nested("checkers:4")),
+        ("outer:checkers:size=4", Nested("checkers:size=4")),
+        ("outer:checkers,size=4,share=1", Nested("checkers:size=4", 1.0)),
+        ("outer:checkers:size=4,steps=2,max_size=3", Nested("checkers:size=4,steps=2", 0.5, 3)),
+        ("outer:checkers:share=0.1", Nested("checkers", 0.1)),
+        ("outer:a:t,x=1|b:u,x=2,share=0", Nested("a:t,x=1|b:u,x=2", 0.0)),
+        ("outer:a:t,share=0,x=1|b|c:y=1,max-size=2", Nested("a:t,x=1|b|c:y=1", 0.0, 2)),
+        ("outer:inner=a:t", Nested("a:t")),
+        ("outer:share=0|a:t", Nested("a:t", 0.0)),
+    ],
+)
+def test_options_that_a_nested_offer_does_not_have_are_those_of_its_target(text: str, options: Nested) -> None:
+    catalog = make_catalog(DiscoveredPlugins([THREE], []))
+    resolved = catalog.resolve("defense", parse_spec(text))
+    assert resolved.options == options
+    again = catalog.resolve("defense", parse_spec(str(resolved.spec)))
+    assert again.options == options
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("outer:a,share=1|b:share=2", OptionError, "gives the option 'share' of 'outer' twice"),
+        ("outer:a:x=1,x=2", SpecError, "`outer:a:x=1,x=2` gives the option 'x' twice"),
+        ("outer:a,inner=b", OptionError, "gives 'inner' twice, as the target and by name"),
+        ("outer:shar=2", OptionError, "has no option 'shar'; did you mean 'share'"),
+        ("outer:a,share=2x", OptionError, "share=2x is not a number"),
+        ("outer: a b", SpecError, "does not begin with a name"),
+    ],
+)
+def test_mistakes_in_a_nested_spec(text: str, error: type[Exception], message: str) -> None:
+    catalog = make_catalog(DiscoveredPlugins([THREE], []))
+    with pytest.raises(error, match=message):
+        catalog.resolve("defense", parse_spec(text))
+
+
+def test_only_nested_offers_take_several_specs(catalog: Catalog) -> None:
+    with pytest.raises(OptionError, match=r"'checkers' takes no other specs; leave out what follows the sign \|"):
+        catalog.resolve("perturbation", parse_spec("checkers:4|bare"))

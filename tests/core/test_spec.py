@@ -29,6 +29,13 @@ READ = [
     ("A:max_size=3,b-c_d=4", Spec("A", None, (("b-c-d", "4"), ("max-size", "3")))),
     ("9.a_b-c/0", Spec("9.a_b-c/0")),
     ("a:max_size=3", Spec("a", None, (("max-size", "3"),))),
+    # a spec as the target, and others behind it
+    ("adversarial:pixel:linf,budget=8/255", Spec("adversarial", "pixel:linf", (("budget", "8/255"),))),
+    ("adversarial:advbn:epsilon=1,b=2", Spec("adversarial", "advbn:epsilon=1", (("b", "2"),))),
+    (
+        "a:b:t,x=1|c|d:u,x=2",
+        Spec("a", "b:t", (("x", "1"),), (Spec("c"), Spec("d", "u", (("x", "2"),)))),
+    ),
 ]
 
 
@@ -50,6 +57,11 @@ def test_options_are_sorted_so_that_two_orders_name_one_result() -> None:
 def test_another_target_keeps_name_and_options() -> None:
     assert parse_spec("a:t,x=1").with_target("u") == Spec("a", "u", (("x", "1"),))
     assert str(parse_spec("a").with_target("u")) == "a:u"
+    assert str(parse_spec("a:b:t|c").with_target("b:u")) == "a:b:u|c"
+
+
+def test_other_options_keep_the_rest_and_are_sorted() -> None:
+    assert parse_spec("a:b:t,x=1|c").with_options({"z": "1", "y": "2"}) == parse_spec("a:b:t,y=2,z=1|c")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +84,8 @@ def test_another_target_keeps_name_and_options() -> None:
         ("a:b_c=2,b-c=3", "`a:b_c=2,b-c=3` gives the option 'b-c' twice"),
         ("stylegan:layer6,=3", "`=3` in `stylegan:layer6,=3` is not an option; write it as key=value"),
         ("stylegan:layer6,steps=", "`steps=` in `stylegan:layer6,steps=` is not an option; write it as key=value"),
+        ("a:t|b:", "`b:` has an empty part; write it like `b:target,key=value`"),
+        ("a:t|", "`` does not begin with a name; write it like `stylegan:layer6,steps=200`"),
         ("a:2x=3", "`2x=3` in `a:2x=3` is not an option; write it as key=value"),
     ],
 )  # fmt: skip

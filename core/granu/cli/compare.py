@@ -10,6 +10,8 @@ import typer
 
 from granu.cli import show
 
+GATE_FAILED = 4  # not 1, with which a crash ends
+
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN [RUN]", help="Two runs, or one with two classifiers.")],
@@ -23,8 +25,10 @@ def compare(
             "--fail-if-worse",
             metavar="PERCENT",
             min=0,
-            help="Exit with 1 if, under any perturbation, the second is fooled on more than PERCENT more images of a "
-            "hundred, or by sizes more than PERCENT % smaller, and that is significant (p < 0.05 after Holm).",
+            max=99,
+            help="Exit with 4 if the second is worse by more than PERCENT under any perturbation: fooled on more "
+            "images of a hundred, by smaller sizes, or wrong on more clean images (p < 0.05 after Holm); or if that "
+            "cannot be judged, because searches failed or images are too few.",
         ),
     ] = None,
     figure: Annotated[
@@ -34,21 +38,20 @@ def compare(
 ) -> None:
     """Compare two classifiers, image by image, on the images that both classify correctly."""
     from granu.report import style
-    from granu.report.comparison import regressions
+    from granu.report.gate import gate
     from granu.report.present import COLUMNS, compare_runs
     from granu.runs.run import read_run
 
     result = compare_runs([read_run(folder) for folder in runs], classifier, versus)
     if figure is not None:
         style.save(result.figure(), figure)
-    worse, uncertain = regressions(result.comparisons, fail_if_worse) if fail_if_worse is not None else ([], [])
+    verdict = None if fail_if_worse is None else gate(result.first, result.second, fail_if_worse)
     if as_json:
         show.as_json({
             "first": {"run": str(result.first.run), "classifier": result.first.name},
             "second": {"run": str(result.second.run), "classifier": result.second.name},
             "comparisons": [_finite(record) for record in result.to_dicts()],
-            "worse": worse,
-            "possibly_worse": uncertain,
+            "gate": None if verdict is None else verdict.as_dict(),
         })  # fmt: skip
     else:
         show.say(f"first:  {result.first}")
@@ -56,12 +59,10 @@ def compare(
         show.table(COLUMNS, result.lines())
         for line in result.lines_below():
             show.say(line)
-        for sentence in uncertain:
-            show.say(f"possibly worse, not significant: {sentence}")
-        for sentence in worse:
-            show.say(f"worse: {sentence}")
-    if worse:
-        raise typer.Exit(1)
+        for line in verdict.lines() if verdict else ():
+            show.say(line)
+    if verdict and not verdict.passed:
+        raise typer.Exit(GATE_FAILED)
 
 
 def _finite(record: dict[str, Any]) -> dict[str, Any]:

@@ -15,5 +15,10 @@ def classifiers(incomplete: str) -> list[str]:
     return _beginning("classifier", incomplete)
 
 
+def defenses(incomplete: str) -> list[str]:
+    """Complete names for --defense."""
+    return _beginning("defense", incomplete)
+
+
 def _beginning(kind: str, incomplete: str) -> list[str]:
     return [name for name in load_catalog().of_kind(kind) if name.startswith(incomplete)]

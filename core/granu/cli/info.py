@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,8 @@ from granu.plugins.options import describe_options
 from granu.plugins.spec import Spec, parse_spec
 from granu.runs.planning import SITE_KEYS, SiteOptions
 from granu.search.options import SEARCH_KEYS, describe_searches
+
+MOST_SHOWN = 10  # of a list in a file's header
 
 
 def info(
@@ -63,6 +66,7 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
         about["weights"] = offer.weights(resolved.options)
         try:
             sites = offer.sites(resolved.options, context)
+            about["holds"] = dict(offer.describe(resolved.options, context)) if offer.describe else {}
         except WeightsError as error:
             if about["weights"]:
                 raise
@@ -74,6 +78,9 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
         about["targets"] = list(offer.sweep(offer.options()))
     if isinstance(offer, ClassifierOffer):
         about["models"] = list(offer.models)
+        if offer.describe is not None and spec != Spec(spec.name) and spec.name == entry.name:
+            resolved = catalog.resolve("classifier", spec)
+            about["selected"] = dict(offer.describe(resolved.options, BuildContext(catalog)))
     return about
 
 
@@ -86,15 +93,30 @@ def _options(offer: Offer) -> list[dict[str, str]]:
     return [{"name": name, "default": default, "help": help_} for name, default, help_ in rows]
 
 
+def _plain(value: Any) -> str:
+    """A value of a file's header on one line."""
+    if isinstance(value, list | tuple):
+        shown = [_plain(one) for one in value[:MOST_SHOWN]]
+        return ", ".join(shown) + (f" and {len(value) - MOST_SHOWN} more" if len(value) > MOST_SHOWN else "")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
+    return str(value)
+
+
 def _print(about: dict[str, Any]) -> None:
     show.say(f"{about['name']}  ({about['kind']}, plugin {about['plugin']} of {about['distribution']})")
     show.say(f"  {about['summary']}")
     for key in ("licence", "source", "weights", "sha256"):
         if about.get(key):
             show.say(f"  {key}: {about[key]}")
+    for key, value in about.get("holds", {}).items():
+        show.say(f"  {key}: {value}")
     for key in ("cite", "targets", "models", "classifiers", "judges"):
         if about.get(key):
             show.say(f"  {key}: {', '.join(about[key])}")
+    if about.get("selected"):
+        show.say("")
+        show.columns(("  selected", ""), [(f"  {key}", _plain(value)) for key, value in about["selected"].items()])
     if about.get("options"):
         show.say("")
         heads = ("  option", "default", "description")

@@ -20,9 +20,9 @@ def list_plugins(
         show.as_json(_data(catalog))
         return
     lines = [
-        (kind, entry.name, entry.offer.summary, entry.plugin, entry.where) for kind, entry in catalog.all_entries()
+        (kind, entry.name, entry.plugin, entry.where, entry.offer.summary) for kind, entry in catalog.all_entries()
     ]
-    show.columns(("kind", "name", "description", "plugin", "package"), lines)
+    show.columns(("kind", "name", "plugin", "package", "description"), lines)
     for name in catalog.blocked:
         show.say(f"blocked by GRANU_DISABLE: {name}")
     for load_error in catalog.load_errors:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from granu.wording import printable
+
 
 def say(text: str) -> None:
-    """Print a line to standard output."""
-    print(text)
+    """Print lines to standard output. Names in them may come from files: a terminal acts on control characters."""
+    print(_visible(text))
 
 
 def note(text: str) -> None:
-    """Print a line to standard error, apart from results."""
-    print(text, file=sys.stderr)
+    """Print lines to standard error, apart from results."""
+    print(_visible(text), file=sys.stderr)
+
+
+def _visible(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def as_json(data: Any) -> None:
@@ -43,32 +51,30 @@ def stdout_to_stderr(wanted: bool) -> Iterator[None]:
 
 
 def columns(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """Print aligned columns without rich, for commands that must start fast."""
-    rows = [heads, *lines]
+    """Print aligned columns; in a terminal the words of the last column are wrapped at its width."""
+    rows = [[printable(cell) for cell in row] for row in (heads, *lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    width = terminal_width()
+    room = None if width is None else max(20, width - indent)
     for row in rows:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        first, *more = textwrap.wrap(row[-1], room, break_long_words=False) or [""] if room else [row[-1]]
+        cells = [*row[:-1], first]
+        say("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+        for part in more:
+            say(" " * indent + part)
 
 
 def table(columns: Sequence[str], lines: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table: in a terminal fitted to its width, otherwise as plain text (`granu.report.text`)."""
-    if not sys.stdout.isatty():
-        from granu.report.text import text_table
+    """Print a table, in a terminal fitted to its width."""
+    from granu.report.text import text_table
 
-        say(text_table(columns, lines, title))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    say(text_table(columns, lines, title, terminal_width()))
 
-    console = Console(highlight=False)
-    drawn = Table(
-        *columns, title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for line in lines:
-        drawn.add_row(*(Text(cell) for cell in line))
-    console.print(drawn)
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that shows standard output; None where it goes to a file or another program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @contextmanager

@@ -19,8 +19,11 @@ class ImageClassifier(nn.Module):
     `channels` is None if the network takes images as they come. `size` is (height, width), or None for any. `fit` says
     how images of other sizes are fitted: "resize" (antialiased bicubic) or "pad" (zeros around, for digits). `mean` and
     `std` are per channel, in [0, 1] image units. `named` is False if `classes` are numbers because no names are known;
-    a dataset with as many classes then names them, in order. Parameters are frozen, because gradients are needed for
-    images alone, and channels last in memory, which makes convolutions faster, on a CPU too.
+    a dataset with as many classes then names them, in order. The network is put into evaluation mode, and channels last
+    in memory, which makes convolutions faster, on a CPU too.
+
+    `architecture` is the name of the classifier offer that can build the network again from `config`, so that one that
+    was trained is saved with all that is needed to open it; None if the network comes from a person's own code.
     """
 
     mean: Tensor
@@ -39,17 +42,19 @@ class ImageClassifier(nn.Module):
         std: Sequence[float] = (1.0,),
         name: str = "classifier",
         named: bool = True,
+        architecture: str | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.network: nn.Module = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.classes = tuple(classes)
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classes: Sequence[str] = tuple(classes)
         self.channels, self.fit, self.cropping, self.name, self.named = channels, fit, cropping, name, named
         self.size = size if cropping is None else cropping.size
-        self.config = config
+        self.architecture, self.config = architecture, config
         self._frozen: list[nn.Module] = []
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, K) float32. ClassifierError if the output has another shape."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from granu.errors import OptionError, PluginError, UnknownName
+from granu.errors import OptionError, PluginError, SpecError, UnknownName
 from granu.plugins.discovery import DiscoveredPlugins, LoadError, discover
-from granu.plugins.offers import AnyOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
-from granu.plugins.options import read_options
-from granu.plugins.spec import Spec
+from granu.plugins.offers import AnyOffer, DefenseOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
+from granu.plugins.options import describe_options, read_options
+from granu.plugins.spec import Spec, parse_spec
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,10 @@ class Catalog:
         entry = self.find(kind, spec.name)
         offer = entry.offer
         assert isinstance(offer, Offer)
+        if isinstance(offer, DefenseOffer) and offer.nested:
+            return Resolved(spec, entry, read_options(offer.options, _with_nested(spec, offer), str(spec)))
+        if spec.others:
+            raise OptionError(f"`{spec}`: '{spec.name}' takes no other specs; leave out what follows the sign |")
         given = {key: value for key, value in spec.options if key not in extra}
         if spec.target is not None and not isinstance(offer, GeneratorOffer):
             if not offer.target:
@@ -130,6 +134,32 @@ def make_catalog(discovered: DiscoveredPlugins) -> Catalog:
             entry = Entry(name, offer, plugin.name, plugin.distribution, plugin.version)
             catalog.entries.setdefault(offer.kind, {})[name] = entry
     return catalog
+
+
+def _with_nested(spec: Spec, offer: DefenseOffer) -> dict[str, str]:
+    """The options of an offer whose target is other specs: its own as typed, and the text of those specs."""
+    own = {key for key, _, _ in describe_options(offer.options)}
+    given = {} if spec.target is not None else dict(spec.options)
+    inner: list[Spec] = []
+    for one in _inner_specs(spec):
+        mine = {key: value for key, value in one.options if key in own}
+        if twice := sorted(given.keys() & mine):
+            raise OptionError(f"`{spec}` gives the option '{twice[0]}' of '{spec.name}' twice")
+        given |= mine
+        inner.append(one.with_options({key: value for key, value in one.options if key not in own}))
+    if inner and offer.target in given:
+        raise OptionError(f"`{spec}` gives '{offer.target}' twice, as the target and by name")
+    return given | ({offer.target: "|".join(map(str, inner))} if inner else {})
+
+
+def _inner_specs(spec: Spec) -> list[Spec]:
+    """The specs that a spec is made of; to the first belong all options behind it."""
+    if spec.target is None:
+        return [*spec.others]
+    first = parse_spec(spec.target)
+    if twice := sorted(dict(first.options).keys() & dict(spec.options)):
+        raise SpecError(f"`{spec}` gives the option '{twice[0]}' twice")
+    return [first.with_options({**dict(first.options), **dict(spec.options)}), *spec.others]
 
 
 def _entry_of_same_name(catalog: Catalog, offer: AnyOffer) -> Entry | None:

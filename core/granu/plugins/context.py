@@ -40,7 +40,17 @@ class BuildContext:
 
     def build(self, kind: str, spec: str) -> Any:
         """Build another plugin's offer from its spec text, so that plugins need not import each other."""
-        return self.make(self.catalog.resolve(kind, parse_spec(spec)))
+        return self.make(self.resolve(kind, spec))
+
+    def check(self, kind: str, spec: str) -> None:
+        """Raise what is wrong with a spec, as far as it is known before anything is built."""
+        resolved = self.resolve(kind, spec)
+        if resolved.offer.check is not None:
+            resolved.offer.check(resolved.options, self)
+
+    def resolve(self, kind: str, spec: str) -> Resolved:
+        """Find the offer of a spec text and read its options."""
+        return self.catalog.resolve(kind, parse_spec(spec))
 
     def make(self, resolved: Resolved) -> Any:
         """Build the offer of a resolved spec."""

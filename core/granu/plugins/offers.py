@@ -42,14 +42,16 @@ class GeneratorOffer(Offer):
     """A generator, from which the core derives one perturbation per site.
 
     `sites(options, context)` lists the sites from coarse to fine without torch (from the header of the weights).
-    `weights(options)` returns the name or path of the weights that these options select. `read(path)` reads weights
-    in another format for `granu convert` and returns the header and tensors of a granu weights file.
+    `weights(options)` returns the name or path of the weights that these options select. `read(path, options)` reads
+    weights in another format for `granu convert` and returns the header and tensors of a granu weights file.
+    `describe(options, context)` says for `granu info` what the weights hold, under headings such as `architecture`.
     """
 
     kind: ClassVar[str] = "generator"
     sites: Callable[[Any, BuildContext], Sequence[Site]]
     weights: Callable[[Any], str]
-    read: Callable[[Path], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
+    read: Callable[[Path, Any], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
+    describe: Callable[[Any, BuildContext], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +84,26 @@ class ClassifierOffer(Offer):
 
     `models` lists the values that the target may take, if they are known in advance. `network(config, context)` builds
     the network of an ImageClassifier's `config` without its weights, so that one that was trained can be saved and
-    opened again; `config` comes from a file, so it must be checked and must not name code to run.
+    opened again; `config` comes from a file, so it must be checked and must not name code to run. `describe(options,
+    context)` says what is known of the classifier that these options select, without building it, for `granu info`.
     """
 
     kind: ClassVar[str] = "classifier"
     models: tuple[str, ...] = ()
     network: Callable[[Mapping[str, Any], BuildContext], nn.Module] | None = None
+    describe: Callable[[Any, BuildContext], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DefenseOffer(Offer):
-    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`."""
+    """A training method that makes a classifier more robust. `make` returns a `granu.Defense`.
+
+    If `nested`, the target is another spec, for instance of a perturbation; options that this offer does not have
+    belong to it, and further specs may follow it, each after a `|`. The option `target` then is their text.
+    """
 
     kind: ClassVar[str] = "defense"
+    nested: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from granu.report import formatting
 from granu.report.pairing import MeasuredClassifier, shared_perturbations
 from granu.report.rows import observation, without_repeats
 from granu.report.statistics import RateChange, Ratio, holm, paired_rates, paired_ratio, rate
 from granu.runs.trials import CLASSIFIER, FOUND, Trial
 
-ALPHA = 0.05
 Value = str | int | float | None
 
 
@@ -69,32 +66,29 @@ def compare(first: MeasuredClassifier, second: MeasuredClassifier) -> list[Compa
     return [replace(c, rates_p=p, sizes_p=q) for c, p, q in zip(made, rates_p, sizes_p, strict=True)]
 
 
-def regressions(comparisons: Sequence[Comparison], percent: float) -> tuple[list[str], list[str]]:
-    """Perturbations under which the second is worse by more than `percent`: (significant, not significant).
-
-    Worse means found on that many more images of a hundred, or with sizes smaller by that many percent; significant
-    means p < 0.05 after adjustment for all tests of the table. A sentence each.
-    """
-    significant: list[str] = []
-    uncertain: list[str] = []
-    for c in comparisons:
-        if 100 * c.rates.value > percent:
-            sentence = f"{c.perturbation}: found on {_points(100 * c.rates.value)} more images of a hundred"
-            (significant if c.rates_p < ALPHA else uncertain).append(f"{sentence} (p {_p(c.rates_p)})")
-        if c.sizes and c.sizes.value is not None and 100 * (1 - c.sizes.value) > percent:
-            sentence = f"{c.perturbation}: sizes are smaller by {_points(100 * (1 - c.sizes.value))} %"
-            (significant if c.sizes_p < ALPHA else uncertain).append(f"{sentence} (p {_p(c.sizes_p)})")
-    return significant, uncertain
-
-
 def unshared(first: MeasuredClassifier, second: MeasuredClassifier) -> list[str]:
     """The perturbations that only one of the two was measured under."""
     return sorted(set(first.perturbations) ^ set(second.perturbations))
 
 
-def _compare(perturbation: str, first: MeasuredClassifier, second: MeasuredClassifier) -> Comparison:
+def shared_images(
+    perturbation: str, first: MeasuredClassifier, second: MeasuredClassifier
+) -> list[tuple[Trial, Trial]]:
+    """The trials of the images on which both were measured, in the images' order."""
     ours, theirs = (_by_image(side, perturbation) for side in (first, second))
-    pairs = [(a, theirs[id_]) for id_, a in ours.items() if id_ in theirs and a.counts and theirs[id_].counts]
+    return [(trial, theirs[image]) for image, trial in ours.items() if image in theirs]
+
+
+def counted_pairs(
+    perturbation: str, first: MeasuredClassifier, second: MeasuredClassifier
+) -> list[tuple[Trial, Trial]]:
+    """Those of the shared images that both classify correctly."""
+    return [(a, b) for a, b in shared_images(perturbation, first, second) if a.counts and b.counts]
+
+
+def _compare(perturbation: str, first: MeasuredClassifier, second: MeasuredClassifier) -> Comparison:
+    measured = {image for side in (first, second) for image in _by_image(side, perturbation)}
+    pairs = counted_pairs(perturbation, first, second)
     found_first = [a.outcome == FOUND for a, _ in pairs]
     found_second = [b.outcome == FOUND for _, b in pairs]
     sized = first.run.record.perturbations[perturbation].budget is None
@@ -106,7 +100,7 @@ def _compare(perturbation: str, first: MeasuredClassifier, second: MeasuredClass
         perturbation=perturbation,
         unit=next((a.unit for a, _ in pairs if a.unit), ""),
         images=len(pairs),
-        left_out=len({*ours, *theirs}) - len(pairs),
+        left_out=len(measured) - len(pairs),
         first_found=rate(sum(found_first), len(pairs)).value,
         second_found=rate(sum(found_second), len(pairs)).value,
         rates=paired_rates(found_first, found_second),
@@ -135,12 +129,3 @@ def _ratio(name: str, ratio: Ratio | None) -> dict[str, Value]:
         f"{name}_below": ratio.below if ratio else None,
         f"{name}_undecided": ratio.undecided if ratio else None,
     }
-
-
-def _points(percent: float) -> str:
-    return f"{percent:.1f}".removesuffix(".0")
-
-
-def _p(p: float) -> str:
-    text = formatting.probability(p)
-    return text if text.startswith("<") else f"= {text}"

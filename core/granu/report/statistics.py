@@ -156,7 +156,7 @@ def paired_ratio(pairs: Sequence[tuple[Observation, Observation]], draws: int = 
     A pair of which one side was not found, though searched beyond the other's size, counts as an infinite (or zero)
     ratio. Pairs of which neither was found, or whose search ended too early to tell, are left out and counted.
     """
-    logs = [log for first, second in pairs if (log := _log_ratio(first, second)) is not None]
+    logs = [log for first, second in pairs if (log := log_ratio(first, second)) is not None]
     undecided = len(pairs) - len(logs)
     if not logs:
         return Ratio(None, None, None, 0, 0, 0, undecided, 1.0)
@@ -182,7 +182,8 @@ def paired_ratio(pairs: Sequence[tuple[Observation, Observation]], draws: int = 
 BEYOND = 1e3  # stands for an infinite logarithm, since the mean of two infinite ones would be none
 
 
-def _log_ratio(first: Observation, second: Observation) -> float | None:
+def log_ratio(first: Observation, second: Observation) -> float | None:
+    """Logarithm of second / first; +-BEYOND where one was not found beyond the other's size, None if undecided."""
     if first.exact and second.exact:
         return math.log(max(second.size, 1e-12) / max(first.size, 1e-12))
     if first.exact and second.size >= first.size:
@@ -240,6 +241,38 @@ def paired_rates(first: Sequence[bool], second: Sequence[bool]) -> RateChange:
         high=min(1.0, middle + half),
         p=_sign_test(only_first, only_second),
     )
+
+
+def sign_test_below(logs: Sequence[float], bound: float) -> float:
+    """P-value of the hypothesis that the median of `logs` is at least `bound`: exact, one-sided sign test.
+
+    It holds at any distribution: if the hypothesis is true, each value lies below the bound with a chance of at most
+    one half.
+    """
+    if not logs:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(sum(log < bound for log in logs), len(logs), 0.5, alternative="greater").pvalue)
+
+
+def rate_rise_test(only_first: int, only_second: int, pairs: int, margin: float) -> float:
+    """P-value of the hypothesis that a paired rate rose by at most `margin`, in [0, 1): the score test of Tango (1998).
+
+    `only_first` and `only_second` are the discordant pairs; the variance is estimated under the hypothesis.
+    """
+    if pairs == 0:
+        return 1.0
+    from scipy.stats import norm
+
+    difference = only_second - only_first - pairs * margin
+    a, b = 2 * pairs, -only_second - only_first + (2 * pairs - only_second + only_first) * margin
+    c = -only_first * margin * (1 - margin)
+    q = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)
+    variance = pairs * (2 * q + margin * (1 - margin))
+    if variance <= 0:
+        return 1.0 if difference <= 0 else 0.0
+    return float(norm.sf(difference / math.sqrt(variance)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -38,7 +38,10 @@ class Builder:
     def _make(self, resolved: Resolved) -> Any:
         before, self.context.used_weights = self.context.used_weights, {}
         try:
-            return self.context.make(resolved)
+            # a network with random weights is the same in every process of a run
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(self.plan.request.seed)
+                return self.context.make(resolved)
         finally:
             self._weights[str(resolved.spec)] = self.context.used_weights
             self.context.used_weights = {**before, **self.context.used_weights}

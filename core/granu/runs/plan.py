@@ -79,6 +79,18 @@ class PlannedPerturbation:
 
 
 @dataclass(frozen=True)
+class PlannedSpace:
+    """A perturbation without the images of an evaluation: for training, which has images of its own."""
+
+    key: str  # the spec with options sorted
+    resolved: Resolved
+    search: PlannedSearch  # one that spends a budget
+    generator: PlannedSource | None  # that draws the images, at its own sites
+    sites: tuple[Site, ...] = ()
+    samples: int = 0
+
+
+@dataclass(frozen=True)
 class EvalPlan:
     """A matrix of classifiers and perturbations over `count` images."""
 

@@ -6,10 +6,9 @@ and needs no torch.
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from granu.errors import OptionError, UnknownName
 from granu.plugins.catalog import Catalog, Resolved
@@ -17,8 +16,8 @@ from granu.plugins.context import BuildContext
 from granu.plugins.offers import GeneratorOffer, PerturbationOffer, Weights
 from granu.plugins.options import option, read_options
 from granu.plugins.spec import Spec, parse_spec
-from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSearch, PlannedSource, Request
-from granu.search.options import SEARCH_KEYS, read_search
+from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSearch, PlannedSource, PlannedSpace, Request
+from granu.search.options import SEARCH_KEYS, WorstOptions, read_search
 from granu.spaces.site_names import choose_sites
 from granu.types import Site
 
@@ -69,6 +68,38 @@ def make_plan(
     return plan
 
 
+def plan_spaces(spec: str, context: BuildContext, defaults: Mapping[str, str] | None = None) -> list[PlannedSpace]:
+    """What a spec, or several joined by `|`, names as spaces in which a budget is spent; one for each target.
+
+    `defaults` are options that apply where a spec does not give them; without them a search is `search=worst`. Raises
+    the GranuError of the first mistake; in particular OptionError for a perturbation that opens no space, and for a
+    search of the smallest change.
+    """
+    first = parse_spec(spec)
+    defaults = {"search": WorstOptions.name, **(defaults or {})}
+    return [
+        planned
+        for one in (replace(first, others=()), *first.others)
+        for planned in _plan_spaces(context.catalog, context, one, defaults)
+    ]
+
+
+def _plan_spaces(
+    catalog: Catalog, context: BuildContext, spec: Spec, defaults: Mapping[str, str]
+) -> Iterator[PlannedSpace]:
+    offer = catalog.find("perturbation", spec.name).offer
+    if isinstance(offer, PerturbationOffer) and not offer.searched:
+        raise OptionError(f"`{spec}` searches by itself and opens no space; training needs one that takes search=worst")
+    for draft in _draft(catalog, context, str(spec.with_options({**defaults, **dict(spec.options)}))):
+        assert draft.search is not None  # the offer is searched
+        if draft.search.budget is None:
+            raise OptionError(f"`{spec}`: search={draft.search.name} spends no budget; leave it out and give budget=")
+        generator = _own_source(catalog, draft) if draft.sites else None
+        if draft.resolved.offer.check is not None:
+            draft.resolved.offer.check(draft.resolved.options, context)
+        yield PlannedSpace(draft.key, draft.resolved, draft.search, generator, draft.sites, draft.samples)
+
+
 @dataclass(frozen=True)
 class _Draft:
     """A perturbation as far as its own spec tells: the images are not chosen yet."""
@@ -113,7 +144,7 @@ def _draft_sites(catalog: Catalog, context: BuildContext, spec: Spec) -> Iterato
     for target in _expand(spec.target or "all", [site.name for site in sites]):
         one = spec.with_target(str(target))
         chosen = choose_sites(sites, str(target), str(spec))
-        yield _Draft(str(one), dataclasses.replace(resolved, spec=one), search, tuple(chosen), samples)
+        yield _Draft(str(one), replace(resolved, spec=one), search, tuple(chosen), samples)
 
 
 def _search(spec: Spec) -> PlannedSearch:

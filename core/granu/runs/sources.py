@@ -24,11 +24,15 @@ class Unreadable:
     reason: str
 
 
-class Source(Protocol):
-    """Images by position: 0, 1, 2, ..."""
+class Labelled(Protocol):
+    """What has labels of some classes."""
 
     classes: Sequence[str]
     named: bool  # False where `classes` are mere numbers, because nobody gave names
+
+
+class Source(Labelled, Protocol):
+    """Images by position: 0, 1, 2, ..."""
 
     def __len__(self) -> int: ...
     def image_id(self, position: int) -> str: ...
@@ -115,7 +119,7 @@ def names_of(classifier: Classifier, ours: Sequence[str]) -> Sequence[str]:
     return classifier.classes if known or len(ours) != len(classifier.classes) else ours
 
 
-def match_classes(source: Source, classifier: Classifier, source_name: str, name: str) -> Tensor | None:
+def match_classes(source: Labelled, classifier: Classifier, source_name: str, name: str) -> Tensor | None:
     """The classifier's class number for each class of the source, (K,); None where the source has no classes.
 
     ClassifierError where a class of the source is not among the classifier's.
@@ -128,11 +132,15 @@ def match_classes(source: Source, classifier: Classifier, source_name: str, name
     numbers = {class_name.casefold(): number for number, class_name in enumerate(theirs)}
     if any(class_name.casefold() not in numbers for class_name in ours):
         raise ClassifierError(
-            f"the classes of '{source_name}' ({len(ours)}: {_few(ours)}) are not those of '{name}' "
-            f"({len(theirs)}: {_few(theirs)}); take a classifier of the same classes, or name its outputs with classes="
+            f"the classes of '{source_name}' ({len(ours)}: {few(ours)}) are not those of '{name}' "
+            f"({len(theirs)}: {few(theirs)}); take a classifier of the same classes, or name its outputs with classes="
+            + (_CONVERT if list(ours) == [str(number) for number in range(len(ours))] else "")
         )
     return torch.tensor([numbers[class_name.casefold()] for class_name in ours])
 
 
-def _few(names: Sequence[str]) -> str:
+_CONVERT = ", or the generator's with `granu convert ... --classes`"
+
+
+def few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

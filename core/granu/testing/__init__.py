@@ -2,7 +2,9 @@
 
 from granu.testing.contracts import (
     check_classifier,
+    check_classifier_is_saved,
     check_dataset,
+    check_defense,
     check_generator,
     check_import_without_torch,
     check_offer,
@@ -14,7 +16,9 @@ from granu.testing.contracts import (
 
 __all__ = [
     "check_classifier",
+    "check_classifier_is_saved",
     "check_dataset",
+    "check_defense",
     "check_generator",
     "check_import_without_torch",
     "check_offer",

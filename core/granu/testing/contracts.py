@@ -6,21 +6,28 @@ the other checks for single objects. `granu.testing.tiny` has a generator, class
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from granu.images.classifier import ImageClassifier
 from granu.images.ops import clamp_for_descent
 from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
 from granu.plugins.offers import Offer, PerturbationOffer, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import NAME
 from granu.search.options import SEARCH_KEYS
 from granu.streams import Streams
+from granu.training.defense import MAIN, Defense
+from granu.training.step import TrainingStep
 from granu.types import (
     Batch,
     Classifier,
@@ -36,6 +43,7 @@ from granu.types import (
     Space,
     SpaceFactory,
 )
+from granu.weights.trained import load_trained, save_trained
 
 SIZE_TOLERANCE = 1e-3  # relative; kernels round differently for other batch shapes
 PIXEL_STEP = 1 / 255
@@ -169,6 +177,74 @@ def check_classifier(classifier: Classifier, images: Tensor) -> None:
     _check_close(classifier(images[-1:]), logits[-1:], "logits depend on the other images of the batch")
 
 
+def check_classifier_is_saved(classifier: ImageClassifier, context: BuildContext) -> None:
+    """Check that a classifier can be trained, saved and opened: the file gives the same classes and logits, bit by bit.
+
+    The classifier offer that `classifier.architecture` names must be in the context's catalog.
+    """
+    assert classifier.architecture, "`architecture` must be the name of the classifier's offer"
+    parameters = list(classifier.parameters())
+    assert parameters and all(p.requires_grad for p in parameters), "a classifier that can be trained is not frozen"
+    size = classifier.size or (32, 32)
+    images = torch.rand(2, classifier.channels or 3, *size, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "saved.safetensors"
+        save_trained(file, classifier, classifier.architecture, None, {})
+        opened = load_trained(file, context)
+    with torch.no_grad():
+        same = torch.equal(opened(images), classifier(images))
+    assert same, "the opened classifier gives other logits; `network` must build it from `config` as it was"
+    assert opened.classes == classifier.classes, "the opened classifier has other classes"
+    assert opened.architecture == classifier.architecture, "the opened classifier cannot be saved again"
+
+
+def check_defense(defense: Defense, classifier: ImageClassifier, batch: Batch, *, per_image: bool = True) -> None:
+    """Check what a defense does to a step of training on a batch (at least 2 images); `classifier` is copied.
+
+    `prepare` is repeatable; the loss is a finite scalar with a finite gradient for parameters and leaves them as they
+    are; the same streams give the same loss, in any order of the images; `routes` fit the network as it was. With
+    `per_image` the loss of the batch is the mean of those of its halves: pass False if the defense looks at the whole
+    batch, or the classifier does (batch normalisation).
+    """
+    states = []
+    for _ in range(2):
+        prepared = copy.deepcopy(classifier)
+        defense.prepare(prepared)
+        states.append({name: value.clone() for name, value in prepared.state_dict().items()})
+    state = states[1]
+    same = states[0].keys() == state.keys() and all(torch.equal(states[0][name], state[name]) for name in state)
+    assert same, "`prepare` gives a different network when it is repeated"
+
+    def loss(chosen: Batch) -> Tensor:
+        prepared.load_state_dict(state)
+        return defense.loss(_training_step(prepared.train(), chosen))
+
+    whole = loss(batch)
+    assert whole.ndim == 0 and whole.isfinite(), "the loss must be a finite scalar"
+    assert prepared.training, "the classifier must be left in training mode"
+    changed = [name for name, value in prepared.named_parameters() if not torch.equal(value, state[name])]
+    assert not changed, f"computing the loss changes parameters: {', '.join(changed)}"
+    trained = [value for value in prepared.parameters() if value.requires_grad]
+    gradients = [g for g in torch.autograd.grad(whole, trained, allow_unused=True) if g is not None]
+    assert any(gradient.any() for gradient in gradients), "the loss has no gradient for any parameter"
+    assert all(gradient.isfinite().all() for gradient in gradients), "the gradient of the loss must be finite"
+    assert torch.equal(loss(batch), whole), "the same streams gave a different loss"
+    backwards = batch.select(torch.arange(len(batch.ids)).flip(0))
+    _check_close(loss(backwards), whole, "the loss depends on the order of the images", SIZE_TOLERANCE)
+    if per_image:
+        halves = torch.stack([loss(batch.select(index)) for index in torch.arange(len(batch.ids) // 2 * 2).chunk(2)])
+        even = loss(batch.select(torch.arange(len(batch.ids) // 2 * 2)))
+        _check_close(halves.mean(), even, "the loss is not the mean of those of two halves", SIZE_TOLERANCE)
+    logits = defense.robust_logits(_training_step(prepared.eval(), batch))
+    if logits is not None:
+        shape = (len(batch.ids), len(classifier.classes))
+        assert logits.shape == shape and logits.isfinite().all(), "`robust_logits` must be finite and (B, K)"
+    routes = defense.routes(prepared)
+    if routes is not None:
+        assert MAIN in routes, f"`routes` must hold the route '{MAIN}'"
+        _check_routes(routes, classifier)
+
+
 def check_dataset(dataset: Dataset, positions: Sequence[int] = (0,)) -> None:
     """Check images, labels and ids at some positions."""
     assert len(dataset) > max(positions), f"the dataset has only {len(dataset)} images"
@@ -178,6 +254,18 @@ def check_dataset(dataset: Dataset, positions: Sequence[int] = (0,)) -> None:
         assert image.min() >= 0 and image.max() <= 1, "images must be in [0, 1]"
         assert 0 <= label < len(dataset.classes), "labels must be class numbers"
         assert dataset.image_id(index) == dataset.image_id(index), "an image's id must not change"
+
+
+def _training_step(classifier: ImageClassifier, batch: Batch) -> TrainingStep:
+    streams = Streams(0, batch.ids, "train")
+    return TrainingStep(classifier, batch.images, batch.labels, streams, number=5, progress=0.5)
+
+
+def _check_routes(routes: Mapping[str, Mapping[str, Tensor]], classifier: ImageClassifier) -> None:
+    before = {name: value.shape for name, value in classifier.network.state_dict().items()}
+    for route, state in routes.items():
+        shapes = {name: value.shape for name, value in state.items()}
+        assert shapes == before, f"the route '{route}' does not fit the network as it was before `prepare`"
 
 
 def _check_tail(generator: Generator, latent: Latent, site: Site, clean: Tensor) -> None:

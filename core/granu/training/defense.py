@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from granu.weights.trained import MAIN as MAIN  # the route that a defense's `routes` must name
+
 if TYPE_CHECKING:
     from granu.images.classifier import ImageClassifier
     from granu.training.step import TrainingStep
-
-MAIN = "main"  # the route that a trained classifier takes unless another is asked for
 
 
 class Defense(ABC):

@@ -144,3 +144,25 @@ def test_a_text_table_is_aligned_without_trailing_spaces() -> None:
     assert text_table(("a", "long"), [("1", "2"), ("three", "4")], "title").split("\n") == [
         "title", "", " a       long", " ────────────", " 1       2", " three   4", "",
     ]  # fmt: skip
+
+
+def test_in_a_narrow_terminal_intervals_go_below_their_numbers_and_none_is_cut() -> None:
+    columns, lines = ("change", "median size", "unit"), [("stylegan:layer0", "0.0766 [0.0602–0.0927]", "sigma (RMS)")]
+    assert text_table(columns, lines, width=60) == text_table(columns, lines), "there is room"
+    assert text_table(columns, lines, width=50).split("\n") == [
+        "",
+        " change            median            unit",
+        "                   size",
+        " " + "─" * 47,
+        " stylegan:layer0   0.0766            sigma (RMS)",
+        "                   [0.0602–0.0927]",
+        "",
+    ]
+
+
+def test_columns_without_room_are_left_out_from_the_right_and_named() -> None:
+    columns = ("change", "median size", "L2", "SSIM")
+    drawn = text_table(columns, [("pixel", "0.5 [0.4–0.6]", "1.25", "0.9")], width=24)
+    assert "no room for: L2, SSIM (widen the terminal, or see --json)" in drawn
+    assert max(len(line) for line in drawn.split("\n")[:-2]) <= 24 and "[0.4–0.6]" in drawn
+    assert "0.5" in text_table(columns, [("pixel", "0.5", "1", "1")], width=1), "the first number always stays"

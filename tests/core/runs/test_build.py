@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from granu import BuildContext, ClassifierOffer, DatasetOffer, GeneratorOffer, PluginError, load_catalog
+from granu import (
+    BuildContext,
+    ClassifierOffer,
+    DatasetOffer,
+    GeneratorOffer,
+    ImageClassifier,
+    PluginError,
+    load_catalog,
+)
 from granu.given import MemoryDataset, resolve_images, resolve_thing
 from granu.plugins.catalog import Resolved
 from granu.plugins.offers import AnyOffer, Offer
@@ -53,6 +61,31 @@ def test_a_classifier_is_built_once_in_evaluation_mode_on_the_device(planned: Pl
     built: Any = builder.classifier(module)
     assert not built.training and built.weight.device.type == "meta" and builder.classifier(module) is built
     assert builder.classifier(bare) == [] and builder.classifier(bare) is builder.classifier(bare)
+
+
+def test_an_evaluated_classifier_is_frozen_and_one_that_a_plugin_makes_is_not(planned: Plan) -> None:
+    def make(options: Any, context: BuildContext) -> ImageClassifier:
+        return ImageClassifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2)), "ab", channels=1)
+
+    offered = classifier(make)
+    plan = planned("pixel:l2", classifiers=(offered,), data=images(0))
+    evaluated: Any = builder_of(plan).classifier(offered)
+    assert not any(p.requires_grad for p in evaluated.parameters()) and not evaluated.network.training
+    trained: Any = builder_of(plan).context.make(offered)
+    assert all(p.requires_grad for p in trained.parameters())
+
+
+def test_random_weights_are_those_of_the_runs_seed_in_every_process(planned: Plan) -> None:
+    offered = classifier(lambda o, c: torch.nn.Linear(3, 2))
+    weights = []
+    for seed, noise in ((5, 1), (5, 2), (6, 1)):
+        torch.manual_seed(noise)
+        builder = builder_of(planned("pixel:l2", classifiers=(offered,), data=images(0), seed=seed))
+        weights.append(builder.classifier(offered).weight)  # type: ignore[attr-defined]
+        left = torch.rand(1)
+        torch.manual_seed(noise)
+        assert torch.equal(left, torch.rand(1)), "the global generator is left as it was"
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
 def test_the_weights_of_each_thing_are_its_own_and_those_of_the_context_are_all(planned: Plan) -> None:

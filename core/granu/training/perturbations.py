@@ -1,0 +1,87 @@
+"""Perturbations for training: opened from their specs, with the size and the steps that an attack spends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from granu.errors import OptionError, PluginError
+from granu.runs.plan import PlannedSource, PlannedSpace
+from granu.runs.planning import plan_spaces
+from granu.spaces.site_statistics import StatisticsCache
+from granu.spaces.sites import SitePerturbation
+from granu.training.images import GeneratedImages, LabelledImages
+from granu.types import Generator, SpaceFactory
+
+if TYPE_CHECKING:
+    from granu.plugins.context import BuildContext
+
+
+@dataclass(frozen=True)
+class OpenPerturbation:
+    """A perturbation that a defense trains against."""
+
+    name: str  # its spec with options sorted
+    spaces: SpaceFactory
+    budget: float  # the size of a change, in the unit of the spaces
+    steps: int  # of gradient descent
+    images: LabelledImages | None = None  # a generator's, where its sites are changed; else those of the step
+
+
+def open_perturbations(
+    spec: str, context: BuildContext, defaults: Mapping[str, str] | None = None
+) -> list[OpenPerturbation]:
+    """Open what a spec, or several joined by `|`, names: one perturbation for each target.
+
+    `defaults` are options that apply where the spec does not give them, as for `granu.plan_perturbations`, which finds
+    the same mistakes without torch. Sites of one generator share it and one pass over its clean samples.
+    """
+    planned = plan_spaces(spec, context, defaults)
+    generators = _Generators(planned, context)
+    return [_open(one, generators, context) for one in planned]
+
+
+def _open(planned: PlannedSpace, generators: _Generators, context: BuildContext) -> OpenPerturbation:
+    options, budget = planned.search.options, planned.search.budget
+    assert budget is not None  # plan_spaces takes no others
+    if planned.generator is not None:
+        images = generators.images(planned.generator)
+        spaces: SpaceFactory = SitePerturbation(images.generator, planned.sites, generators.statistics(planned))
+        return OpenPerturbation(planned.key, spaces, budget, options.steps, images)
+    spaces = context.make(planned.resolved)
+    if not hasattr(spaces, "open"):
+        raise OptionError(f"`{planned.key}` opens no space; choose another perturbation")
+    return OpenPerturbation(planned.key, spaces, budget, options.steps)
+
+
+class _Generators:
+    """The generators of several perturbations and the statistics of all their sites, each made once."""
+
+    def __init__(self, planned: Sequence[PlannedSpace], context: BuildContext) -> None:
+        self.planned, self.context = planned, context
+        self._images: dict[str, GeneratedImages] = {}
+        self._statistics: dict[tuple[str, int], StatisticsCache] = {}
+
+    def images(self, source: PlannedSource) -> GeneratedImages:
+        if source.key not in self._images:
+            generator = self.context.make(source.resolved)
+            if not isinstance(generator, Generator):
+                raise PluginError(f"`{source.key}` did not build a generator: sites, draw and tail are needed")
+            self._images[source.key] = GeneratedImages(generator, source.key)
+        return self._images[source.key]
+
+    def statistics(self, planned: PlannedSpace) -> StatisticsCache:
+        assert planned.generator is not None
+        key = (planned.generator.key, planned.samples)
+        if key not in self._statistics:
+            others = [one for one in self.planned if one.generator and (one.generator.key, one.samples) == key]
+            sites = {site.name: site for one in others for site in one.sites}
+            self._statistics[key] = StatisticsCache(
+                self.images(planned.generator).generator,
+                list(sites.values()),
+                planned.samples,
+                self.context.cache,
+                self.context.device,
+            )
+        return self._statistics[key]
