@@ -31,6 +31,7 @@ from granu.plugins.offers import (
     DefenseOffer,
     GeneratorOffer,
     PerturbationOffer,
+    Suite,
     Weights,
 )
 from granu.plugins.options import option
@@ -141,6 +142,7 @@ __all__ = [
     "Step",
     "StoredTensor",
     "Streams",
+    "Suite",
     "Tail",
     "TrainedHeader",
     "TrainingAttack",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu import OptionError, PerturbationOffer, hookimpl, option, suggest
+from granu import OptionError, PerturbationOffer, Suite, hookimpl, option, suggest
 from granu_corruption.names import BENCHMARK, NAMES
 
 if TYPE_CHECKING:
@@ -72,4 +73,12 @@ def granu_perturbations() -> Sequence[PerturbationOffer]:
                 "perturbations. ICLR 2019, arXiv:1903.12261",
             ),
         )
+    ]
+
+
+@hookimpl
+def granu_suites() -> Sequence[Suite]:
+    file = Path(__file__).with_name("corruptions.toml")
+    return [
+        Suite(name="corruptions", summary="15 corruptions at severities 1 to 5, and their mean accuracy", file=file)
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu import OptionError, PerturbationOffer, hookimpl, option, suggest
+from granu import OptionError, PerturbationOffer, Suite, hookimpl, option, suggest
 
 if TYPE_CHECKING:
     from granu import BuildContext, SpaceFactory
@@ -53,4 +54,12 @@ def granu_perturbations() -> Sequence[PerturbationOffer]:
             make=make,
             check=check,
         )
+    ]
+
+
+@hookimpl
+def granu_suites() -> Sequence[Suite]:
+    file = Path(__file__).with_name("style.toml")
+    return [
+        Suite(name="style", summary="the smallest change of light, colour, sharpness and viewpoint, each", file=file)
     ]
