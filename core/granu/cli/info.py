@@ -11,10 +11,11 @@ from granu.cli import show
 from granu.errors import UnknownName, WeightsError
 from granu.plugins.catalog import Catalog, Entry, load_catalog
 from granu.plugins.context import BuildContext
-from granu.plugins.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
+from granu.plugins.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Suite, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import Spec, parse_spec
 from granu.runs.planning import SITE_KEYS, SiteOptions
+from granu.runs.suites import read_suite
 from granu.search.options import SEARCH_KEYS, describe_searches
 from granu.wording import shown
 
@@ -58,6 +59,9 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
             "classifiers": list(offer.classifiers),
             "judges": list(offer.judges),
         }
+    if isinstance(offer, Suite):
+        suite = read_suite(offer.file)
+        return about | {"title": suite.title, "about": suite.about, "perturbations": list(suite.perturbations)}
     assert isinstance(offer, Offer)
     about["cite"] = list(offer.cite)
     about["options"] = _options(offer)
@@ -119,12 +123,12 @@ def _plain(value: Any) -> str:
 def _print(about: dict[str, Any]) -> None:
     show.say(f"{about['name']}  ({about['kind']}, plugin {about['plugin']} of {about['distribution']})")
     show.say(f"  {about['summary']}")
-    for key in ("licence", "source", "weights", "sha256"):
+    for key in ("title", "about", "licence", "source", "weights", "sha256"):
         if about.get(key):
             show.say(f"  {key}: {about[key]}")
     for key, value in about.get("holds", {}).items():
         _print_held(key, value)
-    for key in ("cite", "targets", "models", "classifiers", "judges"):
+    for key in ("cite", "targets", "models", "perturbations", "classifiers", "judges"):
         if about.get(key):
             show.say(f"  {key}: {', '.join(about[key])}")
     if about.get("options"):
