@@ -18,7 +18,9 @@ import torch
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
 # files, plugins and downloads that are not there in the tests
-ABSENT = ("checkers", "waves", "gain", "file:", "mymodel", "folder:", "parquet:", "datasets:", "timm:", "hf:", "weights=")
+ABSENT = (
+    "checkers", "waves", "gain", "file:", "mymodel", "folder:", "parquet:", "datasets:", "timm:", "hf:", "weights=",
+)  # fmt: skip
 
 
 def commands() -> list[str]:
@@ -129,9 +131,7 @@ def test_the_defenses_of_the_tutorial_train(
     assert ("robust accuracy" in done.stdout) == (name == "fast")
 
 
-def test_the_contract_of_the_tutorial_holds(
-    fake_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_contract_of_the_tutorial_holds(fake_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), flags=re.S)
     source, check = (next(block for block in blocks if words in block) for words in ('name="fast"', "check_defense"))
     monkeypatch.syspath_prepend(str(fake_plugin("fast", source)))
