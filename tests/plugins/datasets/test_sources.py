@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,36 @@ def test_parquet_with_hugging_faces_class_names(tmp_path: Path) -> None:
         assert label == i % 3
         torch.testing.assert_close(image, torch.full((3, 4, 6), 10 * i / 255))
     contracts.check_dataset(data, range(5))
+
+
+READ_BY_THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+
+dataset = BuildContext(load_catalog()).build("dataset", f"parquet:{sys.argv[1]}")
+order = [index * 37 % 1000 for index in range(1000)]  # from one row group to another
+with ThreadPoolExecutor(16) as threads:
+    labels = [label for _, label in threads.map(dataset.read, order)]
+assert labels == [index % 3 for index in order]
+"""
+
+
+def test_parquet_is_read_by_several_threads_at_once(
+    tmp_path: Path, run_python: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 32, 32, 3), np.uint8)
+    files = []
+    for pixels in noise:
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG")
+        files.append(stream.getvalue())
+    rows = [{"image": {"bytes": file, "path": None}, "label": number % 3} for number, file in enumerate(files)]
+    write_parquet(tmp_path / "many.parquet", rows, group=5)
+    # in a process of its own, because pyarrow can crash where two threads read one file
+    answer = run_python(READ_BY_THREADS, str(tmp_path / "many.parquet"))
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_a_folder_of_parquet_files_is_one_dataset(tmp_path: Path) -> None:
