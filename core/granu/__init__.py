@@ -23,7 +23,6 @@ from granu.errors import (
     WeightsWarning,
     suggest,
 )
-from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -31,9 +30,11 @@ from granu.plugins.offers import (
     DefenseOffer,
     GeneratorOffer,
     PerturbationOffer,
+    Suite,
     Weights,
 )
 from granu.plugins.options import option
+from granu.plugins.values import ClassNames, numbered_classes, read_class_names, read_size
 from granu.types import (
     Batch,
     Classifier,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from granu.api import AttackResult, attack, compare, evaluate
     from granu.images.classifier import ImageClassifier
     from granu.images.cropping import Cropping
-    from granu.images.ops import clamp_for_descent, fit_channels, quantize, resize
+    from granu.images.ops import clamp_for_descent, fit_channels, gaussian_blur, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
     from granu.runs.planning import plan_spaces
@@ -141,6 +142,7 @@ __all__ = [
     "Step",
     "StoredTensor",
     "Streams",
+    "Suite",
     "Tail",
     "TrainedHeader",
     "TrainingAttack",
@@ -160,6 +162,7 @@ __all__ = [
     "deepfool",
     "evaluate",
     "fit_channels",
+    "gaussian_blur",
     "hookimpl",
     "is_granu_weights",
     "is_safetensors",
@@ -182,6 +185,7 @@ __all__ = [
     "read_class_names",
     "read_header",
     "read_pickle",
+    "read_size",
     "read_tensors",
     "read_text",
     "read_torch_file",
@@ -199,7 +203,7 @@ _LAZY = {
     "granu.api": ("AttackResult", "attack", "compare", "evaluate"),
     "granu.images.classifier": ("ImageClassifier",),
     "granu.images.cropping": ("Cropping",),
-    "granu.images.ops": ("clamp_for_descent", "fit_channels", "quantize", "resize"),
+    "granu.images.ops": ("clamp_for_descent", "fit_channels", "gaussian_blur", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
     "granu.runs.planning": ("plan_spaces",),
