@@ -68,7 +68,8 @@ class ChangeOptions:
 
     primitive: str | None = option(None, "which primitive changes the images", choices=PRIMITIVES)
     severity: tuple[float, ...] = option(
-        (), "one random change at each of these sizes, joined by +, in place of a search; 5 is the strongest of training"
+        (),
+        "one random change at each of these sizes, joined by +, in place of a search; 5 is the strongest of training",
     )
     kernel: int = option(3, KERNEL, low=3, high=31)
     colour_cut: int = option(20, "frequencies of the colour maps, from the lowest", low=1, high=1000)
