@@ -20,9 +20,9 @@ from granu.errors import (
     TrainingError,
     UnknownName,
     WeightsError,
+    WeightsWarning,
     suggest,
 )
-from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -30,9 +30,11 @@ from granu.plugins.offers import (
     DefenseOffer,
     GeneratorOffer,
     PerturbationOffer,
+    Suite,
     Weights,
 )
 from granu.plugins.options import option
+from granu.plugins.values import ClassNames, numbered_classes, read_class_names, read_size
 from granu.types import (
     Batch,
     Classifier,
@@ -49,12 +51,13 @@ from granu.types import (
     SpaceFactory,
     Tail,
 )
+from granu.wording import printable, reason, shown
 
 if TYPE_CHECKING:
     from granu.api import AttackResult, attack, compare, evaluate
     from granu.images.classifier import ImageClassifier
     from granu.images.cropping import Cropping
-    from granu.images.ops import clamp_for_descent, fit_channels, quantize, resize
+    from granu.images.ops import clamp_for_descent, fit_channels, gaussian_blur, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
     from granu.runs.planning import plan_spaces
@@ -73,16 +76,20 @@ if TYPE_CHECKING:
     from granu.training.step import TrainingStep
     from granu.weights.checkpoints import (
         WeightsHeader,
+        check_shapes,
         is_granu_weights,
-        is_safetensors,
         load_strictly,
         read_tensors,
         read_weights_header,
         save_weights,
     )
+    from granu.weights.headers import is_safetensors, read_header
+    from granu.weights.opening import read_text
+    from granu.weights.pickles import StandIn
     from granu.weights.preprocessing import Preprocessing
     from granu.weights.rebuilding import build_strictly
-    from granu.weights.torchfile import as_state_dict, is_torch_file, read_torch_file
+    from granu.weights.stored import Refused, StoredTensor, read_all
+    from granu.weights.torchfile import as_state_dict, is_torch_file, read_pickle, read_torch_file
     from granu.weights.trained import TrainedHeader, load_trained, read_trained, save_trained
 
 __version__ = "0.1.0"
@@ -123,6 +130,7 @@ __all__ = [
     "PluginError",
     "Preprocessing",
     "Proposal",
+    "Refused",
     "Run",
     "RunFolderError",
     "SearchState",
@@ -130,8 +138,11 @@ __all__ = [
     "Space",
     "SpaceFactory",
     "SpecError",
+    "StandIn",
     "Step",
+    "StoredTensor",
     "Streams",
+    "Suite",
     "Tail",
     "TrainedHeader",
     "TrainingAttack",
@@ -141,14 +152,17 @@ __all__ = [
     "Weights",
     "WeightsError",
     "WeightsHeader",
+    "WeightsWarning",
     "as_state_dict",
     "attack",
     "build_strictly",
+    "check_shapes",
     "clamp_for_descent",
     "compare",
     "deepfool",
     "evaluate",
     "fit_channels",
+    "gaussian_blur",
     "hookimpl",
     "is_granu_weights",
     "is_safetensors",
@@ -163,17 +177,25 @@ __all__ = [
     "open_tail",
     "option",
     "plan_spaces",
+    "printable",
     "process_count",
     "projected_gradient_descent",
     "quantize",
+    "read_all",
     "read_class_names",
+    "read_header",
+    "read_pickle",
+    "read_size",
     "read_tensors",
+    "read_text",
     "read_torch_file",
     "read_trained",
     "read_weights_header",
+    "reason",
     "resize",
     "save_trained",
     "save_weights",
+    "shown",
     "suggest",
 ]
 
@@ -181,7 +203,7 @@ _LAZY = {
     "granu.api": ("AttackResult", "attack", "compare", "evaluate"),
     "granu.images.classifier": ("ImageClassifier",),
     "granu.images.cropping": ("Cropping",),
-    "granu.images.ops": ("clamp_for_descent", "fit_channels", "quantize", "resize"),
+    "granu.images.ops": ("clamp_for_descent", "fit_channels", "gaussian_blur", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
     "granu.runs.planning": ("plan_spaces",),
@@ -199,12 +221,16 @@ _LAZY = {
     "granu.training.processes": ("mean_over_processes", "process_count"),
     "granu.training.step": ("TrainingStep",),
     "granu.weights.checkpoints": (
-        "WeightsHeader", "is_granu_weights", "is_safetensors", "load_strictly", "read_tensors", "read_weights_header",
+        "WeightsHeader", "check_shapes", "is_granu_weights", "load_strictly", "read_tensors", "read_weights_header",
         "save_weights",
     ),
+    "granu.weights.headers": ("is_safetensors", "read_header"),
+    "granu.weights.opening": ("read_text",),
+    "granu.weights.pickles": ("StandIn",),
     "granu.weights.preprocessing": ("Preprocessing",),
     "granu.weights.rebuilding": ("build_strictly",),
-    "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_torch_file"),
+    "granu.weights.stored": ("Refused", "StoredTensor", "read_all"),
+    "granu.weights.torchfile": ("as_state_dict", "is_torch_file", "read_pickle", "read_torch_file"),
     "granu.weights.trained": ("TrainedHeader", "load_trained", "read_trained", "save_trained"),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}

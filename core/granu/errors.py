@@ -48,6 +48,10 @@ class WeightsError(GranuError):
     """A weights file is missing, damaged, forged or of another architecture."""
 
 
+class WeightsWarning(UserWarning):
+    """A weights file leaves something open that its images depend on."""
+
+
 class DataError(GranuError):
     """Images cannot be read, or do not fit the classifier."""
 

@@ -34,6 +34,13 @@ class BigGANOptions:
     depth: int | None = option(
         None, "blocks per size of a BigGAN-deep of BigGAN-PyTorch; by default read from its name, else 2", low=1
     )
+    epsilon: float | None = option(
+        None,
+        "epsilon of the conditional norms of a BigGAN-PyTorch (its BN_eps); by default 1e-4 if the file was converted "
+        "from TensorFlow Hub, else 1e-5",
+        low=0,
+        high=1,
+    )
 
 
 def make(options: BigGANOptions, context: BuildContext) -> Any:
@@ -54,10 +61,16 @@ def check(options: BigGANOptions, context: BuildContext) -> None:
     check(options, context)
 
 
-def read(path: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
+def read(path: Path, options: BigGANOptions) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     from granu_biggan.loading import read_weights
 
-    return read_weights(path)
+    return read_weights(path, options)
+
+
+def describe(options: BigGANOptions, context: BuildContext) -> Mapping[str, str]:
+    from granu_biggan.loading import describe
+
+    return describe(options, context)
 
 
 @hookimpl
@@ -72,6 +85,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
             sites=sites,
             weights=lambda options: options.weights,
             read=read,
+            describe=describe,
             cite=("Brock, Donahue and Simonyan 2019, arXiv:1809.11096",),
         )
     ]

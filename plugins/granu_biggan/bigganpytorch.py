@@ -5,19 +5,26 @@ Source: ajbrock/BigGAN-PyTorch (MIT). Only the layout of its files is taken from
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu import WeightsError
+from granu import WeightsError, reason
 from granu_biggan.config import BigGANConfig, Hierarchy, LayerPlan
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from granu import StoredTensor
+
 OTHER_NORMS = {"in", "gn", "nonorm"}
+EPSILON = 1e-5  # of norms, unless training was told otherwise; always of the last one
+TFHUB_EPSILON = 1e-4  # of the networks that were converted from TensorFlow Hub
+TFHUB_EMBEDDING, TFHUB_ROWS = (1000, 128), (16 * 96 * 4 * 4,)  # their class embedding, and rows of their linear layer
+MOST_CLASSES = 5000  # of a network without a shared embedding, which gets a matrix of classes x classes
 DEFAULT_DEPTH = 2  # blocks per size in BigGAN-deep; the only value that the original supports at all sizes
 
 # their names to ours; an unknown tensor keeps its name and is reported as unexpected
@@ -50,7 +57,7 @@ def find_average(folder: Path) -> Path:
     return averages[0]
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
+def recognises(state: Mapping[str, StoredTensor]) -> bool:
     """Recognise the format by the tensors' names."""
     return any(BLOCK.match(_bare(name)) for name in state)
 
@@ -67,13 +74,33 @@ def depth_from_name(path: Path) -> int | None:
     return next((int(word[2:]) for word in words if re.fullmatch(r"Gd\d+", word)), None)
 
 
-def config_from(state: Mapping[str, Tensor], depth: int | None) -> BigGANConfig:
-    """Infer the configuration from shapes, except `depth`, the blocks per size of BigGAN-deep."""
+def config_from(state: Mapping[str, StoredTensor], depth: int | None, epsilon: float | None = None) -> BigGANConfig:
+    """Infer the configuration from shapes, except `depth`, the blocks per size of BigGAN-deep.
+
+    `epsilon` is that of the conditional norms; by default it is told by who wrote the file.
+    """
     shapes = {_bare(name): tuple(tensor.shape) for name, tensor in state.items()}
+    if epsilon is None:
+        epsilon = TFHUB_EPSILON if from_tfhub(shapes) else EPSILON
     try:
-        return _config_from(shapes, depth or DEFAULT_DEPTH)
+        config = dataclasses.replace(_config_from(shapes, depth or DEFAULT_DEPTH), epsilon=epsilon)
+        config.check()
     except KeyError as problem:
         raise WeightsError(f"this is not a BigGAN of BigGAN-PyTorch: {problem.args[0]} is missing") from None
+    except (ValueError, IndexError, ZeroDivisionError) as problem:
+        raise WeightsError(f"this is not a BigGAN of BigGAN-PyTorch: {reason(problem)}") from None
+    if "shared.weight" not in shapes and config.classes > MOST_CLASSES:
+        raise WeightsError(f"{config.classes:,} classes without a shared embedding are more than {MOST_CLASSES:,}")
+    return config
+
+
+def from_tfhub(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Recognise a network that TFHub/converter.py wrote: DeepMind's sizes, and no singular values.
+
+    Training stores these for its logs, the converter does not.
+    """
+    sizes = (shapes.get("shared.weight"), shapes.get("linear.weight", ())[:1])
+    return sizes == (TFHUB_EMBEDDING, TFHUB_ROWS) and not any(name.endswith(".sv0") for name in shapes)
 
 
 def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -124,7 +151,7 @@ def _config_from(shapes: Mapping[str, tuple[int, ...]], depth: int) -> BigGANCon
     hierarchy: Hierarchy = "none" if condition == y_dim else "whole" if deep else "chunks"
     z_dim = {"none": linear_dim, "whole": linear_dim - y_dim, "chunks": linear_dim * (blocks + 1)}[hierarchy]
     bottom = math.isqrt(rows // layers[0].channels_in)
-    return BigGANConfig(z_dim, y_dim, classes, tuple(layers), hierarchy, bottom)
+    return BigGANConfig(z_dim, y_dim, classes, tuple(layers), hierarchy, bottom, last_epsilon=EPSILON)
 
 
 def _classes(shapes: Mapping[str, tuple[int, ...]]) -> int:

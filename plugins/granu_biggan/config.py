@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from granu import shown
+
+MOST = 1 << 24  # of any number of channels, dimensions or classes: far more than any network has
+MOST_LAYERS = 1 << 10
+MOST_GROWING = 10
+LARGEST_BOTTOM = 64
 
 LayerKind = Literal["residual", "bottleneck", "attention"]
 Hierarchy = Literal["none", "chunks", "whole"]
@@ -34,6 +41,7 @@ class BigGANConfig:
     bottom       side of the first feature map in pixels
     epsilon      added to variances before dividing by them
     channels     of the image: 1 for grey, 3 for colour
+    last_epsilon epsilon of the norm before the image; None for the same
     """
 
     z_dim: int
@@ -44,11 +52,39 @@ class BigGANConfig:
     bottom: int = 4
     epsilon: float = 1e-5
     channels: int = 3
+    last_epsilon: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BigGANConfig:
-        """Invert `to_json`. TypeError, ValueError or KeyError if a value is missing or unknown."""
-        return cls(**{**values, "layers": tuple(LayerPlan(*layer) for layer in values["layers"])})
+        """Invert `to_json`. TypeError, ValueError or KeyError if a value is missing, unknown or impossible."""
+        made = cls(**{**values, "layers": tuple(LayerPlan(*layer) for layer in values["layers"])})
+        made.check()
+        return made
+
+    def check(self) -> None:
+        """ValueError if a value is of another type, or none that a network can have."""
+        _check_whole("classes", self.classes, MOST)
+        for name in ("z_dim", "y_dim", "bottom", "channels"):
+            _check_whole(name, getattr(self, name), MOST if name.endswith("dim") else LARGEST_BOTTOM)
+        if not 0 < len(self.layers) <= MOST_LAYERS:
+            raise ValueError(f"it has {len(self.layers)} layers, not 1 to {MOST_LAYERS}")
+        for plan in self.layers:
+            if plan.kind not in get_args(LayerKind) or not isinstance(plan.grow, bool):
+                raise ValueError("a layer is of an unknown kind")
+            # a bottleneck and self-attention divide their channels
+            _check_whole(
+                "channels of a layer", plan.channels_in, MOST, {"residual": 1, "bottleneck": 4}.get(plan.kind, 8)
+            )
+            _check_whole("channels of a layer", plan.channels_out, MOST)
+        if self.hierarchy not in get_args(Hierarchy):
+            raise ValueError(f"hierarchy is {shown(self.hierarchy)}, not one of {', '.join(get_args(Hierarchy))}")
+        if sum(plan.grow for plan in self.layers) > MOST_GROWING:
+            raise ValueError(f"more than {MOST_GROWING} layers double the size")
+        for epsilon in (self.epsilon, self.last_epsilon):
+            if epsilon is not None and not (isinstance(epsilon, float) and 0 <= epsilon < 1):
+                raise ValueError(f"epsilon is {shown(epsilon)}, no number from 0 to 1")
+        if not self.chunk:
+            raise ValueError(f"z_dim={self.z_dim} is too small for a chunk per layer")
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain data, for the header of a weights file."""
@@ -80,3 +116,8 @@ class BigGANConfig:
             side *= 2 if layer.grow else 1
             shapes.append((layer.channels_out, side, side))
         return shapes
+
+
+def _check_whole(name: str, value: Any, most: int, least: int = 1) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is {shown(value)}, no integer from {least} to {most}")

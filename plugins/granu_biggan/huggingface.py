@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu import WeightsError
+from granu import WeightsError, read_text, reason, shown
 from granu_biggan.config import BigGANConfig, LayerPlan
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")
 BOTTOM = 4
+LONGEST_CONFIG = 1_000_000  # bytes of config.json
 
 # their names to ours; an unknown tensor keeps its name and is reported as unexpected
 RENAME = [
@@ -54,15 +55,21 @@ def recognises(path: Path) -> bool:
 def read_config(folder: Path) -> BigGANConfig:
     """Read config.json. WeightsError if it does not describe a BigGAN-deep."""
     try:
-        given = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return config_from(given)
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError, AttributeError) as problem:
+        given = json.loads(read_text(folder / CONFIG, LONGEST_CONFIG))
+        config = config_from(given)
+        config.check()
+        return config
+    except WeightsError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError) as problem:
         raise WeightsError(f"{folder / CONFIG} does not describe a BigGAN-deep ({_describe(problem)})") from None
 
 
 def config_from(given: Mapping[str, Any]) -> BigGANConfig:
     """Translate a config.json, whose layers are [grow?, inputs, outputs] in units of channel_width."""
     width = given["channel_width"]
+    if not all(isinstance(number, int) for layer in given["layers"] for number in (width, *layer)):
+        raise ValueError("its layers are not numbers")  # a text times a number would be a long text
     layers = [LayerPlan("bottleneck", n * width, m * width, bool(grow)) for grow, n, m in given["layers"]]
     attention = given["attention_layer_position"]
     if 0 <= attention < len(layers):
@@ -76,7 +83,7 @@ def config_from(given: Mapping[str, Any]) -> BigGANConfig:
         layers=tuple(layers),
         hierarchy="whole",
         bottom=BOTTOM,
-        epsilon=given["eps"],
+        epsilon=float(given["eps"]),
     )
 
 
@@ -126,4 +133,4 @@ def _channels_first(rows: Tensor) -> Tensor:
 
 
 def _describe(problem: Exception) -> str:
-    return f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else str(problem)
+    return f"{shown(problem.args[0])} is missing" if isinstance(problem, KeyError) else reason(problem)

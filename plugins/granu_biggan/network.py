@@ -34,7 +34,7 @@ class BigGAN(nn.Module):
         self.embedding = nn.Embedding(config.classes, config.y_dim)
         self.linear = nn.Linear(config.linear_dim, first * config.bottom**2)
         self.layers = nn.ModuleList(make_layer(plan, config) for plan in config.layers)
-        self.norm = Norm(last, config.epsilon)
+        self.norm = Norm(last, config.epsilon if config.last_epsilon is None else config.last_epsilon)
         self.to_rgb = nn.Conv2d(last, config.channels, 3, padding=1)
 
     def embed(self, labels: Tensor) -> Tensor:

@@ -31,6 +31,11 @@ class StyleGANOptions:
     noise: str = option(
         "own", "noise maps of StyleGAN2: drawn for each image, those stored in the weights, or none", choices=NOISES
     )
+    clamp: float | None = option(
+        None,
+        "clamp activations to ± this; for a state dict of a StyleGAN2, which does not state it (NVIDIA's recipes: 256)",
+        low=1e-6,
+    )
 
 
 def make(options: StyleGANOptions, context: BuildContext) -> Any:
@@ -45,10 +50,16 @@ def sites(options: StyleGANOptions, context: BuildContext) -> Sequence[Site]:
     return sites_of_weights(options, context)
 
 
-def read(path: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
+def read(path: Path, options: StyleGANOptions) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     from granu_stylegan.loading import read_weights
 
-    return read_weights(path)
+    return read_weights(path, options)
+
+
+def describe(options: StyleGANOptions, context: BuildContext) -> Mapping[str, str]:
+    from granu_stylegan.loading import describe
+
+    return describe(options, context)
 
 
 @hookimpl
@@ -62,6 +73,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
             sites=sites,
             weights=lambda options: options.weights,
             read=read,
+            describe=describe,
             cite=(
                 "Karras et al. 2020, arXiv:1912.04958",
                 "Karras et al. 2020, arXiv:2006.06676",

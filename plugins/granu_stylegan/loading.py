@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu import Site, WeightsError, WeightsHeader, load_strictly
+from granu import Site, WeightsHeader, WeightsWarning, load_strictly
 from granu_stylegan.formats import STYLEGAN3, Opened, open_weights
 from granu_stylegan.layout import list_sites, list_stylegan3_sites
 from granu_stylegan.stylegan3_config import StyleGAN3Config
@@ -32,61 +33,77 @@ def make_generator(options: StyleGANOptions, context: BuildContext) -> StyleGANG
     from granu_stylegan.generator import StyleGANGenerator
 
     file = context.weights(options.weights)
-    opened = open_weights(file)
-    network = build_network(opened, file)
+    opened = open_weights(file, options.clamp)
+    if note := unstated_clamp(opened, options):
+        warnings.warn(f"{file}: {note}", WeightsWarning, stacklevel=2)
+    network = build_network(opened)
     load_strictly(network, opened.state(), file)
     # channels last: a third faster on a CPU, and what GPUs want
     network = network.to(context.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fingerprint = f"{context.used_weights[options.weights]} truncation {options.truncation}"
+    if options.clamp is not None and opened.unstated:
+        fingerprint += f" clamp {options.clamp}"
     return StyleGANGenerator(
         network,
-        sites_of(opened, file),
+        sites_of(opened),
         opened.classes,
         options.truncation,
-        f"{context.used_weights[options.weights]} truncation {options.truncation}" + NOISE_SUFFIX[options.noise],
+        fingerprint + NOISE_SUFFIX[options.noise],
         options.noise,
     )
 
 
 def sites_of_weights(options: StyleGANOptions, context: BuildContext) -> Sequence[Site]:
-    """List the sites, coarse to fine; without torch for a granu weights file and for a .pkl."""
-    file = context.locate(options.weights)
-    return sites_of(open_weights(file), file)
+    """List the sites, coarse to fine; without torch."""
+    return sites_of(open_weights(context.locate(options.weights), options.clamp))
 
 
-def read_weights(file: Path) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
+def describe(options: StyleGANOptions, context: BuildContext) -> Mapping[str, str]:
+    """What a weights file holds, for `granu info`."""
+    opened = open_weights(context.locate(options.weights), options.clamp)
+    R, colours = opened.config["img_resolution"], opened.config["img_channels"]
+    note = unstated_clamp(opened, options)
+    return {
+        "architecture": opened.architecture,
+        "classes": ", ".join(opened.classes) or "none",
+        "images": f"{R} x {R}, {colours} channel{'s' if colours > 1 else ''}",
+        **({"note": note} if note else {}),
+    }
+
+
+def unstated_clamp(opened: Opened, options: StyleGANOptions) -> str:
+    """A sentence if it is unknown whether the network clamps its activations; empty if it is known."""
+    if not opened.unstated or options.clamp is not None:
+        return ""
+    return (
+        "the file does not state whether activations are clamped, so they are not; "
+        "write clamp=256 if they were in training, as in NVIDIA's recipes"
+    )
+
+
+def read_weights(file: Path, options: StyleGANOptions) -> tuple[WeightsHeader, Mapping[str, Tensor]]:
     """Read header and tensors for a granu weights file, from a StyleGAN in any known format."""
-    opened = open_weights(file)
-    state = opened.state()
-    # so that a file that does not fit is refused here and not after the conversion
-    load_strictly(build_network(opened, file), state, file)
-    return WeightsHeader(opened.architecture, opened.config, opened.classes), state
+    opened = open_weights(file, options.clamp)
+    if note := unstated_clamp(opened, options):
+        warnings.warn(f"{file}: {note}", WeightsWarning, stacklevel=2)
+    return WeightsHeader(opened.architecture, opened.config, opened.classes), opened.state()
 
 
-def sites_of(opened: Opened, file: Path) -> Sequence[Site]:
-    """List the sites of the network that a file describes. WeightsError if an argument is missing."""
+def sites_of(opened: Opened) -> Sequence[Site]:
+    """List the sites of the network that a file describes."""
     if opened.architecture == STYLEGAN3:
-        return list_stylegan3_sites(_stylegan3_config(opened, file))
-    try:
-        return list_sites(opened.config)
-    except KeyError as missing:
-        raise WeightsError(f"the header of {file} lacks {missing} of its StyleGAN2") from None
+        return list_stylegan3_sites(StyleGAN3Config(**opened.config))
+    return list_sites(opened.config)
 
 
-def build_network(opened: Opened, file: Path) -> StyleGAN2 | StyleGAN3:
-    """Build the network that a file describes, with random weights. WeightsError if there is no such network."""
+def build_network(opened: Opened) -> StyleGAN2 | StyleGAN3:
+    """Build the network that a file describes, without memory for its weights."""
+    import torch
+
     from granu_stylegan.stylegan2 import StyleGAN2
     from granu_stylegan.stylegan3 import StyleGAN3
 
-    if opened.architecture == STYLEGAN3:
-        return StyleGAN3(_stylegan3_config(opened, file))
-    try:
+    with torch.device("meta"):
+        if opened.architecture == STYLEGAN3:
+            return StyleGAN3(StyleGAN3Config(**opened.config))
         return StyleGAN2(**opened.config)
-    except (TypeError, ValueError) as problem:
-        raise WeightsError(f"the header of {file} describes no StyleGAN2: {problem}") from None
-
-
-def _stylegan3_config(opened: Opened, file: Path) -> StyleGAN3Config:
-    try:
-        return StyleGAN3Config(**opened.config)
-    except TypeError as problem:
-        raise WeightsError(f"the header of {file} describes no StyleGAN3: {problem}") from None

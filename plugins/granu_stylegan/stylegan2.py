@@ -236,9 +236,10 @@ def fir_filter() -> Tensor:
 
 
 def smooth(x: Tensor, kernel: Tensor) -> Tensor:
-    """Convolve each channel with the (symmetric, 4 x 4) kernel, (B, C, H, W) -> (B, C, H - 1, W - 1)."""
+    """Convolve each channel with the 4 x 4 kernel, (B, C, H, W) -> (B, C, H - 1, W - 1)."""
     C = x.shape[1]
-    return F.conv2d(x, kernel.to(x.dtype).expand(C, 1, 4, 4), padding=1, groups=C)
+    # flipped, because conv2d computes a correlation
+    return F.conv2d(x, kernel.flip(0, 1).to(x.dtype).expand(C, 1, 4, 4), padding=1, groups=C)
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from granu_stylegan.filtered import filtered_leaky_relu, lowpass_filter
 from granu_stylegan.stylegan2 import EPSILON, Dense, Mapping
-from granu_stylegan.stylegan3_config import LayerPlan, StyleGAN3Config, layer_plans
+from granu_stylegan.stylegan3_config import LayerPlan, StyleGAN3Config, filter_plan, layer_name, layer_plans
 
 __all__ = ["StyleGAN3"]
 
@@ -35,7 +35,7 @@ class StyleGAN3(nn.Module):
         self.synthesis = nn.Module()
         plans = layer_plans(config)
         self.synthesis.add_module("input", FourierInput(config.w_dim, plans[0]))
-        self.layer_names = [f"L{i}_{plan.size}_{plan.channels}" for i, plan in enumerate(plans)]
+        self.layer_names = [layer_name(i, plan) for i, plan in enumerate(plans)]
         for name, before, plan in zip(self.layer_names, plans[:1] + plans, plans, strict=False):
             self.synthesis.add_module(name, SynthesisLayer(config, before, plan))
 
@@ -136,12 +136,10 @@ class SynthesisLayer(nn.Module):
     def __init__(self, config: StyleGAN3Config, before: LayerPlan, plan: LayerPlan) -> None:
         super().__init__()
         kernel = 1 if plan.to_rgb else config.conv_kernel
-        finer = max(before.rate, plan.rate) * (1 if plan.to_rgb else config.lrelu_upsampling)
+        filters = filter_plan(config, before, plan)
         self.to_rgb, self.clamp = plan.to_rgb, config.conv_clamp
-        self.up, self.down = finer // before.rate, finer // plan.rate
-        up_taps = config.filter_size * self.up if self.up > 1 and not plan.to_rgb else 1
-        down_taps = config.filter_size * self.down if self.down > 1 and not plan.to_rgb else 1
-        radial = config.use_radial_filters and not plan.critical
+        self.up, self.down = filters.up, filters.down
+        up_taps, down_taps, finer = filters.up_taps, filters.down_taps, filters.finer
 
         # compensates the convolution and both filters, so that the output has exactly plan.size samples
         padding = (plan.size - 1) * self.down + 1 + up_taps + down_taps - 2 - (before.size + kernel - 1) * self.up
@@ -158,7 +156,7 @@ class SynthesisLayer(nn.Module):
         )
         self.register_buffer(
             "down_filter",
-            lowpass_filter(down_taps, plan.cutoff, plan.half_width, finer, radial) if down_taps > 1 else None,
+            lowpass_filter(down_taps, plan.cutoff, plan.half_width, finer, filters.radial) if down_taps > 1 else None,
         )
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:

@@ -46,6 +46,18 @@ class StyleGAN3Config:
 
 
 @dataclass(frozen=True)
+class FilterPlan:
+    """Resampling of one synthesis layer: factors, and the taps of each low-pass filter, 1 for none."""
+
+    finer: int  # the rate at which the non-linearity is computed
+    up: int
+    down: int
+    up_taps: int
+    down_taps: int
+    radial: bool  # the second filter has (taps, taps) weights
+
+
+@dataclass(frozen=True)
 class LayerPlan:
     """The output of a synthesis layer: size x size samples, band-limited to `cutoff`."""
 
@@ -86,3 +98,22 @@ def layer_plans(config: StyleGAN3Config) -> list[LayerPlan]:
             )
         )
     return plans
+
+
+def filter_plan(config: StyleGAN3Config, before: LayerPlan, plan: LayerPlan) -> FilterPlan:
+    """Plan the resampling from one layer's rate to the next one's (figure 4b)."""
+    finer = max(before.rate, plan.rate) * (1 if plan.to_rgb else config.lrelu_upsampling)
+    up, down = finer // before.rate, finer // plan.rate
+    return FilterPlan(
+        finer,
+        up,
+        down,
+        up_taps=config.filter_size * up if up > 1 and not plan.to_rgb else 1,
+        down_taps=config.filter_size * down if down > 1 and not plan.to_rgb else 1,
+        radial=config.use_radial_filters and not plan.critical,
+    )
+
+
+def layer_name(i: int, plan: LayerPlan) -> str:
+    """A layer's name in NVIDIA's files."""
+    return f"L{i}_{plan.size}_{plan.channels}"

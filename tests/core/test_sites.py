@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from granu import OptionError, Site, UnknownName
 from granu.spaces.base import PixelSpace
 from granu.spaces.site_names import choose_sites
-from granu.spaces.site_statistics import FLOOR, StatisticsCache, measure_deviation
+from granu.spaces.site_statistics import ACROSS, FLOOR, Measured, StatisticsCache, measure
 from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
 from granu.testing import tiny
@@ -24,7 +25,7 @@ from granu.testing.tiny import TinyGenerator
 def test_running_sums_give_the_deviation_of_all_samples_at_once() -> None:
     generator = TinyGenerator()
     site = generator.sites()[1]
-    measured = measure_deviation(generator, [site], 2, 250, "cpu")[site.name]
+    measured = measure(generator, [site], 2, 250, "cpu")[site.name].deviation
     streams = Streams(0, [f"clean-2-{i}" for i in range(250)], "statistics")
     everything = generator.tail(generator.draw(streams, torch.full((250,), 2)), [site.name]).clean[site.name]
     assert torch.allclose(measured, everything.std(dim=0), atol=1e-5)
@@ -58,7 +59,8 @@ def test_the_deviation_of_a_constant_neuron_is_clamped_to_the_floor(tmp_path: Pa
     generator.across[:, 3] = 0  # tanh(0) stays 0 whatever the latent is
     statistics = StatisticsCache(generator, [generator.sites()[2]], 100, tmp_path, "cpu").of_class(0)
     sigma = statistics.deviation["layer1"]
-    typical = measure_deviation(generator, [generator.sites()[2]], 0, 100, "cpu")["layer1"].square().mean().sqrt()
+    measured = measure(generator, [generator.sites()[2]], 0, 100, "cpu")["layer1"].deviation
+    typical = measured.square().mean().sqrt()
     assert torch.isclose(sigma[3], FLOOR * typical) and statistics.clamped["layer1"] >= 1
 
 
@@ -97,17 +99,18 @@ def test_statistics_are_measured_for_the_asked_class_only_and_in_memory_afterwar
 
 def test_a_summary_has_the_most_clamped_neurons_of_a_class(tmp_path: Path) -> None:
     class Fixed(StatisticsCache):
-        def _read(self, site: Site, label: int) -> Tensor:
+        def _read(self, site: Site, label: int) -> Measured:
             constant = {("z", 0): 1, ("z", 1): 3, ("z", 2): 2}.get((site.name, label), 0)
-            return torch.cat([torch.ones(math.prod(site.shape) - constant), torch.zeros(constant)])
+            deviation = torch.cat([torch.ones(math.prod(site.shape) - constant), torch.zeros(constant)])
+            return Measured(deviation, torch.tensor(1.0))
 
     cache = Fixed(TinyGenerator(), TinyGenerator().sites(), 40, tmp_path, "cpu")
     for label in (0, 1, 2):
         cache.of_class(label)
     assert cache.summary() == {
-        "z": {"samples": 40, "neurons": 4, "clamped": 3},
-        "layer0": {"samples": 40, "neurons": 16, "clamped": 0},
-        "layer1": {"samples": 40, "neurons": 32, "clamped": 0},
+        "z": {"samples": 40, "neurons": 4, "clamped": 3, "across": 0},
+        "layer0": {"samples": 40, "neurons": 16, "clamped": 0, "across": 0},
+        "layer1": {"samples": 40, "neurons": 32, "clamped": 0, "across": 0},
     }
 
 
@@ -137,8 +140,8 @@ def test_a_cache_that_cannot_be_written_gives_the_statistics_all_the_same(tmp_pa
     (tmp_path / "statistics").write_text("a file where the folder would be")
     generator = TinyGenerator()
     measured = StatisticsCache(generator, generator.sites(), 40, tmp_path, "cpu").of_class(0)
-    expected = measure_deviation(generator, [generator.sites()[0]], 0, 40, "cpu")
-    assert torch.equal(measured.deviation["z"], expected["z"])
+    expected = measure(generator, [generator.sites()[0]], 0, 40, "cpu")
+    assert torch.equal(measured.deviation["z"], expected["z"].deviation)
 
 
 @pytest.mark.parametrize("numbers", [1, 40, 64, 10**9])
@@ -155,19 +158,19 @@ def test_the_deviation_does_not_depend_on_how_many_samples_are_measured_at_a_tim
 
     monkeypatch.setattr("granu.spaces.site_statistics.NUMBERS", numbers)
     chosen = list(generator.sites()[:3])
-    measured = measure_deviation(Counting(), chosen, 1, samples, "cpu")
+    measured = measure(Counting(), chosen, 1, samples, "cpu")
     streams = Streams(0, [f"clean-1-{i}" for i in range(samples)], "statistics")
     clean = generator.tail(generator.draw(streams, torch.ones(samples, dtype=torch.long)), ["z", "layer1"]).clean
     for name in ("z", "layer1"):
         expected = clean[name].std(dim=0) if samples > 1 else torch.zeros(clean[name].shape[1:])
-        assert torch.allclose(measured[name], expected, atol=1e-5)
+        assert torch.allclose(measured[name].deviation, expected, atol=1e-5)
     assert sum(sizes) == samples and max(sizes) == min(samples, {1: 1, 40: 1, 64: 2, 10**9: 100}[numbers])
 
 
 def test_deviations_are_raised_to_a_hundredth_of_their_root_mean_square(tmp_path: Path) -> None:
     class Fixed(StatisticsCache):
-        def _read(self, site: Site, label: int) -> Tensor:
-            return torch.tensor([[3.0, 4.0], [0.001, 0.0]])
+        def _read(self, site: Site, label: int) -> Measured:
+            return Measured(torch.tensor([[3.0, 4.0], [0.001, 0.0]]), torch.tensor(1.0))
 
     statistics = Fixed(TinyGenerator(), TinyGenerator().sites()[:1], 1, tmp_path, "cpu").of_class(0)
     floor = 0.01 * math.sqrt((9 + 16 + 1e-6) / 4)
@@ -175,13 +178,63 @@ def test_deviations_are_raised_to_a_hundredth_of_their_root_mean_square(tmp_path
     assert statistics.clamped == {"z": 2}
 
 
-def test_a_site_where_nothing_varies_has_no_zero_deviation(tmp_path: Path) -> None:
-    class Still(StatisticsCache):
-        def _read(self, site: Site, label: int) -> Tensor:
-            return torch.zeros(4)
+def test_deviations_are_raised_to_a_ten_thousandth_of_the_activation(tmp_path: Path) -> None:
+    class Fixed(StatisticsCache):
+        def _read(self, site: Site, label: int) -> Measured:
+            return Measured(torch.tensor([0.3, 0.01]), torch.tensor(500.0))
 
-    statistics = Still(TinyGenerator(), TinyGenerator().sites()[:1], 1, tmp_path, "cpu").of_class(0)
-    assert (statistics.deviation["z"] > 0).all() and statistics.clamped == {"z": 4}
+    statistics = Fixed(TinyGenerator(), TinyGenerator().sites()[:1], 1, tmp_path, "cpu").of_class(0)
+    assert torch.allclose(statistics.deviation["z"], torch.tensor([0.3, 0.05])) and statistics.clamped == {"z": 1}
+
+
+class ByClass(TinyGenerator):
+    """The tiny generator, whose z is the same for all images of a class, and may be so for all classes."""
+
+    fingerprint = "tiny-by-class"
+    everywhere = False
+
+    def draw(self, noise: Streams, labels: Tensor | None):  # type: ignore[no-untyped-def]
+        drawn = super().draw(noise, labels)
+        fixed = torch.linspace(-1, 1, 12).view(3, 4) + 100
+        return dataclasses.replace(drawn, z=fixed[0 * drawn.labels if self.everywhere else drawn.labels])
+
+
+def test_a_site_that_is_constant_within_a_class_is_measured_across_classes(tmp_path: Path) -> None:
+    generator = ByClass()
+    cache = StatisticsCache(generator, generator.sites(), 30, tmp_path, "cpu")
+    statistics = cache.of_class(1)
+    assert "z" in statistics.across and not statistics.constant
+    expected = (torch.linspace(-1, 1, 12).view(3, 4) + 100).repeat(10, 1).std(dim=0)
+    assert torch.allclose(statistics.deviation["z"], expected, atol=1e-4)
+    assert torch.equal(statistics.deviation["z"], cache.of_class(2).deviation["z"])
+    assert cache.summary()["z"]["across"] == 1
+    again = StatisticsCache(generator, generator.sites(), 30, tmp_path, "cpu").of_class(1)
+    assert torch.equal(again.deviation["z"], statistics.deviation["z"]) and again.across == statistics.across
+
+
+def test_classes_take_part_evenly_even_if_there_are_more_than_samples() -> None:
+    asked: list[int] = []
+
+    class Many(TinyGenerator):
+        classes = tuple(map(str, range(1000)))
+
+        def draw(self, noise: Streams, labels: Tensor | None):  # type: ignore[no-untyped-def]
+            assert labels is not None
+            asked.extend(labels.tolist())
+            return super().draw(noise, labels % 3)
+
+    measure(Many(), TinyGenerator().sites()[:1], ACROSS, 4, "cpu")
+    assert asked == [0, 250, 500, 750]
+
+
+def test_a_site_where_nothing_varies_is_refused_and_others_are_not(tmp_path: Path) -> None:
+    generator, batch = ByClass(), tiny.tiny_batch(3)
+    generator.everywhere = True
+    cache = StatisticsCache(generator, generator.sites(), 30, tmp_path, "cpu")
+    assert "z" in cache.of_class(0).constant and "z" not in cache.of_class(0).deviation
+    sites = {site.name: site for site in generator.sites()}
+    with pytest.raises(OptionError, match="the site 'z' is the same in all images"):
+        SitePerturbation(generator, [sites["z"]], cache).open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids))
 
 
 @pytest.fixture

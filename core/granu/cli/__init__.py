@@ -7,11 +7,13 @@ others are kept, 4 `granu compare --fail-if-worse` failed, 130 interrupted and r
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
 from granu import __version__
+from granu.cli import show
 from granu.cli.compare import compare
 from granu.cli.convert import convert
 from granu.cli.evaluate import evaluate
@@ -19,7 +21,7 @@ from granu.cli.info import info
 from granu.cli.list_plugins import list_plugins
 from granu.cli.report import report
 from granu.cli.train import train
-from granu.errors import GranuError
+from granu.errors import GranuError, WeightsWarning
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,12 +53,23 @@ def granu(
     """Find out which changes break an image classifier, from coarse to fine, and how small they can be."""
 
 
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Print a warning about a weights file as a sentence, and any other as Python does."""
+    if issubclass(category, WeightsWarning):
+        show.note(f"granu: note: {message}")
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
+
+
 def main() -> None:
     """Run the command line and exit; the console script `granu` calls this."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except GranuError as error:
-        print(f"granu: {error}", file=sys.stderr)
+        show.note(f"granu: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

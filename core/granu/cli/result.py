@@ -13,7 +13,7 @@ def result_as_json(run: Run) -> dict[str, Any]:
     """Rows, health signs and failures of a run, for machines."""
     from granu.report.export import records
     from granu.report.health import check
-    from granu.report.notes import clamped
+    from granu.report.notes import of_generators
     from granu.report.rows import rows
 
     found = rows(run)
@@ -21,7 +21,7 @@ def result_as_json(run: Run) -> dict[str, Any]:
         "run": str(run),
         "rows": records(found),
         "health": [{"classifier": f.classifier, "sign": f.sign, "where": dict(f.where)} for f in check(found)],
-        "notes": clamped(run.record),
+        "notes": of_generators(run.record),
         "failures": [asdict(failure) for failure in run.record.failures],
     }
 

@@ -11,15 +11,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from granu.wording import printable
+
 
 def say(text: str) -> None:
-    """Print a line to standard output."""
-    print(text)
+    """Print lines to standard output. Names in them may come from files: a terminal acts on control characters."""
+    print(_visible(text))
 
 
 def note(text: str) -> None:
-    """Print a line to standard error, apart from results."""
-    print(text, file=sys.stderr)
+    """Print lines to standard error, apart from results."""
+    print(_visible(text), file=sys.stderr)
+
+
+def _visible(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def as_json(data: Any) -> None:
@@ -46,7 +52,7 @@ def stdout_to_stderr(wanted: bool) -> Iterator[None]:
 
 def columns(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     """Print aligned columns; in a terminal the words of the last column are wrapped at its width."""
-    rows = [heads, *lines]
+    rows = [[printable(cell) for cell in row] for row in (heads, *lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
     indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
     width = terminal_width()

@@ -42,14 +42,16 @@ class GeneratorOffer(Offer):
     """A generator, from which the core derives one perturbation per site.
 
     `sites(options, context)` lists the sites from coarse to fine without torch (from the header of the weights).
-    `weights(options)` returns the name or path of the weights that these options select. `read(path)` reads weights
-    in another format for `granu convert` and returns the header and tensors of a granu weights file.
+    `weights(options)` returns the name or path of the weights that these options select. `read(path, options)` reads
+    weights in another format for `granu convert` and returns the header and tensors of a granu weights file.
+    `describe(options, context)` says for `granu info` what the weights hold, under headings such as `architecture`.
     """
 
     kind: ClassVar[str] = "generator"
     sites: Callable[[Any, BuildContext], Sequence[Site]]
     weights: Callable[[Any], str]
-    read: Callable[[Path], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
+    read: Callable[[Path, Any], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
+    describe: Callable[[Any, BuildContext], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,19 @@ class Weights:
     default_source: str = ""
 
 
-AnyOffer = Offer | Weights
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A named list of perturbations, for `granu eval --suite NAME`; `file` is a TOML file (`granu.runs.suites`)."""
+
+    kind: ClassVar[str] = "suite"
+    name: str
+    summary: str
+    file: Path
+    licence: str = "Apache-2.0"
+
+
+AnyOffer = Offer | Weights | Suite
 KINDS: dict[str, type] = {
-    cls.kind: cls for cls in (GeneratorOffer, PerturbationOffer, ClassifierOffer, DefenseOffer, DatasetOffer, Weights)
+    cls.kind: cls
+    for cls in (GeneratorOffer, PerturbationOffer, ClassifierOffer, DefenseOffer, DatasetOffer, Weights, Suite)
 }

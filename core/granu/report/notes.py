@@ -18,8 +18,37 @@ def failures(record: RunRecord) -> list[str]:
 
 
 def notes(record: RunRecord, rows: Sequence[Row]) -> list[str]:
-    """A sentence per health sign, and one per generator with near-constant neurons."""
-    return [*map(str, check(rows)), *clamped(record)]
+    """A sentence per health sign, and what to know of each generator."""
+    return [*map(str, check(rows)), *of_generators(record)]
+
+
+def of_generators(record: RunRecord) -> list[str]:
+    """What to know of each generator: near-constant neurons, sites that vary across classes only, no labels."""
+    return [*clamped(record), *across_classes(record), *unlabelled(record)]
+
+
+def across_classes(record: RunRecord) -> list[str]:
+    """Sites that are constant within a class, a sentence per generator: their unit is another one."""
+    by_generator: dict[str, list[str]] = {}
+    for perturbation in record.perturbations.values():
+        names = [site.name for site in perturbation.sites if site.across]
+        known = by_generator.setdefault(perturbation.source.spec, [])
+        known += [name for name in names if name not in known]
+    return [
+        f"{generator}: constant within a class, so one sigma is the deviation across classes: {', '.join(names)}"
+        for generator, names in by_generator.items()
+        if names
+    ]
+
+
+def unlabelled(record: RunRecord) -> list[str]:
+    """Generators without classes, a sentence each."""
+    sources = {p.source.spec: p.source for p in record.perturbations.values()}
+    return [
+        f"{spec}: the generator has no classes, so the label of an image is the classifier's own prediction"
+        for spec, source in sources.items()
+        if source.kind == "generator" and not source.classes
+    ]
 
 
 def clamped(record: RunRecord) -> list[str]:

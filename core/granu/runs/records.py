@@ -37,6 +37,7 @@ class SiteRecord:
     samples: int | None = None  # clean samples per class behind each neuron's standard deviation
     neurons: int | None = None
     clamped: int | None = None  # near-constant neurons whose deviation was raised to the minimum, at most in any class
+    across: bool = False  # constant within a class, so that the deviation is the one across classes
 
 
 @dataclass(frozen=True)

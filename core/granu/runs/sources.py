@@ -134,8 +134,12 @@ def match_classes(source: Labelled, classifier: Classifier, source_name: str, na
         raise ClassifierError(
             f"the classes of '{source_name}' ({len(ours)}: {few(ours)}) are not those of '{name}' "
             f"({len(theirs)}: {few(theirs)}); take a classifier of the same classes, or name its outputs with classes="
+            + (_CONVERT if list(ours) == [str(number) for number in range(len(ours))] else "")
         )
     return torch.tensor([numbers[class_name.casefold()] for class_name in ours])
+
+
+_CONVERT = ", or the generator's with `granu convert ... --classes`"
 
 
 def few(names: Sequence[str]) -> str:

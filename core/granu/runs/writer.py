@@ -261,4 +261,5 @@ def _measured(site: SiteRecord, now: Mapping[str, int] | None) -> SiteRecord:
     if now is None:
         return site
     clamped = max(site.clamped or 0, now["clamped"])
-    return dataclasses.replace(site, samples=now["samples"], neurons=now["neurons"], clamped=clamped)
+    across = site.across or bool(now.get("across"))
+    return dataclasses.replace(site, samples=now["samples"], neurons=now["neurons"], clamped=clamped, across=across)

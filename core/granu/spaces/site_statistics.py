@@ -15,18 +15,42 @@ from granu.files import write_whole
 from granu.streams import Streams
 from granu.types import Generator, Site
 
-FLOOR = 0.01  # minimum deviation, relative to the site's root mean square: else moving a constant neuron costs nothing
+# Minimum deviation, relative to the root mean square of the site's deviations, and of its activation: else moving a
+# constant neuron would cost nothing
+FLOOR = 0.01
+FLOOR_OF_ACTIVATION = 1e-4
+CONSTANT = 1e-5  # of the activation: a site whose deviations are smaller differs by rounding only
 CHUNK = 100  # clean samples at a time, or fewer:
 NUMBERS = 20_000_000  # their activations at the largest site hold at most this many numbers
-UNCONDITIONAL = -1
+UNCONDITIONAL = -1  # the label of samples of a generator without classes
+ACROSS = -2  # samples of all classes in turn
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A site's activations over clean samples."""
+
+    deviation: Tensor  # of each neuron, site.shape
+    activation: Tensor  # root mean square over samples and neurons, a single number
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the site is the same in all samples, up to rounding."""
+        return bool(_root_mean_square(self.deviation) <= CONSTANT * self.activation)
 
 
 @dataclass(frozen=True)
 class SiteStatistics:
-    """Standard deviation of each neuron over clean samples of one class, and how many were clamped to the floor."""
+    """Standard deviation of each neuron over clean samples of one class, and how many were clamped to the floor.
+
+    `across` are sites that are constant within the class: their deviation is that over samples of all classes.
+    `constant` are sites that do not vary there either: they have none.
+    """
 
     deviation: dict[str, Tensor]  # site -> site.shape
     clamped: dict[str, int]  # site -> number of neurons
+    across: frozenset[str] = frozenset()
+    constant: frozenset[str] = frozenset()
 
 
 class StatisticsCache:
@@ -48,69 +72,89 @@ class StatisticsCache:
         """
         label = label if self.generator.classes else UNCONDITIONAL
         if label not in self._memory:
-            known = {site.name: self._read(site, label) for site in self.sites}
-            missing = [site for site in self.sites if known[site.name] is None]
-            if missing:
-                measured = measure_deviation(self.generator, missing, label, self.samples, self.device)
-                known.update(measured)
-                for name, sigma in measured.items():
-                    self._write(name, label, sigma)
-            self._memory[label] = _clamped({name: s for name, s in known.items() if s is not None})
+            self._memory[label] = self._statistics(label)
         return self._memory[label]
 
+    def _statistics(self, label: int) -> SiteStatistics:
+        known = self._measured(self.sites, label)
+        still = [site for site in self.sites if known[site.name].is_constant]
+        if still and len(self.generator.classes) > 1:
+            known.update(self._measured(still, ACROSS))
+        constant = frozenset(site.name for site in still if known[site.name].is_constant)
+        raised = {name: _clamped(measured) for name, measured in known.items() if name not in constant}
+        return SiteStatistics(
+            {name: deviation for name, (deviation, _) in raised.items()},
+            {name: clamped for name, (_, clamped) in raised.items()},
+            frozenset(site.name for site in still) - constant,
+            constant,
+        )
+
+    def _measured(self, sites: Sequence[Site], label: int) -> dict[str, Measured]:
+        """From disk, or measured now."""
+        read = {site.name: self._read(site, label) for site in sites}
+        known = {name: measured for name, measured in read.items() if measured is not None}
+        if missing := [site for site in sites if site.name not in known]:
+            for name, measured in measure(self.generator, missing, label, self.samples, self.device).items():
+                known[name] = measured
+                self._write(name, label, measured)
+        return known
+
     def summary(self) -> dict[str, dict[str, int]]:
-        """Return each site's samples per class, neurons, and most neurons clamped in a class used so far."""
+        """Return each site's samples per class, neurons, most neurons clamped in a class used so far, and whether its
+        deviation was measured across classes."""
         used = list(self._memory.values())
         return {
             site.name: {
                 "samples": self.samples,
                 "neurons": math.prod(site.shape),
-                "clamped": max(statistics.clamped[site.name] for statistics in used),
+                "clamped": max(statistics.clamped.get(site.name, 0) for statistics in used),
+                "across": int(any(site.name in statistics.across for statistics in used)),
             }
             for site in self.sites
             if used
         }
 
     def _file(self, site: str, label: int) -> Path:
-        text = f"1|{self.generator.fingerprint}|{label}|{self.samples}|{site}"
+        text = f"2|{self.generator.fingerprint}|{label}|{self.samples}|{site}"
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
 
-    def _read(self, site: Site, label: int) -> Tensor | None:
+    def _read(self, site: Site, label: int) -> Measured | None:
         import safetensors
         import safetensors.torch
 
         try:
-            return safetensors.torch.load_file(self._file(site.name, label), device=self.device)["deviation"]
+            stored = safetensors.torch.load_file(self._file(site.name, label), device=self.device)
+            return Measured(stored["deviation"], stored["activation"])
         except (OSError, safetensors.SafetensorError):  # absent, or truncated by a crash: measure again
             return None
 
-    def _write(self, site: str, label: int, sigma: Tensor) -> None:
+    def _write(self, site: str, label: int, measured: Measured) -> None:
         import safetensors.torch
 
         file = self._file(site, label)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, safetensors.torch.save({"deviation": sigma.cpu().contiguous()}))
+            tensors = {"deviation": measured.deviation, "activation": measured.activation}
+            write_whole(file, safetensors.torch.save({name: t.cpu().contiguous() for name, t in tensors.items()}))
         except OSError:
             return  # without a cache the next run only takes longer
 
 
-def measure_deviation(
-    generator: Generator, sites: Sequence[Site], label: int, samples: int, device: str
-) -> dict[str, Tensor]:
+def measure(generator: Generator, sites: Sequence[Site], label: int, samples: int, device: str) -> dict[str, Measured]:
     """Measure each neuron's standard deviation over `samples` clean images of one class: site -> site.shape.
 
-    Uses running sums over chunks (Chan et al. 1979). The samples' streams are fixed, so the unit of size is the same
-    in every run.
+    `label` may be ACROSS: the images are then of all classes in turn. Uses running sums over chunks (Chan et al. 1979).
+    The samples' streams are fixed, so the unit of size is the same in every run.
     """
     count = 0
     mean = {site.name: torch.zeros(site.shape, device=device) for site in sites}
     spread = {site.name: torch.zeros(site.shape, device=device) for site in sites}
     chunk = max(1, min(CHUNK, NUMBERS // max(math.prod(site.shape) for site in sites)))
     for start in range(0, samples, chunk):
-        ids = [f"clean-{label}-{i}" for i in range(start, min(start + chunk, samples))]
-        labels = None if label == UNCONDITIONAL else torch.full((len(ids),), label, device=device)
+        positions = range(start, min(start + chunk, samples))
+        ids = [f"clean-{label}-{i}" for i in positions]
         with torch.no_grad():
+            labels = _labels(generator, label, positions, samples, device)
             latent = generator.draw(Streams(0, ids, "statistics", device), labels)
             clean = generator.tail(latent, [site.name for site in sites]).clean
         total = count + len(ids)
@@ -120,12 +164,30 @@ def measure_deviation(
             spread[site.name] += x.var(dim=0, unbiased=False) * len(ids) + delta**2 * (count * len(ids) / total)
             mean[site.name] += delta * (len(ids) / total)
         count = total
-    return {name: (total / max(count - 1, 1)).sqrt() for name, total in spread.items()}
+    return {
+        name: Measured(
+            (spread[name] / max(count - 1, 1)).sqrt(), (mean[name].square() + spread[name] / count).mean().sqrt()
+        )
+        for name in mean
+    }
 
 
-def _clamped(deviation: dict[str, Tensor]) -> SiteStatistics:
-    raised, clamped = {}, {}
-    for name, sigma in deviation.items():
-        floor = FLOOR * sigma.square().mean().sqrt().clamp_min(1e-12)
-        raised[name], clamped[name] = sigma.maximum(floor), int((sigma < floor).sum())
-    return SiteStatistics(raised, clamped)
+def _labels(generator: Generator, label: int, positions: range, samples: int, device: str) -> Tensor | None:
+    """The classes of clean samples; those of ACROSS are spread evenly over all classes, whichever are drawn."""
+    if label == UNCONDITIONAL:
+        return None
+    if label != ACROSS:
+        return torch.full((len(positions),), label, device=device)
+    K = len(generator.classes)
+    return torch.tensor([i % K if samples >= K else i * K // samples for i in positions], device=device)
+
+
+def _clamped(measured: Measured) -> tuple[Tensor, int]:
+    """The deviations, raised to the floor, and how many were."""
+    sigma = measured.deviation
+    floor = torch.maximum(FLOOR * _root_mean_square(sigma), FLOOR_OF_ACTIVATION * measured.activation)
+    return sigma.maximum(floor), int((sigma < floor).sum())
+
+
+def _root_mean_square(x: Tensor) -> Tensor:
+    return x.square().mean().sqrt()

@@ -11,6 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from granu.errors import OptionError
 from granu.images.ops import clamp_for_descent
 from granu.spaces.base import PixelSpace, Space
 from granu.spaces.site_statistics import StatisticsCache
@@ -62,8 +63,14 @@ class SitePerturbation:
         return SiteSpace(classifier, batch.images, tail, self.sites, self._deviation(batch.latent))
 
     def _deviation(self, latent: Latent) -> dict[str, Tensor]:
-        per_image = [self.statistics.of_class(label).deviation for label in latent.labels.tolist()]
-        return {site.name: torch.stack([d[site.name] for d in per_image]) for site in self.sites}
+        per_image = [self.statistics.of_class(label) for label in latent.labels.tolist()]
+        for site in self.sites:
+            if any(site.name in statistics.constant for statistics in per_image):
+                raise OptionError(
+                    f"the site '{site.name}' is the same in all images of this generator, so a change there has no "
+                    "unit; take another site, or options with which it varies"
+                )
+        return {site.name: torch.stack([s.deviation[site.name] for s in per_image]) for site in self.sites}
 
 
 def site_unit(sites: Sequence[Site]) -> str:

@@ -21,9 +21,10 @@ from granu.images.classifier import ImageClassifier
 from granu.images.ops import clamp_for_descent
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.plugins.offers import Offer, PerturbationOffer, Weights
+from granu.plugins.offers import AnyOffer, PerturbationOffer, Suite, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import NAME
+from granu.runs.suites import read_suite
 from granu.search.options import SEARCH_KEYS
 from granu.streams import Streams
 from granu.training.defense import MAIN, Defense
@@ -60,12 +61,14 @@ def check_plugin(name: str) -> None:
         check_offer(offer)
 
 
-def check_offer(offer: Offer | Weights) -> None:
+def check_offer(offer: AnyOffer) -> None:
     """Check an offer's name, one-line summary and licence, and that all its options have help."""
     assert NAME.fullmatch(offer.name) and offer.name.islower(), f"'{offer.name}' is not a lower-case name"
     assert offer.summary and "\n" not in offer.summary, f"'{offer.name}' needs a summary of one line"
     assert offer.licence, f"'{offer.name}' needs a licence"
-    if isinstance(offer, Weights):
+    if isinstance(offer, Suite):
+        assert read_suite(offer.file).perturbations, f"the suite '{offer.name}' is empty"
+    if isinstance(offer, Weights | Suite):
         return
     options = describe_options(offer.options)
     keys = {name for name, _, _ in options}

@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING, Any
 from granu.errors import WeightsError, suggest
 from granu.files import write_whole
 from granu.plugins.offers import Weights
+from granu.weights.headers import is_safetensors, read_header
+from granu.weights.opening import check_regular
+from granu.weights.stored import read_all
+from granu.wording import shown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = 1
-LONGEST_HEADER = 100_000_000  # bytes; the limit that safetensors itself sets
+LONGEST_CLASS = 200  # characters of a class name
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,15 @@ def locate(name: str, shipped: Mapping[str, Weights]) -> Path:
             raise WeightsError(f"the shipped weights '{name}' are missing from {file}; install granu again")
         return file
     file = Path(name).expanduser()
-    if not file.exists():
-        raise WeightsError(f"there are no weights '{name}': neither a file nor shipped; {suggest(name, shipped)}")
+    try:
+        absent, folder = not file.exists(), file.is_dir()
+    except (OSError, ValueError):  # too long a name, or one with a null character
+        absent, folder = True, False
+    if absent:
+        known = f"neither a file nor shipped; {suggest(name[:LONGEST_CLASS], shipped)}"
+        raise WeightsError(f"there are no weights '{shown(name, LONGEST_CLASS)}': {known}")
+    if not folder:
+        check_regular(file)
     return file
 
 
@@ -65,13 +77,6 @@ def sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-def is_safetensors(file: Path) -> bool:
-    """Recognise safetensors by the first bytes; a pickle or a zip has others."""
-    with file.open("rb") as stream:
-        start = stream.read(9)
-    return len(start) == 9 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER
-
-
 def is_granu_weights(file: Path) -> bool:
     """Recognise safetensors with a granu header. WeightsError if the file is truncated or damaged."""
     return is_safetensors(file) and "granu" in read_metadata(file)
@@ -79,24 +84,7 @@ def is_granu_weights(file: Path) -> bool:
 
 def read_metadata(file: Path) -> dict[str, str]:
     """Read a safetensors file's metadata, without torch. WeightsError for any other or damaged file."""
-    if file.is_dir():
-        raise WeightsError(f"{file} is a folder; name the weights file inside it")
-    try:
-        if not is_safetensors(file):
-            raise WeightsError(
-                f"{file} is not a safetensors file ({_describe_content(file)}); convert it to safetensors first"
-            )
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length))
-    except OSError as problem:
-        raise WeightsError(f"cannot read {file}: {problem.strerror}") from None
-    except ValueError:
-        raise WeightsError(f"{file} is truncated or damaged: its header does not parse") from None
-    end = max((e["data_offsets"][1] for k, e in header.items() if k != "__metadata__"), default=0)
-    if file.stat().st_size < 8 + length + end:
-        raise WeightsError(f"{file} is truncated: {8 + length + end - file.stat().st_size} bytes are missing")
-    return dict(header.get("__metadata__", {}))
+    return read_header(file).metadata
 
 
 def read_weights_header(file: Path, architectures: tuple[str, ...] | None) -> WeightsHeader:
@@ -106,46 +94,60 @@ def read_weights_header(file: Path, architectures: tuple[str, ...] | None) -> We
         raise WeightsError(f"{file} has no granu header, so its architecture is unknown; `granu convert` writes one")
     try:
         about = json.loads(text)
-        header = WeightsHeader(about.pop("architecture"), about.pop("config"), tuple(about.pop("classes", ())), about)
+        architecture, config, classes = about.pop("architecture"), about.pop("config"), about.pop("classes", [])
         version = about.pop("format")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        fits = isinstance(architecture, str) and isinstance(config, dict) and isinstance(classes, list)
+        if not fits or not all(isinstance(name, str) for name in classes):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise WeightsError(f"the granu header of {file} does not parse; write the file again") from None
+    names = tuple(shown(name, LONGEST_CLASS) for name in classes)
+    header = WeightsHeader(architecture, config, names, about)
     if version != FORMAT:
-        raise WeightsError(f"{file} has format {version}, this granu reads {FORMAT}; install the granu that wrote it")
+        raise WeightsError(
+            f"{file} has format {shown(version)}, this granu reads {FORMAT}; install the granu that wrote it"
+        )
     if architectures is not None and header.architecture not in architectures:
         wanted = " or ".join(architectures)
-        raise WeightsError(f"{file} holds the architecture '{header.architecture}', not {wanted}")
+        raise WeightsError(f"{file} holds the architecture '{shown(architecture)}', not {wanted}")
     return header
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file, floats as float32. WeightsError if it is damaged."""
-    import safetensors.torch
-    import torch
-
-    try:
-        tensors = safetensors.torch.load_file(file)
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise WeightsError(f"{file} is truncated or damaged: {problem}") from None
-    return {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in tensors.items()}
+    """Read the tensors of a safetensors file, floats as float32. WeightsError if it is damaged or holds NaN."""
+    return read_all(read_header(file).tensors, file)
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> None:
-    """Load a state dict that must fit exactly. WeightsError lists missing, unexpected and mis-shaped tensors."""
+    """Load a state dict that must fit exactly. WeightsError lists missing, unexpected and mis-shaped tensors.
+
+    A network on the device `meta` receives the tensors themselves: a file whose claims its tensors do not bear out is
+    refused before any memory is used for it.
+    """
     check_fit(network.state_dict(), state, file)
-    network.load_state_dict(dict(state))
+    network.load_state_dict(dict(state), assign=any(p.is_meta for p in network.parameters()))
 
 
 def check_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor], file: Path) -> None:
     """Compare the tensors of a network and those of a file. WeightsError lists what differs in name or shape."""
-    missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
+    network, given = ({name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (own, state))
+    check_shapes(network, given, file)
+
+
+def check_shapes(own: Mapping[str, Shape], given: Mapping[str, Shape], file: Path) -> None:
+    """Compare shapes of tensors by name, of a network and of a file. WeightsError lists the differences."""
+    missing = sorted(own.keys() - given.keys())
+    unexpected = sorted(given.keys() - own.keys())
     misshaped = [
-        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & state.keys())
-        if own[name].shape != state[name].shape
+        f"{shown(name)} {shown(given[name])} instead of {shown(own[name])}"
+        for name in sorted(own.keys() & given.keys())
+        if own[name] != given[name]
     ]
-    problems = [("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped)]
+    problems = [
+        ("missing", [shown(name) for name in missing]),
+        ("unexpected", [shown(name) for name in unexpected]),
+        ("of another shape", misshaped),
+    ]
     if any(names for _, names in problems):
         message = "; ".join(f"{what}: {_few(names)}" for what, names in problems if names)
         raise WeightsError(f"the tensors in {file} do not fit its architecture ({message})")
@@ -168,16 +170,6 @@ def save_weights(file: Path, state: Mapping[str, Tensor], header: WeightsHeader)
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
     }
     write_whole(file, safetensors.torch.save(tensors, metadata={"granu": json.dumps(about)}))
-
-
-def _describe_content(file: Path) -> str:
-    with file.open("rb") as stream:
-        start = stream.read(4)
-    if start[:2] == b"PK":
-        return "it begins like a zip, as torch.save writes"
-    if start[:1] == b"\x80":
-        return "it begins like a pickle"
-    return "its format is unknown" if start else "it is empty"
 
 
 def _few(names: list[str]) -> str:

@@ -121,7 +121,7 @@ def test_an_item_gives_the_same_whenever_and_wherever_it_is_computed(bench: Call
     one, two, three = first.run(item), first.run(item), other.run(item)
     assert one == two == three and one.failure is None
     assert [trial.image for trial in one.trials] == ["tiny#3", "tiny#4"]
-    assert one.sites == {"layer1": {"samples": 5, "neurons": 32, "clamped": 0}}
+    assert one.sites == {"layer1": {"samples": 5, "neurons": 32, "clamped": 0, "across": 0}}
 
 
 def test_an_outcome_crosses_processes(bench: Callable[..., Workbench]) -> None:
