@@ -5,7 +5,6 @@ batch, and keeps the sines of all frequencies in memory. It is written out here 
 bounds of the parameters are those of its configuration for CIFAR. Both augment the same images in turn, on one thread.
 
     python examples/prime_speed.py
-    python examples/prime_speed.py --sheet photographs.png folder:photographs
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from granu import BuildContext, Streams, load_catalog, resize
-from granu_prime import AugmixOptions, PrimeOptions
-from granu_prime.families import Prime, augmix
+from granu import Streams, resize
+from granu_prime import PrimeOptions
+from granu_prime.families import Prime
 
 Augmentation = Callable[[Tensor], Tensor]
 
@@ -30,9 +29,6 @@ Augmentation = Callable[[Tensor], Tensor]
 def main() -> None:
     asked = read_arguments()
     torch.set_num_threads(1)
-    if asked.sheet:
-        write_sheet(asked.sheet, asked.data, asked.side)
-        return
     torch.manual_seed(0)
     images = smooth_images(asked.batch, asked.side)
     ours, published = median_seconds([our_augmentation(), published_prime], images, asked.repeats)
@@ -49,13 +45,11 @@ def main() -> None:
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("data", nargs="?", help="a dataset for --sheet")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=2, help="training steps that are timed")
     parser.add_argument("--no-step", dest="step", action="store_false", help="leave out the training step")
-    parser.add_argument("--sheet", help="write a PNG of augmented images and time nothing")
     return parser.parse_args()
 
 
@@ -88,14 +82,15 @@ def median_seconds(augmentations: Sequence[Augmentation], images: Tensor, repeat
     return [median(own) for own in seconds]
 
 
-def changes(images: Tensor, draws: int = 200) -> tuple[float, float]:
-    """RMS change of one image's draws, published and ours; the published code is called for one image at a time."""
-    alone, ours = images[:1], our_augmentation()
+def changes(images: Tensor, draws: int = 200) -> list[float]:
+    """Mean RMS change of one image's draws, published and ours.
+
+    The published mathematics is called for one image at a time, so that each draw has parameters of its own.
+    """
+    alone = images[:1]
     published = torch.cat([published_prime(alone) for _ in range(draws)])
-    names = [str(i) for i in range(draws)]
-    drawn = Prime(PrimeOptions())(alone.expand(draws, -1, -1, -1), Streams(1, names))
-    del ours
-    return tuple((x - alone).square().mean(dim=(1, 2, 3)).sqrt().mean().item() for x in (published, drawn))  # type: ignore[return-value]
+    ours = our_augmentation()(alone.expand(draws, -1, -1, -1))
+    return [(x - alone).square().mean(dim=(1, 2, 3)).sqrt().mean().item() for x in (published, ours)]
 
 
 # The published mathematics, one set of parameters for each call
@@ -197,30 +192,6 @@ def resnet18(classes: int = 10) -> nn.Sequential:
     widths = ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
     blocks = [b for before, after, s in widths for b in (Block(before, after, s), Block(after, after, 1))]
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
-
-
-# A sheet of augmented images
-
-
-def write_sheet(file: str, data: str, side: int) -> None:
-    """A PNG: images of a dataset, a row each; clean, each primitive twice, PRIME's mixture, AugMix's."""
-    from PIL import Image
-
-    dataset = BuildContext(load_catalog()).build("dataset", data)
-    count = min(6, len(dataset))
-    every = [dataset.read(i * len(dataset) // count)[0] for i in range(count)]
-    images = torch.cat([resize(image[None].expand(1, 3, -1, -1), side, side) for image in every]).clamp(0, 1)
-    streams = Streams(0, [str(i) for i in range(count)])
-    columns = [images]
-    for name in ("spatial", "colour", "spectral"):
-        (primitive,) = Prime(PrimeOptions(primitives=(name,))).mixture((side, side)).primitives
-        columns += [primitive(images, streams.scope(name + draw)) for draw in "ab"]
-    columns += [Prime(PrimeOptions())(images, streams.scope(draw)) for draw in "cde"]
-    columns += [augmix(AugmixOptions())(images, streams.scope(draw)) for draw in "fg"]
-    rows = torch.cat(
-        [torch.cat(tuple(column), dim=1) for column in columns], dim=2
-    )  # (3, count * side, columns * side)
-    Image.fromarray((rows.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()).save(file, optimize=True)
 
 
 if __name__ == "__main__":
