@@ -23,7 +23,6 @@ from granu.errors import (
     WeightsWarning,
     suggest,
 )
-from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -35,6 +34,7 @@ from granu.plugins.offers import (
     Weights,
 )
 from granu.plugins.options import option
+from granu.plugins.values import ClassNames, numbered_classes, read_class_names, read_size
 from granu.types import (
     Batch,
     Classifier,
@@ -185,6 +185,7 @@ __all__ = [
     "read_class_names",
     "read_header",
     "read_pickle",
+    "read_size",
     "read_tensors",
     "read_text",
     "read_torch_file",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -17,7 +18,11 @@ class Streams:
 
     def __init__(self, seed: int, ids: Sequence[str], scope: str = "", device: str = "cpu") -> None:
         self.seed, self.ids, self.path, self.device = seed, tuple(ids), scope, device
-        self._generators = [torch.Generator().manual_seed(_number(seed, id_, scope)) for id_ in self.ids]
+
+    @cached_property
+    def _generators(self) -> list[torch.Generator]:
+        # made when they are first drawn from: streams of a whole step often only open scopes
+        return [torch.Generator().manual_seed(_number(self.seed, id_, self.path)) for id_ in self.ids]
 
     def __len__(self) -> int:
         return len(self.ids)

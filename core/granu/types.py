@@ -224,4 +224,7 @@ class Dataset(Protocol):
         """A name that stays the same from run to run: the path inside the folder, or the row."""
 
     def read(self, index: int) -> tuple[Tensor, int]:
-        """Image (C, H, W) in [0, 1] and its class number; DataError where the image is broken."""
+        """Image (C, H, W) in [0, 1] and its class number; DataError where the image is broken.
+
+        Several threads may call it at once.
+        """

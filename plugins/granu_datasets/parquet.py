@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -51,6 +52,7 @@ class Parquet:
         self.own_classes = self._classes()
         self.classes: Sequence[str] = renamed(self.own_classes, options)
         self._group = lru_cache(KEPT)(self._read_group)
+        self._reading = threading.Lock()  # pyarrow cannot read one file in several threads at once
 
     def __len__(self) -> int:
         return self.ends[-1]
@@ -63,7 +65,8 @@ class Parquet:
     def read(self, index: int) -> tuple[Tensor, int]:
         name = self.image_id(index)
         group = bisect.bisect_right(self.ends, index)
-        table = self._group(group)
+        with self._reading:
+            table = self._group(group)
         row = index - (self.ends[group - 1] if group else 0)
         image = decode(image_file(table[self.image][row].as_py(), name), name)
         return prepare(image, self.options), number_of(table[self.label][row].as_py(), self.own_classes, name)

@@ -31,6 +31,13 @@ class NetworkOptions:
     fit: str = option("resize", "fitting of images of another size", choices=("resize", "pad"))
 
 
+@dataclass(frozen=True)
+class ExportOptions(NetworkOptions):
+    """Options of `export:`."""
+
+    trust: bool = option(False, "yes: you trust the file's author; needed, because reading the file can run code in it")
+
+
 def check_python(options: NetworkOptions, context: BuildContext) -> None:
     """Check that the file or module exists and that a callable is named."""
     place, colon, name = options.source.rpartition(":")
@@ -51,12 +58,17 @@ def check_python(options: NetworkOptions, context: BuildContext) -> None:
         raise ClassifierError(f"there is no module '{place}'; install it, or name a file as {place}.py:{name}")
 
 
-def check_export(options: NetworkOptions, context: BuildContext) -> None:
-    """Check that the file exists."""
+def check_export(options: ExportOptions, context: BuildContext) -> None:
+    """Check that the file exists and is trusted: torch evaluates expressions and pickles while it reads one."""
     if not options.source:
-        raise ClassifierError("`export` names no file; write it like export:FILE.pt2")
+        raise ClassifierError("`export` names no file; write it like export:FILE.pt2,trust=yes")
     if not Path(options.source).expanduser().is_file():
         raise ClassifierError(f"there is no file {options.source}; torch.export.save writes one")
+    if not options.trust:
+        raise ClassifierError(
+            f"`export:{options.source}` is an exported program, and reading it can run code in it; write "
+            f"export:{options.source},trust=yes if you trust its author"
+        )
 
 
 def make_python(options: NetworkOptions, context: BuildContext) -> ImageClassifier:
@@ -66,10 +78,11 @@ def make_python(options: NetworkOptions, context: BuildContext) -> ImageClassifi
     return make_classifier(load_callable(options.source), f"python:{options.source}", options)
 
 
-def make_export(options: NetworkOptions, context: BuildContext) -> ImageClassifier:
+def make_export(options: ExportOptions, context: BuildContext) -> ImageClassifier:
     from granu_python.building import make_classifier
     from granu_python.exported import load_exported
 
+    check_export(options, context)  # whoever builds it without a plan must trust it too
     return make_classifier(load_exported(context.weights(options.source)), f"export:{options.source}", options)
 
 
@@ -87,8 +100,8 @@ def granu_classifiers() -> Sequence[ClassifierOffer]:
         ),
         ClassifierOffer(
             name="export",
-            summary="a network saved by torch.export: FILE.pt2",
-            options=NetworkOptions,
+            summary="a network saved by torch.export, which can run code: FILE.pt2,trust=yes",
+            options=ExportOptions,
             target="source",
             make=make_export,
             check=check_export,

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
 # files, plugins and downloads that are not there in the tests
-ABSENT = ("checkers", "waves", "gain", "mymodel", "folder:", "parquet:", "datasets:", "timm:", "hf:", "weights=")
+ABSENT = (
+    "checkers", "waves", "gain", "file:", "mymodel", "folder:", "parquet:", "datasets:", "timm:", "hf:", "weights=",
+)  # fmt: skip
 
 
 def commands() -> list[str]:
@@ -94,3 +97,45 @@ def test_the_plugins_of_the_tutorial_work(
     assert "images classified correctly" in done.stdout
     evidence = re.findall(r'"evidence":"(\w+)"', Path("run/trials.jsonl").read_text())
     assert set(evidence) == {"classifier" if name == "gain" else "images"}
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> None:
+    """A folder of drawn digits, one folder for each class."""
+    from granu import BuildContext, Streams, load_catalog
+    from granu.images.ops import encode_png
+
+    generator = BuildContext(load_catalog()).build("generator", "stylegan")
+    labels = torch.arange(20) % 10
+    with torch.no_grad():
+        latent = generator.draw(Streams(0, [f"digit{i}" for i in range(20)]), labels)
+        images = generator.tail(latent, ["image"])({}).clamp(0, 1)
+    for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+        folder = tmp_path / "digits" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.png").write_bytes(encode_png(image))
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"), [("fast", "fast:0.1"), ("half-and-half", "half-and-half:frequency:0,budget=2")]
+)
+def test_the_defenses_of_the_tutorial_train(
+    granu: Callable[..., Any], fake_plugin: Callable[..., Path], digits: None, name: str, spec: str
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), flags=re.S)
+    (source,) = (block for block in blocks if f'name="{name}"' in block)
+    fake_plugin(name, source)
+    words = ["train", "-d", spec, "-c", "zoo:mnist-lenet", "--data", "folder:digits", "--epochs", "2", "--batch", "8"]
+    done = granu(*words, "--hold-out", "0.2", "--out", "trained.safetensors", "-q")
+    assert done.returncode == 0, done.stderr
+    assert ("robust accuracy" in done.stdout) == (name == "fast")
+
+
+def test_the_contract_of_the_tutorial_holds(fake_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), flags=re.S)
+    source, check = (next(block for block in blocks if words in block) for words in ('name="fast"', "check_defense"))
+    monkeypatch.syspath_prepend(str(fake_plugin("fast", source)))
+    names: dict[str, Any] = {}
+    exec(compile(check, "docs/tutorial.md", "exec"), names)
+    names["test_the_defense_keeps_the_contract"]()
+    sys.modules.pop("fake_fast")

@@ -82,6 +82,7 @@ def train(
     lr_factor: Annotated[str | None, _setting("lr-factor")] = None,
     clip: Annotated[str | None, _setting("clip")] = None,
     ema: Annotated[str | None, _setting("ema")] = None,
+    images: Annotated[str | None, _setting("images")] = None,
     hold_out: Annotated[str | None, _setting("hold-out")] = None,
     robust_images: Annotated[str | None, _setting("robust-images")] = None,
     memory: Annotated[str | None, _setting("memory")] = None,
@@ -181,10 +182,12 @@ def _print_plan(plan: TrainPlan, context: BuildContext, as_json: bool) -> None:
 
 def _sizes(plan: TrainPlan, context: BuildContext) -> dict[str, int]:
     """Numbers of images and steps; the datasets are opened, but no image is read."""
+    from granu.training.drawn import open_dataset
     from granu.training.opening import check_sizes, divide
 
-    separate = None if plan.val is None else len(context.make(plan.val))
-    parts = divide(plan.settings, len(context.make(plan.data)), separate)
+    sets = [plan.data, *filter(None, [plan.val])]
+    counts = [len(open_dataset(one, context, plan.settings.images, plan.settings.seed)) for one in sets]
+    parts = divide(plan.settings, counts[0], counts[1] if plan.val else None)
     images = len(parts.training)
     check_sizes(plan.settings, images, 1)
     steps = images // plan.settings.batch * plan.settings.epochs

@@ -85,6 +85,7 @@ class Loop:
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.seconds = 0.0  # of earlier commands
+        self.named = len(training.skipped)  # broken images that a person was told of
         self.started = self.saved = time.monotonic()
 
     def run(self) -> None:
@@ -115,7 +116,7 @@ class Loop:
         """The steps of the present epoch that are left."""
         self.classifier.train()
         for batch in self._batches():
-            asked = self._train_step(batch, interruption.asked)
+            asked = self._train_step(batch, interruption)
             self.listener.progress(self.step, self.steps, self._status())
             if asked:
                 self._save()
@@ -131,7 +132,7 @@ class Loop:
         starts = range(done * size, self.per_epoch * size, size)
         return self.training.batches(self.machine.share(order[start : start + size]) for start in starts)
 
-    def _train_step(self, batch: Labelled, asked: bool) -> bool:
+    def _train_step(self, batch: Labelled, interruption: Interruption) -> bool:
         """One step; returns whether any process was asked to stop."""
         # layers such as dropout draw from torch's own generator, which a resumed training must find in the same state
         torch.manual_seed(_number(self.settings.seed, "network", self.step, self.machine.rank))
@@ -140,7 +141,8 @@ class Loop:
                 step = self._step(batch)
                 loss = step.rest(step.images)
             loss.backward()
-        value, stop = self.machine.average_gradients(self.optimisation.parameters, [loss.item(), float(asked)])
+        numbers = [loss.item(), float(interruption.asked)]
+        value, stop = self.machine.average_gradients(self.optimisation.parameters, numbers)
         if problem := self.watch.see(value):
             raise self._diverged(problem)
         if self.settings.clip:
@@ -190,9 +192,17 @@ class Loop:
         self.losses, self.history = [], [*self.history, record]
         self._save()
         self.listener.line(record.line(self.settings.epochs))
+        self._name_skipped()
         if board is not None:
             write_journal(self.files.journal, self.history)
             board.write(record)
+
+    def _name_skipped(self) -> None:
+        """Name broken images that were found since the last time; in images read for each batch they turn up late."""
+        found = list(self.training.skipped.items())
+        for id_, reason in found[self.named :]:
+            self.listener.line(f"skipped {id_}: {reason}")
+        self.named = len(found)
 
     def _validate(self) -> Accuracy | None:
         if self.validation is None:
@@ -224,6 +234,7 @@ class Loop:
             "optimiser": self.optimisation.optimiser.state_dict(),
             "average": average,
             "best": best,
+            "skipped": dict(self.training.skipped),
         }
         save_checkpoint(self.files.checkpoint, self.files.identity, state)
 
@@ -241,6 +252,7 @@ class Loop:
             self.average.restore(state["average"]["state"], state["average"]["updates"])
         if state["best"] is not None:
             self.best = Best(**state["best"])
+        self.training.skipped |= state["skipped"]
         self.listener.line(f"continued after step {self.step} of {self.steps} ({self.files.checkpoint})")
 
     def _seconds(self) -> float:

@@ -64,8 +64,8 @@ def make_train_plan(catalog: Catalog, context: BuildContext, request: TrainReque
     plan = TrainPlan(
         _resolve(catalog, "classifier", request.classifier),
         tuple(_resolve(catalog, "defense", defense) for defense in request.defenses),
-        _resolve(catalog, "dataset", request.data),
-        None if request.val is None else _resolve(catalog, "dataset", request.val),
+        _resolve_images(catalog, request.data),
+        None if request.val is None else _resolve_images(catalog, request.val),
         settings,
         _checked_out(request.out),
     )
@@ -79,6 +79,14 @@ def make_train_plan(catalog: Catalog, context: BuildContext, request: TrainReque
 
 def _resolve(catalog: Catalog, kind: str, given: str | Resolved) -> Resolved:
     return given if isinstance(given, Resolved) else catalog.resolve(kind, parse_spec(given))
+
+
+def _resolve_images(catalog: Catalog, given: str | Resolved) -> Resolved:
+    """A dataset, or a generator that draws the images."""
+    if isinstance(given, Resolved):
+        return given
+    spec = parse_spec(given)
+    return catalog.resolve("generator" if spec.name in catalog.of_kind("generator") else "dataset", spec)
 
 
 def _checked_out(out: Path | None) -> Path:

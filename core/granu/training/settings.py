@@ -46,6 +46,7 @@ class TrainingSettings:
         0.0, "decay of the moving average of the weights, which is then saved; 0 for none", low=0, high=1
     )
     augment: str = option("none", "augmentation before the defenses", choices=AUGMENTATIONS)
+    images: int = option(10_000, "images to draw, where --data or --val names a generator", low=1)
     hold_out: float = option(0.05, "share of the training images that validates, without --val", low=0, high=0.9)
     robust_images: int = option(1000, "validation images on which robust accuracy is measured, at most", low=0)
     memory: float = option(2.0, "images are kept in memory up to this many GB, otherwise read for each batch", low=0)
@@ -57,10 +58,10 @@ class TrainingSettings:
             raise OptionError("schedule=milestones needs the epochs, for example --milestones 30+60")
         if self.milestones and self.schedule != "milestones":
             raise OptionError(f"milestones have no effect with schedule={self.schedule}; add --schedule milestones")
-        if self.milestones and not 0 < self.milestones[0] <= self.milestones[-1] < self.epochs:
-            raise OptionError(f"milestones must lie between 1 and {self.epochs - 1}, before the last of the epochs")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise OptionError(f"milestones must rise, not {'+'.join(map(str, self.milestones))}")
+        if self.milestones and not 0 < self.milestones[0] <= self.milestones[-1] < self.epochs:
+            raise OptionError(f"milestones must lie between 1 and {self.epochs - 1}, before the last of the epochs")
         if self.cycle_momentum and self.schedule != "one-cycle":
             raise OptionError(f"cycle-momentum has no effect with schedule={self.schedule}")
 

@@ -16,6 +16,7 @@ from granu.runs.fingerprints import classifier_fingerprint
 from granu.runs.provenance import describe_machine
 from granu.training.data import ImageSet
 from granu.training.defense import MAIN
+from granu.training.drawn import open_dataset
 from granu.training.figure import draw_training
 from granu.training.journal import EpochRecord
 from granu.training.loop import Files, Listener, Loop
@@ -81,8 +82,8 @@ class _Training:
         settings = plan.settings
         self.classifier = open_classifier(plan, context)
         self.start = classifier_fingerprint(cast(Classifier, self.classifier))
-        dataset = context.make(plan.data)
-        separate = None if plan.val is None else context.make(plan.val)
+        dataset = open_dataset(plan.data, context, settings.images, settings.seed)
+        separate = None if plan.val is None else open_dataset(plan.val, context, settings.images, settings.seed + 1)
         parts = divide(settings, len(dataset), None if separate is None else len(separate))
         check_sizes(settings, len(parts.training), machine.count)
         adopt_names(self.classifier, dataset)

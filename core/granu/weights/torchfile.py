@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -26,7 +27,9 @@ from granu.weights.stored import WIDTHS, EncodedSpan, Refused, Source, Span, Sto
 from granu.wording import reason
 
 ZIP = b"PK"
-LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # pickled magic number, before torch 1.6
+# the magic number of files before torch 1.6, as pickles of protocol 2 to 5 hold it, the later ones in a frame
+LEGACY = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", re.DOTALL)
+LEGACY_LENGTH = 23
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # of a file in a zip
 DTYPES = {  # storage class of torch -> dtype
     "FloatStorage": "float32",
@@ -56,7 +59,8 @@ NUMPY_SCALARS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}
 def is_torch_file(file: Path) -> bool:
     """Recognise files of torch.save by their first bytes."""
     with open_file(file) as stream:
-        return stream.read(len(LEGACY)).startswith((ZIP, LEGACY))
+        start = stream.read(LEGACY_LENGTH)
+    return start.startswith(ZIP) or LEGACY.match(start) is not None
 
 
 def read_torch_file(file: Path) -> Any:

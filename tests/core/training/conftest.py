@@ -241,8 +241,7 @@ def granu_classifiers():
 @granu.hookimpl
 def granu_datasets():
     return [granu.DatasetOffer(
-        name="shapes", summary="patterns", options=Images, target="count",
-        make=lambda options, context: Shapes(options),
+        name="shapes", summary="patterns", options=Images, target="count", make=lambda o, c: Shapes(o),
     )]
 
 

@@ -149,6 +149,7 @@ def test_mistakes_in_options_are_reported(file: Path, options: str) -> None:
         ("python:no.such.module:build", "there is no module"),
         ("export", "names no file"),
         ("export:none.pt2", "there is no file none.pt2"),
+        ("export:mymodel.py", "write export:mymodel.py,trust=yes if you trust its author"),
     ],
 )
 def test_missing_files_are_reported_when_planning(file: Path, spec: str, message: str) -> None:
@@ -162,19 +163,30 @@ def test_an_exported_program_equals_its_network(tmp_path: Path) -> None:
     program = torch.export.export(network, (torch.rand(2, 3, 8, 8),), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, tmp_path / "network.pt2")
     images = torch.rand(3, 3, 8, 8)
-    classifier = build(f"export:{tmp_path / 'network.pt2'},size=8")
+    classifier = build(f"export:{tmp_path / 'network.pt2'},trust=yes,size=8")
     torch.testing.assert_close(classifier(images), network(images))
     contracts.check_classifier(classifier, images)
+
+
+def test_an_exported_program_is_not_opened_without_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*_: object) -> object:
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(torch.export, "load", opened)
+    (tmp_path / "network.pt2").write_bytes(b"PK")
+    for untrusted in ("", ",trust=no"):
+        with pytest.raises(ClassifierError, match=r"reading it can run code in it; write .*trust=yes"):
+            build(f"export:{tmp_path / 'network.pt2'}{untrusted}")
 
 
 def test_an_exported_program_for_one_batch_size_is_refused(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4)).eval()
     torch.export.save(torch.export.export(network, (torch.rand(3, 3, 8, 8),)), tmp_path / "network.pt2")
     with pytest.raises(ClassifierError, match="must accept any batch size"):
-        build(f"export:{tmp_path / 'network.pt2'},size=8")
+        build(f"export:{tmp_path / 'network.pt2'},trust=yes,size=8")
 
 
 def test_other_files_are_refused_as_exported_programs(tmp_path: Path) -> None:
     (tmp_path / "network.pt2").write_text("no")
     with pytest.raises(ClassifierError, match="cannot be read as an exported program"):
-        build(f"export:{tmp_path / 'network.pt2'},size=8")
+        build(f"export:{tmp_path / 'network.pt2'},trust=yes,size=8")
