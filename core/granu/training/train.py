@@ -84,11 +84,12 @@ class _Training:
         self.start = classifier_fingerprint(cast(Classifier, self.classifier))
         dataset = open_dataset(plan.data, context, settings.images, settings.seed)
         separate = None if plan.val is None else open_dataset(plan.val, context, settings.images, settings.seed + 1)
+        other = dataset if separate is None else separate
         parts = divide(settings, len(dataset), None if separate is None else len(separate))
         check_sizes(settings, len(parts.training), machine.count)
         adopt_names(self.classifier, dataset)
         training = select(plan, plan.data, dataset, parts.training, self.classifier)
-        validation = select(plan, plan.val or plan.data, separate or dataset, parts.validation, self.classifier)
+        validation = select(plan, plan.val or plan.data, other, parts.validation, self.classifier)
         try_out(self.classifier, training)
         self.images = read_images(training, settings, listener.progress)
         check_sizes(settings, len(self.images), machine.count)
