@@ -1,7 +1,7 @@
 """granu: which changes break an image classifier, from coarse to fine, and how small they can be.
 
-`attack`, `evaluate` and `compare` are the Python API; the other names are what plugins are built from. Importing granu
-does not import torch: names that need it are imported when they are first used (PEP 562).
+`attack`, `evaluate`, `compare` and `train` are the Python API; the other names are what plugins are built from.
+Importing granu does not import torch: names that need it are imported when they are first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
+    from granu.training.api import TrainResult, train
     from granu.training.attack import Attacked, TrainingAttack
     from granu.training.defense import Defense
     from granu.training.images import LabelledImages, open_images
@@ -144,6 +145,7 @@ __all__ = [
     "Streams",
     "Suite",
     "Tail",
+    "TrainResult",
     "TrainedHeader",
     "TrainingAttack",
     "TrainingError",
@@ -197,6 +199,7 @@ __all__ = [
     "save_weights",
     "shown",
     "suggest",
+    "train",
 ]
 
 _LAZY = {
@@ -215,6 +218,7 @@ _LAZY = {
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
     "granu.training.attack": ("Attacked", "TrainingAttack"),
+    "granu.training.api": ("TrainResult", "train"),
     "granu.training.defense": ("Defense",),
     "granu.training.images": ("LabelledImages", "open_images"),
     "granu.training.perturbations": ("OpenPerturbation", "open_perturbations"),
