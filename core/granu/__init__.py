@@ -1,7 +1,7 @@
 """granu: which changes break an image classifier, from coarse to fine, and how small they can be.
 
-`attack`, `evaluate` and `compare` are the Python API; the other names are what plugins are built from. Importing granu
-does not import torch: names that need it are imported when they are first used (PEP 562).
+`attack`, `evaluate`, `compare` and `train` are the Python API; the other names are what plugins are built from.
+Importing granu does not import torch: names that need it are imported when they are first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from granu.errors import (
     WeightsWarning,
     suggest,
 )
-from granu.plugins.class_names import ClassNames, numbered_classes, read_class_names
 from granu.plugins.hooks import hookimpl
 from granu.plugins.offers import (
     ClassifierOffer,
@@ -31,9 +30,11 @@ from granu.plugins.offers import (
     DefenseOffer,
     GeneratorOffer,
     PerturbationOffer,
+    Suite,
     Weights,
 )
 from granu.plugins.options import option
+from granu.plugins.values import ClassNames, numbered_classes, read_class_names, read_size
 from granu.types import (
     Batch,
     Classifier,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from granu.api import AttackResult, attack, compare, evaluate
     from granu.images.classifier import ImageClassifier
     from granu.images.cropping import Cropping
-    from granu.images.ops import clamp_for_descent, fit_channels, quantize, resize
+    from granu.images.ops import clamp_for_descent, fit_channels, gaussian_blur, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
     from granu.runs.planning import plan_spaces
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
+    from granu.training.api import TrainResult, train
     from granu.training.attack import Attacked, TrainingAttack
     from granu.training.defense import Defense
     from granu.training.images import LabelledImages, open_images
@@ -141,7 +143,9 @@ __all__ = [
     "Step",
     "StoredTensor",
     "Streams",
+    "Suite",
     "Tail",
+    "TrainResult",
     "TrainedHeader",
     "TrainingAttack",
     "TrainingError",
@@ -160,6 +164,7 @@ __all__ = [
     "deepfool",
     "evaluate",
     "fit_channels",
+    "gaussian_blur",
     "hookimpl",
     "is_granu_weights",
     "is_safetensors",
@@ -182,6 +187,7 @@ __all__ = [
     "read_class_names",
     "read_header",
     "read_pickle",
+    "read_size",
     "read_tensors",
     "read_text",
     "read_torch_file",
@@ -193,13 +199,14 @@ __all__ = [
     "save_weights",
     "shown",
     "suggest",
+    "train",
 ]
 
 _LAZY = {
     "granu.api": ("AttackResult", "attack", "compare", "evaluate"),
     "granu.images.classifier": ("ImageClassifier",),
     "granu.images.cropping": ("Cropping",),
-    "granu.images.ops": ("clamp_for_descent", "fit_channels", "quantize", "resize"),
+    "granu.images.ops": ("clamp_for_descent", "fit_channels", "gaussian_blur", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
     "granu.runs.planning": ("plan_spaces",),
@@ -211,6 +218,7 @@ _LAZY = {
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
     "granu.training.attack": ("Attacked", "TrainingAttack"),
+    "granu.training.api": ("TrainResult", "train"),
     "granu.training.defense": ("Defense",),
     "granu.training.images": ("LabelledImages", "open_images"),
     "granu.training.perturbations": ("OpenPerturbation", "open_perturbations"),

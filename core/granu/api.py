@@ -24,6 +24,7 @@ from granu.runs.gallery import changed_name
 from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request
 from granu.runs.planning import make_plan
 from granu.runs.run import Run, read_run, recorded_sources
+from granu.runs.suites import suite_perturbations
 from granu.runs.trials import Trial
 from granu.runs.writer import open_run
 from granu.types import Dataset
@@ -103,10 +104,11 @@ def attack(
 
 
 def evaluate(
-    perturb: str | Sequence[str],
+    perturb: str | Sequence[str] = (),
     classifiers: Any = None,
     data: Any = None,
     *,
+    suite: str | Sequence[str] = (),
     judges: Any = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -127,6 +129,7 @@ def evaluate(
 
     Args:
         perturb: one or several specs.
+        suite: one or several suites, by name or as TOML files; their perturbations come first.
         classifiers: a spec, a model, a list of them, or a dict from names to models or specs. By default the classifier
             that comes with the generator.
         data: a spec, (images, labels), a loader of such batches, or a dataset; images as for `attack`.
@@ -140,7 +143,7 @@ def evaluate(
     """
     folder = None if out is None else Path(out)
     dataset = data if data is None or isinstance(data, str) else given_dataset(data, most=count)
-    perturbations = [perturb] if isinstance(perturb, str) else list(perturb)
+    perturbations = [*suite_perturbations(load_catalog(), _several(suite)), *_several(perturb)]
     how = {"count": count, "seed": seed, "batch": batch, "keep": keep, "device": device, "precision": precision}
     recorded = {} if fresh or folder is None else recorded_sources(folder)
     plan, context = _plan(perturbations, classifiers, dataset, judges, Preparation(mean, std, classes), how, recorded)
@@ -184,6 +187,10 @@ def _plan(
     )
     context = BuildContext(catalog)
     return make_plan(catalog, context, request, recorded), context
+
+
+def _several(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
 
 
 def _device(classifiers: Any) -> str:

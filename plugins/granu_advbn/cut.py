@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,7 +40,7 @@ class Cut:
 
 
 def find_cut(classifier: Divisible, name: str, images: Tensor, channels: str = "auto") -> Cut:
-    """Observe one pass of these images (B, C, H, W) in evaluation mode, and cut the classifier behind `name`.
+    """Observe some passes of these images (B, C, H, W) in evaluation mode, and cut the classifier behind `name`.
 
     `channels` says where the features' channels are: "first", "last", or "auto". UnknownName if there is no such
     module; ClassifierError if it does not run exactly once, gives no features, or the classifier cannot be divided
@@ -48,7 +50,7 @@ def find_cut(classifier: Divisible, name: str, images: Tensor, channels: str = "
     where = _name_of(classifier)
     if name not in modules:
         raise UnknownName("layer", name, modules, where)
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(classifier):
         seen = _observe(classifier, name, images)
         logits = classifier(images)
         if seen.runs != 1:
@@ -73,6 +75,19 @@ def find_cut(classifier: Divisible, name: str, images: Tensor, channels: str = "
         f"advbn: '{where}' cannot be divided behind '{name}', because going on from there gives other logits; "
         "choose another module"
     )
+
+
+@contextmanager
+def evaluating(classifier: Divisible) -> Iterator[None]:
+    """The classifier in evaluation mode, if it has modes, so that passes update nothing."""
+    training = isinstance(classifier, nn.Module) and classifier.training
+    if training:
+        classifier.eval()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        if training:
+            classifier.train()  # type: ignore[attr-defined]
 
 
 def trial_images(classifier: ImageClassifier) -> list[Tensor]:

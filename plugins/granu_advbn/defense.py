@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from granu import ClassifierError, Defense, ImageClassifier, Streams, TrainingStep
 from granu_advbn import SCOPE, DefenseOptions
 from granu_advbn.attack import strengthen
-from granu_advbn.cut import Cut, find_cut_untold
+from granu_advbn.cut import Cut, evaluating, find_cut_untold
 from granu_advbn.dual import AUX, MAIN, duplicate, is_norm, route_state, routed
 from granu_advbn.replay import Front
 from granu_advbn.statistics import Moments, Multipliers
@@ -34,8 +34,6 @@ class AdvBN(Defense):
 
         ClassifierError if there is no normalisation layer to duplicate, or nothing behind the cut to train.
         """
-        mode = classifier.training
-        classifier.eval()
         found = [find_cut_untold(classifier, name, self.options.channels) for name in self.options.layer.split("+")]
         self.cuts = tuple(cut for cut, _ in found)
         earliest, images = min(found, key=lambda pair: pair[0].position)
@@ -49,10 +47,11 @@ class AdvBN(Defense):
                     "nothing to have twice; cut further to the front, or add dual=no"
                 )
             duplicate(classifier.network, norms)
-        classifier.train(mode)
 
     def loss(self, step: TrainingStep) -> Tensor:
-        part = self._divide(step, self._draw_cut(step), shared=self.options.scope == "batch")
+        common = _common_streams(step, f"step#{step.number}")
+        cut = self.cuts[int(common.scope("cut").integers(len(self.cuts))[0])]
+        part = self._divide(step, cut, common)
         changed = F.cross_entropy(self._changed_logits(step, part), step.labels)
         # defenses behind this one make images of their own, for which these logits would be of no use
         clean = None if step.following else part.rest(part.front.features)
@@ -60,27 +59,23 @@ class AdvBN(Defense):
 
     @torch.no_grad()
     def robust_logits(self, step: TrainingStep) -> Tensor:
-        """Logits of changed features by the second normalisation layers, behind the first of the modules named.
-
-        The statistics are those of this process's images alone, since processes may have unequal shares of them.
-        """
-        return self._changed_logits(step, self._divide(step, self.cuts[0], shared=False))
+        """Logits of changed features by the second normalisation layers, behind the first of the modules named."""
+        return self._changed_logits(step, self._divide(step, self.cuts[0], _common_streams(step, "validation")))
 
     def routes(self, classifier: ImageClassifier) -> Mapping[str, Mapping[str, Tensor]] | None:
         if not self.options.dual:
             return None
         return {route: route_state(classifier.network, route) for route in (MAIN, AUX)}
 
-    def _draw_cut(self, step: TrainingStep) -> Cut:
-        """The cut of this step, the same in all processes."""
-        return self.cuts[int(_common_streams(step).scope("cut").integers(len(self.cuts))[0])]
-
-    def _divide(self, step: TrainingStep, cut: Cut, shared: bool) -> _Part:
-        """Run the classifier up to the cut and measure the features; if `shared`, together with all processes."""
+    def _divide(self, step: TrainingStep, cut: Cut, common: Streams) -> _Part:
+        """Run the classifier up to the cut and measure the features, if the scope is the batch in all processes."""
+        shared = self.options.scope == "batch"
         front = cut.front(step.classifier, step.images)
         multipliers = Multipliers.read(self.options, cut.axis, cut.nonnegative)
         moments = multipliers.moments(front.features, self._group(len(step.images)), shared)
-        return _Part(step.classifier, cut, front, multipliers, moments, shared)
+        first = range(0, len(step.images), moments.group)  # image of each group
+        streams = common if shared else step.streams.select(first)
+        return _Part(step.classifier, cut, front, multipliers, moments, streams.scope("advbn"), shared)
 
     def _group(self, count: int) -> int:
         """The number of images that share statistics and a change, of `count` in the batch."""
@@ -91,7 +86,7 @@ class AdvBN(Defense):
 
     def _changed_logits(self, step: TrainingStep, part: _Part) -> Tensor:
         """Logits (B, K) of the changed features, by the second normalisation layers."""
-        change = self._start(step, part)
+        change = self._start(part)
         with routed(step.classifier.network, AUX):
             if self.options.random == "no":
                 with step.attacking():
@@ -110,15 +105,13 @@ class AdvBN(Defense):
             shared=part.shared,
         )
 
-    def _start(self, step: TrainingStep, part: _Part) -> Tensor:
+    def _start(self, part: _Part) -> Tensor:
         """The change (G, 2 C) at which an attack begins, or the change of the control."""
         mean, epsilon = part.moments.mean, self.options.epsilon
         numbers = 2 * mean.shape[1]
         if self.options.random == "no" and self.options.init == "ones":
             return mean.new_zeros(len(mean), numbers)
-        first = range(0, len(step.images), part.moments.group)  # image of each group
-        streams = _common_streams(step) if self.options.scope == "batch" else step.streams.select(first)
-        share = 2 * streams.scope("advbn").uniform(numbers).to(mean) - 1
+        share = 2 * part.streams.uniform(numbers).to(mean) - 1
         if self.options.random == "corners":
             share = torch.where(share < 0, -1.0, 1.0)
         return part.multipliers.bounded(epsilon * share, epsilon)
@@ -133,6 +126,7 @@ class _Part:
     front: Front
     multipliers: Multipliers
     moments: Moments
+    streams: Streams  # one for each change
     shared: bool  # whether all processes share statistics and change
 
     def changed(self, features: Tensor, change: Tensor) -> Tensor:
@@ -144,9 +138,9 @@ class _Part:
         return self.cut.rest(self.classifier, self.front, features)
 
 
-def _common_streams(step: TrainingStep) -> Streams:
-    """One stream for the whole step, the same in all processes."""
-    return Streams(step.streams.seed, [f"step#{step.number}"], "advbn", str(step.images.device))
+def _common_streams(step: TrainingStep, name: str) -> Streams:
+    """One stream for all images, the same in all processes."""
+    return Streams(step.streams.seed, [name], "advbn", str(step.images.device))
 
 
 def _behind(classifier: ImageClassifier, cut: Cut) -> list[tuple[str, torch.nn.Module]]:
@@ -161,7 +155,7 @@ def _freeze_front(classifier: ImageClassifier, cut: Cut, images: Tensor) -> None
     layers = classifier.layers()
     classifier.freeze(*(layers[name] for name in (*cut.before, cut.name)))
     left = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
-    with torch.enable_grad():
+    with torch.enable_grad(), evaluating(classifier):
         front = cut.front(classifier, images)
         logits = cut.rest(classifier, front, front.features.detach())
         if not left or not logits.requires_grad:

@@ -39,6 +39,10 @@ class Front:
         """The tensor in the output of the cut module, (B, ...)."""
         return features_of(self.output)
 
+    def detached(self) -> Front:
+        """The same without gradients."""
+        return Front(self.images, *(tree_map(_without_gradient, kept) for kept in (self.outputs, self.output)))
+
 
 def features_of(output: Any) -> Tensor:
     """The first tensor of a module's output."""
@@ -140,3 +144,7 @@ def _same(output: Any) -> Any:
 
 def _copied(output: Any) -> Any:
     return tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, output)
+
+
+def _without_gradient(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value

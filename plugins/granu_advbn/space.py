@@ -49,16 +49,24 @@ class StatisticsSpace(Space):
     def __init__(self, classifier: Divisible, clean: Tensor, cut: Cut, multipliers: Multipliers) -> None:
         self.divided, self.cut, self.multipliers = classifier, cut, multipliers
         self.largest = multipliers.epsilon
-        self._begin(clean)
+        self.clean = clean
+        self._begin()
         super().__init__(classifier, clean, 2 * self.moments.mean.shape[1])
 
-    def _begin(self, clean: Tensor) -> None:
-        """Run the classifier up to the cut, which all changes have in common."""
-        with torch.no_grad():
-            self.front = self.cut.front(self.divided, clean)
-            self.moments = self.multipliers.moments(self.front.features, group=1)
+    def _begin(self) -> None:
+        """Run the classifier up to the cut, which all changes have in common.
+
+        In evaluation mode what it gives is a constant; in training mode its parameters may be trained through it.
+        """
+        self.training = getattr(self.divided, "training", False)
+        # not under no_grad: autocast would keep copies of weights that have no gradient
+        front = self.cut.front(self.divided, self.clean)
+        self.front = front if self.training else front.detached()
+        self.moments = self.multipliers.moments(self.front.features, group=1)
 
     def forward(self, change: Tensor) -> Tensor:
+        if getattr(self.divided, "training", False) != self.training:
+            self._begin()
         features = self.multipliers.apply(self.front.features, self.moments, change)
         return self.cut.rest(self.divided, self.front, features)
 
@@ -81,5 +89,5 @@ class StatisticsSpace(Space):
     def select(self, index: Tensor) -> Self:
         """The space of some of the images, whose features are computed again: what was kept is not all per image."""
         chosen = super().select(index)
-        chosen._begin(chosen.clean)
+        chosen._begin()
         return chosen

@@ -6,22 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from granu import ClassifierError, ImageClassifier, WeightsError, read_text, reason
+from granu import ImageClassifier, WeightsError, read_class_names, read_text, reason
 from granu_hf import HfOptions
 from granu_hf.processing import read_cropping
+from granu_hf.rebuilding import build_from, describe_network, import_transformers
 
 LONGEST_PROCESSOR = 1_000_000  # bytes of preprocessor_config.json
 
 
 def make_classifier(options: HfOptions) -> ImageClassifier:
     """Load a network with its processor's mean, std, size and crop, and its own class names."""
-    transformers, name = _import_transformers(options.model), f"hf:{options.model}"
-    network = _fetch(
-        lambda: transformers.AutoModelForImageClassification.from_pretrained(
-            options.model, revision=options.revision or "main", trust_remote_code=False, weights_only=True
-        ),
-        options.model,
-    )
+    name = f"hf:{options.model}"
+    transformers = import_transformers(name)
+    network = _untrained(transformers, options) if options.init == "random" else _pretrained(transformers, options)
     file = _fetch(
         lambda: transformers.utils.cached_file(
             options.model, "preprocessor_config.json", revision=options.revision or "main"
@@ -40,21 +37,47 @@ def make_classifier(options: HfOptions) -> ImageClassifier:
         std=processor["image_std"] if normalises else (1.0,),
         name=name,
         named=labels != [f"LABEL_{number}" for number in range(len(labels))],  # the labels of a config without names
+        architecture="hf",
+        config=describe_network(network),
     )
 
 
-def _import_transformers(model: str) -> Any:
-    try:
-        import transformers  # type: ignore[import-not-found, unused-ignore]
-        import transformers.utils  # type: ignore[import-not-found, unused-ignore]
+def _pretrained(transformers: Any, options: HfOptions) -> Any:
+    network, report = _fetch(
+        lambda: transformers.AutoModelForImageClassification.from_pretrained(
+            options.model,
+            revision=options.revision or "main",
+            trust_remote_code=False,
+            weights_only=True,
+            ignore_mismatched_sizes=options.classes is not None,
+            output_loading_info=True,
+            **_labels(options),
+        ),
+        options.model,
+    )
+    for tensor, stored, own in report["mismatched_keys"]:
+        if tuple(stored)[1:] != tuple(own)[1:]:  # a last layer differs in its number of outputs alone
+            raise WeightsError(f"the weights of `hf:{options.model}` do not fit its configuration: {tensor}")
+    return network
 
-        transformers.AutoModelForImageClassification  # noqa: B018  transformers imports lazily
-    except (ImportError, RuntimeError) as problem:  # a torchvision built for another torch
-        raise ClassifierError(
-            f"`hf:{model}` cannot be used: importing transformers fails ({reason(problem)}); install the torchvision "
-            "that matches your torch, or none"
-        ) from problem
-    return transformers
+
+def _untrained(transformers: Any, options: HfOptions) -> Any:
+    config = _fetch(
+        lambda: transformers.AutoConfig.from_pretrained(
+            options.model, revision=options.revision or "main", trust_remote_code=False, **_labels(options)
+        ),
+        options.model,
+    )
+    return _fetch(lambda: build_from(transformers, config), options.model)
+
+
+def _labels(options: HfOptions) -> dict[str, Any]:
+    """The classes as values of the configuration."""
+    if options.classes is None:
+        return {}
+    classes = read_class_names(options.classes)
+    names = dict(enumerate(classes.names if classes.named else (f"LABEL_{name}" for name in classes.names)))
+    return {"num_labels": len(names), "id2label": names, "label2id": {name: number for number, name in names.items()}}
 
 
 def _read_processor(file: Path, name: str) -> dict[str, Any]:

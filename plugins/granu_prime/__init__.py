@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from granu import DefenseOffer, OptionError, PerturbationOffer, hookimpl, option, suggest
 
 if TYPE_CHECKING:
-    from granu import BuildContext, Defense, SpaceFactory
+    from granu import BuildContext, Defense, Perturbation, SpaceFactory
 
 PRIMITIVES = ("spatial", "colour", "spectral")  # coarse to fine
 JSD = "train on images and two augmented views that must agree; by default yes, unless another defense follows"
@@ -18,6 +18,7 @@ WIDTH = "chains of primitives that are mixed"
 DEPTH = "primitives in a chain, at most; the number is drawn"
 KERNEL = "side of the filters, an odd number of pixels"
 LARGEST = 5.0  # the severity of the strongest change that training draws
+HIGHEST = 10.0  # that may be asked for
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class ChangeOptions:
     """Options of the perturbation `prime`."""
 
     primitive: str | None = option(None, "which primitive changes the images", choices=PRIMITIVES)
+    severity: tuple[float, ...] = option(
+        (),
+        "one random change at each of these sizes, joined by +, in place of a search; 5 is the strongest of training",
+    )
     kernel: int = option(3, KERNEL, low=3, high=31)
     colour_cut: int = option(20, "frequencies of the colour maps, from the lowest", low=1, high=1000)
     warp_cut: int = option(10, "highest frequency of the deformations", low=2, high=1000)
@@ -84,6 +89,9 @@ def check_change(options: ChangeOptions, context: BuildContext) -> None:
     if options.primitive is None:
         named = ", ".join(f"prime:{name}" for name in PRIMITIVES)
         raise OptionError(f"say which primitive: {named} or prime:all")
+    for severity in options.severity:
+        if not 0 < severity <= HIGHEST:
+            raise OptionError(f"severity={severity:g} is out of range; it must be above 0 and at most {HIGHEST:g}")
     _check_kernel(options.kernel)
 
 
@@ -106,10 +114,11 @@ def make_augmix(options: AugmixOptions, context: BuildContext) -> Defense:
     return AugmentedTraining("augmix", augmix(options), options.jsd, options.weight)
 
 
-def make_change(options: ChangeOptions, context: BuildContext) -> SpaceFactory:
-    from granu_prime.spaces import PrimeChange
+def make_change(options: ChangeOptions, context: BuildContext) -> SpaceFactory | Perturbation:
+    from granu_prime.spaces import PrimeChange, RandomChange
 
-    return PrimeChange(options)
+    change = PrimeChange(options)
+    return RandomChange(change, options.severity) if options.severity else change
 
 
 PAPER = "Modas et al.: PRIME: A few primitives can boost robustness to common corruptions. ECCV 2022, arXiv:2112.13547"
@@ -148,6 +157,7 @@ def granu_perturbations() -> Sequence[PerturbationOffer]:
             targets=PRIMITIVES,
             make=make_change,
             check=check_change,
+            searched=lambda options: not options.severity,
             cite=(PAPER,),
         )
     ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from granu import Batch, Classifier, DataError, Space, Streams, clamp_for_descent
+from granu import Batch, Classifier, Criterion, DataError, Proposal, Space, Streams, clamp_for_descent
 from granu_prime import LARGEST, ChangeOptions
 from granu_prime.sines import sine_series
 from granu_prime.spatial import SMALLEST, deformed, temperatures, variances
@@ -33,6 +34,29 @@ class PrimeChange:
         if self.options.primitive == "colour":
             return ColourSpace(classifier, batch.images, self.options.colour_cut)
         return SpatialSpace(classifier, batch.images, self.options.warp_cut)
+
+
+class RandomChange:
+    """One random change of each image by one primitive, at fixed severities, without a search.
+
+    The severities scale the same random coefficients.
+    """
+
+    unit = UNIT
+
+    def __init__(self, change: PrimeChange, severities: Sequence[float]) -> None:
+        self.change, self.severities = change, tuple(severities)
+
+    def perturb(self, classifier: Classifier, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
+        """The changed images at every severity; the proposal's own evidence is that at the largest."""
+        space = self.change.open(classifier, batch, noise)
+        coefficients = space.draw(torch.ones(len(batch.images), device=batch.images.device), noise)
+        with torch.no_grad():
+            levels = {severity: space.evidence(severity * coefficients) for severity in self.severities}
+        largest = torch.full_like(batch.labels, max(levels), dtype=torch.float32)
+        none = torch.zeros_like(batch.labels)
+        notes = (None,) * len(batch.images)
+        return Proposal(levels[max(levels)], largest, largest, forward=none, backward=none, notes=notes, levels=levels)
 
 
 class SeveritySpace(Space):

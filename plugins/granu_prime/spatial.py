@@ -62,20 +62,9 @@ def mode_counts(size: Sequence[int]) -> tuple[int, int]:
 
 
 def variances(size: Sequence[int], cut: Tensor) -> Tensor:
-    """Variances (B, H - 2, W - 2) of the amplitudes at temperature 1, for cuts (B,).
-
-    The published sum goes up to the cut even where that exceeds what the pixels resolve. Such a sine equals, on the
-    pixels, a slower one up to its sign; its variance is added to that one's, which leaves the distribution as it is.
-    """
-    result = torch.zeros(len(cut), *mode_counts(size), device=cut.device)
-    limit = (cut + 0.5).square()
-    highest = 2 ** math.ceil(math.log2(float(cut.max()) + 1))  # a power of two, so that few tables are ever made
-    for nearest, squares in _aliases((size[0], size[1]), highest):
-        rows = (limit > nearest).nonzero().squeeze(1)
-        if len(rows):
-            squares = squares.to(cut.device)
-            result[rows] += (squares < limit[rows, None, None]) / squares
-    return result / _relative_area(size)
+    """Variances (B, H - 2, W - 2) of the amplitudes at temperature 1, for whole cuts (B,)."""
+    tables = [_variances((size[0], size[1]), int(c)) for c in cut.tolist()]
+    return torch.stack(tables).to(cut.device) if tables else torch.empty(0, *mode_counts(size), device=cut.device)
 
 
 def deformed(images: Tensor, amplitudes: Tensor) -> Tensor:
@@ -99,25 +88,31 @@ def _sines(n: int) -> Tensor:
     return torch.sin(math.pi * p * t).float()
 
 
-@lru_cache(maxsize=4)
-def _aliases(size: tuple[int, int], highest: int) -> list[tuple[float, Tensor]]:
-    """Squared frequencies (H - 2, W - 2) of all sines, up to `highest`, that fall onto each resolved one.
+@lru_cache(maxsize=128)
+def _variances(size: tuple[int, int], cut: int) -> Tensor:
+    """Variances (H - 2, W - 2) of the amplitudes for one cut.
 
-    Each tensor takes one sine for each resolved one, and comes with its smallest entry. Frequencies count half waves
-    along the shorter side.
+    The published sum goes up to the cut even where that exceeds what the pixels resolve. Such a sine equals, on the
+    pixels, a slower one up to its sign; its variance is added to that one's, which leaves the distribution as it is.
     """
     shorter = min(size) - 1
-    axes = []
-    for n in size:
-        period, p = 2 * (n - 1), torch.arange(1, n - 1)
-        folds = range(0, highest * (n - 1) // shorter + period, period)
-        every = [k for fold in folds for k in (fold + p, fold + period - p)]
-        axes.append([(k * shorter / (n - 1)).square() for k in every])
-    squares = [i[:, None] + j[None] for i in axes[0] for j in axes[1]]
-    nearest = [(float(one.min()), one) for one in squares]
-    return [(least, one) for least, one in nearest if least < (highest + 0.5) ** 2]
+    frequencies = [_axis((n - 1) / shorter, cut) for n in size]
+    squares = frequencies[0][:, None].square() + frequencies[1].square()  # in half waves along the shorter side
+    variance = (squares < (cut + 0.5) ** 2) / squares
+    for axis, n in enumerate(size):
+        variance = _folded(variance, axis, n - 1)
+    return variance * (shorter / (max(size) - 1))  # the area of the image, in squares of its shorter side
 
 
-def _relative_area(size: Sequence[int]) -> float:
-    """Area of an image in squares of its shorter side."""
-    return max(size[0] - 1, size[1] - 1) / (min(size) - 1)
+def _axis(aspect: float, cut: int) -> Tensor:
+    """Frequencies of the sines along one side, up to the cut, in half waves along the shorter side."""
+    return torch.arange(1, math.floor((cut + 0.5) * aspect) + 1) / aspect
+
+
+def _folded(variance: Tensor, axis: int, pixels: int) -> Tensor:
+    """Variances of sines 1, 2, ... along one axis, added up over the sines that are alike on its pixels."""
+    p = torch.arange(1, variance.shape[axis] + 1) % (2 * pixels)
+    shape = list(variance.shape)
+    shape[axis] = pixels + 1
+    folded = torch.zeros(shape).index_add(axis, torch.minimum(p, 2 * pixels - p), variance)
+    return folded.narrow(axis, 1, pixels - 1)  # the first and the last vanish on all pixels

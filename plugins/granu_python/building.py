@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from granu import ClassifierError, ImageClassifier, OptionError
+from granu import (
+    ClassifierError,
+    ClassNames,
+    ImageClassifier,
+    OptionError,
+    numbered_classes,
+    read_class_names,
+    read_size,
+)
 from granu_python import NetworkOptions
 
 DEFAULT_SIZE = (224, 224)  # of the random images, if the network takes any size
@@ -27,33 +32,22 @@ def make_classifier(network: nn.Module, name: str, options: NetworkOptions) -> I
     if 0.0 in options.std:
         raise OptionError(f"`{name}`: std= must not be 0")
     logits = _probe(network.eval(), name, options.channels, size or DEFAULT_SIZE, given=size is not None)
-    names = _class_names(network, options.classes)
-    classes = tuple(map(str, range(logits.shape[1]))) if names is None else names
+    classes = _class_names(network, options.classes) or numbered_classes(logits.shape[1])
     if len(classes) != logits.shape[1]:
         raise ClassifierError(
             f"`{name}` has {logits.shape[1]} outputs but {len(classes)} class names; give one name for each output"
         )
     return ImageClassifier(
         network,
-        classes,
+        classes.names,
         channels=options.channels,
         size=size,
         fit=options.fit,
         mean=options.mean,
         std=options.std,
         name=name,
-        named=names is not None,
+        named=classes.named,
     )
-
-
-def read_size(text: str | None, where: str) -> tuple[int, int] | None:
-    """Parse `224` or `28x32` to (height, width). OptionError for anything else."""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise OptionError(f"`{where}`: size={text} is not a size; write it like 224 or 28x32")
-    return int(parts[0]), int(parts[-1])
 
 
 def _probe(network: nn.Module, name: str, channels: int, size: tuple[int, int], *, given: bool) -> Tensor:
@@ -90,11 +84,8 @@ def _logits(output: object) -> Tensor | None:
     return output.float() if isinstance(output, Tensor) else None
 
 
-def _class_names(network: nn.Module, given: str | None) -> Sequence[str] | None:
-    if given is None:
-        own = getattr(network, "classes", None)
-        return tuple(map(str, own)) if isinstance(own, list | tuple) else None
-    file = Path(given).expanduser()
-    if file.is_file():
-        return tuple(line.strip() for line in file.read_text().splitlines() if line.strip())
-    return tuple(given.replace("+", ",").split(","))
+def _class_names(network: nn.Module, given: str | None) -> ClassNames | None:
+    if given is not None:
+        return read_class_names(given)
+    own = getattr(network, "classes", None)
+    return ClassNames(tuple(map(str, own))) if isinstance(own, list | tuple) else None

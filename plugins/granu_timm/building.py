@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from granu import (
     BuildContext,
     ClassifierError,
+    ClassNames,
     Cropping,
     ImageClassifier,
     UnknownName,
@@ -19,48 +20,54 @@ from granu import (
     as_state_dict,
     is_safetensors,
     load_strictly,
+    numbered_classes,
     read_all,
+    read_class_names,
+    read_size,
     read_tensors,
     read_torch_file,
 )
 from granu_timm import TimmOptions
+from granu_timm.rebuilding import arguments_of, describe_network, import_timm
 
 
 def make_classifier(options: TimmOptions, context: BuildContext) -> ImageClassifier:
     """Create a network with its own mean, std, size, interpolation, crop and class names."""
-    timm = _import_timm(options.model)
-    names = read_names(options.classes)
+    name = f"timm:{options.model}"
+    timm = import_timm(name)
     if ":" not in options.model and not timm.is_model(options.model):
-        raise UnknownName("model", options.model, timm.list_models(), f"timm:{options.model}")
-    network = _create(timm, options, None if names is None else len(names))
+        raise UnknownName("model", options.model, timm.list_models(), name)
+    given = None if options.classes is None else read_class_names(options.classes)
+    size = None if options.size is None else read_size(options.size, name)
+    network = _create(timm, options, None if given is None else len(given), size)
     if options.weights is not None:
         file = context.weights(options.weights)
         load_strictly(network, read_state(file), file)
+    classes = given or _known_names(timm, network)
     data = timm.data.resolve_model_data_config(network)
-    channels, height, width = data["input_size"]
-    box = (math.floor(height / data["crop_pct"]), math.floor(width / data["crop_pct"]))
-    cropping = Cropping((height, width), box, data["interpolation"], squash=data["crop_mode"] == "squash")
-    names = names or _known_names(timm, network)
     return ImageClassifier(
         network,
-        names or _numbers(network),
-        channels=channels,
-        cropping=cropping,
-        mean=data["mean"],
-        std=data["std"],
-        name=f"timm:{options.model}",
-        named=names is not None,
+        classes.names,
+        channels=options.channels,
+        mean=_of_channels(data["mean"], options.channels),
+        std=_of_channels(data["std"], options.channels),
+        **({"cropping": _cropping(data)} if size is None else {"size": size}),
+        name=name,
+        named=classes.named,
+        architecture="timm",
+        config=describe_network(network, len(classes), options.channels, size),
     )
 
 
-def read_names(given: str | None) -> tuple[str, ...] | None:
-    """Read class names from a file with one per line, or from a text joined by plus."""
-    if given is None:
-        return None
-    file = Path(given).expanduser()
-    if file.is_file():
-        return tuple(line.strip() for line in file.read_text().splitlines() if line.strip())
-    return tuple(given.replace("+", ",").split(","))
+def _cropping(data: Mapping[str, Any]) -> Cropping:
+    _, height, width = data["input_size"]
+    box = (math.floor(height / data["crop_pct"]), math.floor(width / data["crop_pct"]))
+    return Cropping((height, width), box, data["interpolation"], squash=data["crop_mode"] == "squash")
+
+
+def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """One number per channel: for grey, the mean of those of the colours."""
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def read_state(file: Path) -> Mapping[str, Tensor]:
@@ -73,35 +80,23 @@ def read_state(file: Path) -> Mapping[str, Tensor]:
     return read_all(as_state_dict(content, file), file)
 
 
-def _import_timm(model: str) -> Any:
+def _create(timm: Any, options: TimmOptions, outputs: int | None, size: tuple[int, int] | None) -> nn.Module:
+    pretrained = options.weights is None and options.init == "pretrained"
     try:
-        import timm  # type: ignore[import-not-found, import-untyped, unused-ignore]
-        import timm.data  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except (ImportError, RuntimeError, AttributeError) as problem:  # a torchvision built for another torch
-        raise ClassifierError(
-            f"`timm:{model}` cannot be used: importing timm fails ({problem}); "
-            "install the torchvision that matches your torch"
-        ) from problem
-    return timm
-
-
-def _create(timm: Any, options: TimmOptions, outputs: int | None) -> nn.Module:
-    own = options.weights is not None
-    how = {} if outputs is None else {"num_classes": outputs}
-    try:
-        return timm.create_model(options.model, pretrained=not own, **how)
+        arguments = arguments_of(timm, options.model, outputs, options.channels, size)
+        return timm.create_model(options.model, pretrained=pretrained, **arguments)
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        if not pretrained:
+            raise ClassifierError(f"`timm:{options.model}` cannot be built: {reason}") from problem
         raise WeightsError(
             f"the weights of `timm:{options.model}` cannot be loaded ({reason}); without network access, download them "
-            f"before with: hf download timm/{options.model}, or name a file with weights="
+            f"before with: hf download timm/{options.model}, name a file with weights=, or train from init=random"
         ) from problem
 
 
-def _numbers(network: Any) -> tuple[str, ...]:
-    return tuple(map(str, range(network.num_classes)))
-
-
-def _known_names(timm: Any, network: Any) -> tuple[str, ...] | None:
+def _known_names(timm: Any, network: Any) -> ClassNames:
     subset = timm.data.infer_imagenet_subset(network)
-    return None if subset is None else tuple(timm.data.ImageNetInfo(subset).label_names())
+    if subset is None:
+        return numbered_classes(network.num_classes)
+    return ClassNames(tuple(timm.data.ImageNetInfo(subset).label_names()))

@@ -18,6 +18,7 @@ from granu import (
     read_class_names,
     read_tensors,
     read_weights_header,
+    shown,
     suggest,
 )
 from granu_zoo import ARCHITECTURES, ZooOptions
@@ -62,12 +63,14 @@ def build_network(config: Mapping[str, Any], where: str = "a config") -> nn.Modu
     """Build an untrained network. WeightsError unless `config` is the name of a network and numbers that it takes."""
     name = config.get("network")
     if not isinstance(name, str) or name not in NETWORKS:
-        raise WeightsError(f"{where} names no network of the zoo; {suggest(str(name), NETWORKS)}")
+        raise WeightsError(f"{where} names no network of the zoo; {suggest(shown(name), NETWORKS)}")
     known = inspect.signature(NETWORKS[name]).parameters
     numbers = {key: value for key, value in config.items() if key != "network"}
     for key, value in numbers.items():
         if key not in known:
-            raise WeightsError(f"{where} does not describe a {name}: it has no '{key}'; {suggest(key, known)}")
+            raise WeightsError(
+                f"{where} does not describe a {name}: it has no '{shown(key)}'; {suggest(shown(key), known)}"
+            )
         if type(value) is not int or not 1 <= value <= LARGEST:
             raise WeightsError(f"{where} does not describe a {name}: its {key} is not a number from 1 to {LARGEST}")
     return NETWORKS[name](**numbers)

@@ -19,9 +19,9 @@ PLUGINS = ROOT / "plugins"
 
 WITHOUT_TORCH = (
     "__init__", "errors", "files", "types", "plugins/spec", "plugins/options", "plugins/offers", "plugins/hooks",
-    "plugins/discovery", "plugins/catalog", "plugins/context", "weights/checkpoints", "weights/preprocessing",
-    "weights/trained", "spaces/site_names",
-    "runs/plan", "runs/planning", "runs/trials", "runs/records", "runs/run", "runs/writer", "runs/gallery",
+    "plugins/discovery", "plugins/catalog", "plugins/context", "plugins/values", "weights/checkpoints",
+    "weights/preprocessing", "weights/trained", "spaces/site_names", "runs/plan", "runs/planning", "runs/suites",
+    "runs/trials", "runs/records", "runs/run", "runs/writer", "runs/gallery",
     "runs/provenance", "runs/devices", "report/statistics",
 )  # fmt: skip
 

@@ -14,7 +14,10 @@ from granu.plugins.discovery import DiscoveredPlugins, LoadError, Plugin, discov
 
 Discover = Callable[..., DiscoveredPlugins]
 
-HOOKS = "granu_generators, granu_perturbations, granu_classifiers, granu_defenses, granu_datasets, granu_weights"
+HOOKS = (
+    "granu_generators, granu_perturbations, granu_classifiers, granu_defenses, granu_datasets, granu_weights, "
+    "granu_suites"
+)
 HOOK = "import granu\n@granu.hookimpl\ndef granu_perturbations():\n"
 OFFER = "granu.PerturbationOffer(name='checkers', summary='s', make=None)"
 

@@ -131,9 +131,7 @@ def test_tensors_that_share_a_storage_have_memory_of_their_own(file: Path) -> No
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_tensors_without_plain_numbers_are_refused(
-    file: Path, tensor: Callable[[], torch.Tensor], kind: str
-) -> None:
+def test_tensors_without_plain_numbers_are_refused(file: Path, tensor: Callable[[], torch.Tensor], kind: str) -> None:
     torch.save({"w": tensor()}, file)
     assert refused(file) == f"{file} holds a {kind} tensor; save plain tensors of numbers"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ from granu import (
 )
 from granu.plugins.catalog import Catalog, Entry
 from granu.weights.checkpoints import read_metadata
+from granu.weights.rebuilding import build_strictly
+from granu.weights.trained import check_can_be_saved
 
 CLASSES = ("cat", "dog", "eel")
 
@@ -157,6 +160,18 @@ def test_the_mean_of_routes_cannot_be_saved(tmp_path: Path, context: BuildContex
         save(tmp_path / "b.safetensors", load_trained(file, context, "mean"))
 
 
+def test_that_a_result_could_be_opened_is_known_before_the_training(tmp_path: Path, context: BuildContext) -> None:
+    check_can_be_saved(classifier(), context)
+    check_can_be_saved(classifier(architecture=None, config=None), context)
+    with pytest.raises(ClassifierError, match=r"another network than its description builds.*of another shape"):
+        check_can_be_saved(classifier(config={"width": 5}), context)
+    with pytest.raises(PluginError, match="'closed' builds no networks again"):
+        check_can_be_saved(classifier(architecture="closed"), context)
+    file, _, _ = two_routes(tmp_path)
+    with pytest.raises(ClassifierError, match="open one of them with route=main"):
+        check_can_be_saved(load_trained(file, context, "mean"), context)
+
+
 @pytest.mark.parametrize(
     ("routes", "message"),
     [
@@ -258,7 +273,7 @@ def test_a_forged_header_is_refused_before_torch_is_needed(
 
 def test_a_header_whose_config_is_no_object_is_refused(tmp_path: Path) -> None:
     file = forge(save(tmp_path / "a.safetensors", classifier()), change_header(config=[1]))
-    with pytest.raises(WeightsError, match="the granu header of .* does not parse"):
+    with pytest.raises(WeightsError, match=r"the granu header of .* does not parse"):
         read_trained(file)
 
 
@@ -289,3 +304,40 @@ def test_weights_of_something_else_are_no_trained_classifier(tmp_path: Path, con
     file = forge(save(tmp_path / "a.safetensors", classifier()), lambda header: header.pop("preprocessing"))
     with pytest.raises(WeightsError, match="holds no trained classifier"):
         load_trained(file, context)
+
+
+def endless(tensor: Callable[[int], nn.Module]) -> nn.Module:
+    """A network that a forged depth would make fill the memory."""
+    return nn.Sequential(*(tensor(i) for i in itertools.count()))
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("on_meta", [True, False])
+def test_a_network_that_grows_beyond_the_file_is_stopped(size: int, on_meta: bool) -> None:
+    def build() -> nn.Module:
+        if not on_meta:
+            torch.ones(1).item()  # as some networks do, which cannot be built without memory
+        try:
+            return endless(lambda i: nn.Linear(size, size))
+        except Exception as problem:
+            raise AssertionError("code that builds a network must not catch this") from problem
+
+    state = nn.Linear(2, 2).state_dict()
+    with pytest.raises(WeightsError, match=r"mine describes a network with more parameters than the file holds"):
+        build_strictly(build, state, Path("mine"))
+    nn.Linear(3000, 3000)  # other networks are not limited
+
+
+def test_numbers_that_no_network_can_have_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"mine describes a network that cannot be built: in_channels must be"):
+        build_strictly(lambda: nn.Conv2d(3, 4, 3, groups=2), {}, Path("mine"))
+
+
+def test_a_network_that_computes_while_it_is_built_is_loaded(tmp_path: Path) -> None:
+    def build() -> nn.Module:
+        return nn.Linear(int(torch.tensor(3.0).item()), 2)
+
+    state = nn.Linear(3, 2).state_dict()
+    assert torch.equal(build_strictly(build, state, tmp_path).state_dict()["weight"], state["weight"])
+    with pytest.raises(WeightsError, match="do not fit"):
+        build_strictly(build, nn.Linear(4, 2).state_dict(), tmp_path)

@@ -20,5 +20,10 @@ def defenses(incomplete: str) -> list[str]:
     return _beginning("defense", incomplete)
 
 
+def suites(incomplete: str) -> list[str]:
+    """Complete names for --suite."""
+    return _beginning("suite", incomplete)
+
+
 def _beginning(kind: str, incomplete: str) -> list[str]:
     return [name for name in load_catalog().of_kind(kind) if name.startswith(incomplete)]

@@ -18,6 +18,7 @@ from granu.plugins.context import BuildContext
 from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request
 from granu.runs.planning import make_plan
 from granu.runs.run import recorded_sources
+from granu.runs.suites import suite_perturbations
 from granu.runs.writer import RunWriter, open_run
 
 PRECISIONS = ("float32", "bfloat16")
@@ -31,6 +32,14 @@ def evaluate(
             "-p",
             autocompletion=complete.perturbations,
             help="Perturbation to apply, like stylegan:layer6 or stylegan:all; repeatable.",
+        ),
+    ] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--suite",
+            autocompletion=complete.suites,
+            help="Perturbations that a suite lists, like corruptions, or a TOML file; repeatable.",
         ),
     ] = None,
     classifier: Annotated[
@@ -77,8 +86,9 @@ def evaluate(
     """Measure which changes break classifiers, coarse to fine, and how small such a change can be."""
     if precision not in PRECISIONS:
         raise OptionError(f"--precision {precision} is not offered; {suggest(precision, PRECISIONS)}")
+    catalog = load_catalog()
     request = Request(
-        perturbations=tuple(perturb or ()),
+        perturbations=(*suite_perturbations(catalog, suite or ()), *(perturb or ())),
         classifiers=tuple(classifier or ()),
         judges=_judges(judge),
         data=data,
@@ -89,7 +99,6 @@ def evaluate(
         device=device,
         precision=precision,
     )
-    catalog = load_catalog()
     context = BuildContext(catalog)
     folder = out or Path("runs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     plan = make_plan(catalog, context, request, {} if fresh else recorded_sources(folder))

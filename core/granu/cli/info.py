@@ -11,13 +11,16 @@ from granu.cli import show
 from granu.errors import UnknownName, WeightsError
 from granu.plugins.catalog import Catalog, Entry, load_catalog
 from granu.plugins.context import BuildContext
-from granu.plugins.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
+from granu.plugins.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Suite, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import Spec, parse_spec
 from granu.runs.planning import SITE_KEYS, SiteOptions
+from granu.runs.suites import read_suite
 from granu.search.options import SEARCH_KEYS, describe_searches
+from granu.wording import shown
 
 MOST_SHOWN = 10  # of a list in a file's header
+LONGEST_VALUE = 300  # characters
 
 
 def info(
@@ -56,6 +59,9 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
             "classifiers": list(offer.classifiers),
             "judges": list(offer.judges),
         }
+    if isinstance(offer, Suite):
+        suite = read_suite(offer.file)
+        return about | {"title": suite.title, "about": suite.about, "perturbations": list(suite.perturbations)}
     assert isinstance(offer, Offer)
     about["cite"] = list(offer.cite)
     about["options"] = _options(offer)
@@ -80,7 +86,7 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
         about["models"] = list(offer.models)
         if offer.describe is not None and spec != Spec(spec.name) and spec.name == entry.name:
             resolved = catalog.resolve("classifier", spec)
-            about["selected"] = dict(offer.describe(resolved.options, BuildContext(catalog)))
+            about["holds"] = dict(offer.describe(resolved.options, BuildContext(catalog)))
     return about
 
 
@@ -93,30 +99,38 @@ def _options(offer: Offer) -> list[dict[str, str]]:
     return [{"name": name, "default": default, "help": help_} for name, default, help_ in rows]
 
 
+def _print_held(key: str, value: Any) -> None:
+    """What a file's header says under one heading; a mapping on lines of its own."""
+    heading = shown(key)
+    if not isinstance(value, Mapping):
+        show.say(f"  {heading}: {_plain(value)}")
+        return
+    show.say(f"  {heading}:")
+    for name, inner in value.items():
+        show.say(f"    {shown(name)}: {_plain(inner)}")
+
+
 def _plain(value: Any) -> str:
-    """A value of a file's header on one line."""
+    """A value from a file on one line, safe to print."""
     if isinstance(value, list | tuple):
-        shown = [_plain(one) for one in value[:MOST_SHOWN]]
-        return ", ".join(shown) + (f" and {len(value) - MOST_SHOWN} more" if len(value) > MOST_SHOWN else "")
+        text = ", ".join(_plain(one) for one in value[:MOST_SHOWN])
+        return text + (f" and {len(value) - MOST_SHOWN} more" if len(value) > MOST_SHOWN else "")
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
-    return str(value)
+        return ", ".join(f"{shown(key)} {_plain(one)}" for key, one in value.items())
+    return shown(value, LONGEST_VALUE)
 
 
 def _print(about: dict[str, Any]) -> None:
     show.say(f"{about['name']}  ({about['kind']}, plugin {about['plugin']} of {about['distribution']})")
     show.say(f"  {about['summary']}")
-    for key in ("licence", "source", "weights", "sha256"):
+    for key in ("title", "about", "licence", "source", "weights", "sha256"):
         if about.get(key):
             show.say(f"  {key}: {about[key]}")
     for key, value in about.get("holds", {}).items():
-        show.say(f"  {key}: {value}")
-    for key in ("cite", "targets", "models", "classifiers", "judges"):
+        _print_held(key, value)
+    for key in ("cite", "targets", "models", "perturbations", "classifiers", "judges"):
         if about.get(key):
             show.say(f"  {key}: {', '.join(about[key])}")
-    if about.get("selected"):
-        show.say("")
-        show.columns(("  selected", ""), [(f"  {key}", _plain(value)) for key, value in about["selected"].items()])
     if about.get("options"):
         show.say("")
         heads = ("  option", "default", "description")

@@ -12,6 +12,7 @@ from granu.plugins.offers import (
     DefenseOffer,
     GeneratorOffer,
     PerturbationOffer,
+    Suite,
     Weights,
 )
 
@@ -49,6 +50,11 @@ def granu_weights() -> Sequence[Weights]:  # type: ignore[empty-body]
     """Return weights files that the plugin ships; `weights=` options of other plugins may name them."""
 
 
+@hookspec
+def granu_suites() -> Sequence[Suite]:  # type: ignore[empty-body]
+    """Return suites: named lists of perturbations that are measured together."""
+
+
 HOOKS: dict[str, str] = {
     "granu_generators": "generator",
     "granu_perturbations": "perturbation",
@@ -56,4 +62,5 @@ HOOKS: dict[str, str] = {
     "granu_defenses": "defense",
     "granu_datasets": "dataset",
     "granu_weights": "weights",
+    "granu_suites": "suite",
 }

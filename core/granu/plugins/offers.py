@@ -133,7 +133,19 @@ class Weights:
     default_source: str = ""
 
 
-AnyOffer = Offer | Weights
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A named list of perturbations, for `granu eval --suite NAME`; `file` is a TOML file (`granu.runs.suites`)."""
+
+    kind: ClassVar[str] = "suite"
+    name: str
+    summary: str
+    file: Path
+    licence: str = "Apache-2.0"
+
+
+AnyOffer = Offer | Weights | Suite
 KINDS: dict[str, type] = {
-    cls.kind: cls for cls in (GeneratorOffer, PerturbationOffer, ClassifierOffer, DefenseOffer, DatasetOffer, Weights)
+    cls.kind: cls
+    for cls in (GeneratorOffer, PerturbationOffer, ClassifierOffer, DefenseOffer, DatasetOffer, Weights, Suite)
 }

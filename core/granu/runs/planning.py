@@ -44,7 +44,7 @@ def make_plan(
     """
     _check_numbers(request)
     if not request.perturbations:
-        raise OptionError("say what to change with --perturb, for example --perturb stylegan:layer6")
+        raise OptionError("say what to change with --perturb or --suite, for example --perturb stylegan:layer6")
     drafts = [draft for text in request.perturbations for draft in _draft(catalog, context, text)]
     drafts = list({draft.key: draft for draft in drafts}.values())
     sources = _sources(catalog, request, drafts, recorded_sources or {})

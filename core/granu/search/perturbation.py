@@ -29,7 +29,8 @@ class SearchedPerturbation:
         result = self.search.run(space, criterion, noise.scope("search"))
         with torch.no_grad():
             evidence = space.evidence(result.change)
-            control = None if self.search.spends_budget else _control(space, result, noise.scope("control"))
+            alike = self.search.spends_budget or _has_one_change_of_each_size(space)
+            control = None if alike else _control(space, result, noise.scope("control"))
         return Proposal(
             evidence=evidence,
             size=torch.where(result.found, result.size, space.size(result.change)),
@@ -40,6 +41,12 @@ class SearchedPerturbation:
             control=control,
             extra=result.extra,
         )
+
+
+def _has_one_change_of_each_size(space: Space) -> bool:
+    """Whether a random change of a size is the change that was found."""
+    rays = space.rays()
+    return rays is not None and rays.shape == (1, 1)
 
 
 def _control(space: Space, result: SearchResult, noise: Streams) -> Evidence:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from granu.search.state import SearchState
 
-ROUNDS = (16, 32, 64)  # sizes up to the limit; a later round looks between those of the earlier ones
+ROUNDS = (16, 32)  # sizes up to the limit; the second round looks between those of the first
 HALVINGS = 7  # of the gap below the first size that reached the criterion
 
 
@@ -21,24 +21,27 @@ def scan_smallest(state: SearchState, rays: Tensor, limit: Tensor, *, steps: int
     """Update `state` with the smallest change along `rays` (R, D), up to `limit` (B,); `steps` sizes at most per image.
 
     Each round tries its sizes from small to large, below what was found before, until one reaches the criterion along
-    some ray, then halves the gap below it.
+    some rays, then halves the gap below it along these.
     """
     left = torch.full_like(state.forward, steps)
     for number, count in enumerate(ROUNDS):
         hit = torch.full_like(limit, torch.inf)
+        along = torch.zeros(len(rays), len(limit), dtype=torch.bool, device=limit.device)  # rays that reached it
         for k in range(1, count + 1):
             if number and k % 2 == 0:
-                continue  # tried in an earlier round
+                continue  # tried in the first round
             size = limit * k / count
             which = (left > 0) & hit.isinf() & (size < state.size)
-            hit = torch.where(_try(state, which, rays, size), size, hit)
+            reached = _try(state, rays, which.expand_as(along), size)
+            along |= reached
+            hit = torch.where(reached.any(dim=0), size, hit)
             left -= which.int()
         low, high = hit - limit / count, hit
         for _ in range(HALVINGS):
             middle, which = (low + high) / 2, hit.isfinite() & (left > 0)
-            reached = _try(state, which, rays, middle)
-            high = torch.where(which & reached, middle, high)
-            low = torch.where(which & ~reached, middle, low)
+            reached_any = _try(state, rays, along & which, middle).any(dim=0)
+            high = torch.where(which & reached_any, middle, high)
+            low = torch.where(which & ~reached_any, middle, low)
             left -= which.int()
 
 
@@ -63,17 +66,17 @@ def scan_worst(state: SearchState, rays: Tensor, budget: Tensor, *, steps: int) 
             state.narrow(~reached)
 
 
-def _try(state: SearchState, which: Tensor, rays: Tensor, size: Tensor) -> Tensor:
-    """(B,) bool: whether a change of `size` (B,) along some ray reaches the criterion; tried on the images `which`."""
+def _try(state: SearchState, rays: Tensor, which: Tensor, size: Tensor) -> Tensor:
+    """(R, B) bool: where a change of `size` (B,) along a ray reaches the criterion; tried for `which` (R, B)."""
     reached = torch.zeros_like(which)
-    if not which.any():
-        return reached
-    state.activate(which, size=size)
-    for ray in rays:
+    for ray, mine, found in zip(rays, which, reached, strict=True):
+        if not mine.any():
+            continue
+        state.activate(mine, size=size)
         change = ray * state.working.size[:, None]
         hit = state.judge(change)
         state.update(change, state.space.size(change), hit)
-        reached[state.active] |= hit
+        found[state.active] = hit
     return reached
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -21,9 +22,10 @@ from granu.images.classifier import ImageClassifier
 from granu.images.ops import clamp_for_descent
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.plugins.offers import Offer, PerturbationOffer, Weights
+from granu.plugins.offers import AnyOffer, PerturbationOffer, Suite, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import NAME
+from granu.runs.suites import read_suite
 from granu.search.options import SEARCH_KEYS
 from granu.streams import Streams
 from granu.training.defense import MAIN, Defense
@@ -60,12 +62,14 @@ def check_plugin(name: str) -> None:
         check_offer(offer)
 
 
-def check_offer(offer: Offer | Weights) -> None:
+def check_offer(offer: AnyOffer) -> None:
     """Check an offer's name, one-line summary and licence, and that all its options have help."""
     assert NAME.fullmatch(offer.name) and offer.name.islower(), f"'{offer.name}' is not a lower-case name"
     assert offer.summary and "\n" not in offer.summary, f"'{offer.name}' needs a summary of one line"
     assert offer.licence, f"'{offer.name}' needs a licence"
-    if isinstance(offer, Weights):
+    if isinstance(offer, Suite):
+        assert read_suite(offer.file).perturbations, f"the suite '{offer.name}' is empty"
+    if isinstance(offer, Weights | Suite):
         return
     options = describe_options(offer.options)
     keys = {name for name, _, _ in options}
@@ -246,14 +250,19 @@ def check_defense(defense: Defense, classifier: ImageClassifier, batch: Batch, *
 
 
 def check_dataset(dataset: Dataset, positions: Sequence[int] = (0,)) -> None:
-    """Check images, labels and ids at some positions."""
+    """Check images, labels and ids at some positions, and that several threads may read them at once."""
     assert len(dataset) > max(positions), f"the dataset has only {len(dataset)} images"
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(dataset.read, [index for index in positions for _ in range(8)]))
     for index in positions:
         image, label = dataset.read(index)
         assert image.ndim == 3 and image.shape[0] in (1, 3), "images must be (C, H, W) with one or three channels"
         assert image.min() >= 0 and image.max() <= 1, "images must be in [0, 1]"
         assert 0 <= label < len(dataset.classes), "labels must be class numbers"
         assert dataset.image_id(index) == dataset.image_id(index), "an image's id must not change"
+        same = all(one[1] == label and torch.equal(one[0], image) for one in together[:8])
+        assert same, "`read` must give the same image when several threads call it"
+        together = together[8:]
 
 
 def _training_step(classifier: ImageClassifier, batch: Batch) -> TrainingStep:

@@ -22,7 +22,7 @@ from granu.training.machine import batch_on
 from granu.training.plan import TrainPlan
 from granu.training.settings import TrainingSettings
 from granu.types import Classifier, Dataset
-from granu.weights.trained import check_saved_as_one
+from granu.weights.trained import check_can_be_saved
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def open_classifier(plan: TrainPlan, context: BuildContext) -> ImageClassifier:
     name = str(plan.classifier.spec)
     if not isinstance(classifier, ImageClassifier):
         raise ClassifierError(f"`{name}` cannot be trained: its plugin gives no network (granu.ImageClassifier)")
-    check_saved_as_one(classifier)
+    check_can_be_saved(classifier, context)
     if not any(parameter.is_floating_point() for parameter in classifier.parameters()):
         raise ClassifierError(f"`{name}` cannot be trained: it has no parameters")
     return classifier.to(context.device).requires_grad_(True)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from granu.errors import WeightsError
+from granu.errors import GranuError, WeightsError
 from granu.weights.checkpoints import check_fit, load_strictly
+from granu.wording import reason
 
 # a network may register a parameter more than once while it is built, for instance a head that is replaced
 SLACK = 4
@@ -25,17 +26,23 @@ def build_strictly(build: Callable[[], nn.Module], state: Mapping[str, Tensor], 
     state dict. One that cannot be built there, because it computes with tensors meanwhile, is only prevented from
     registering many more parameters than the file holds.
     """
-    with _no_larger_than(state, file):
-        shapes = _shapes(build)
-    if shapes is not None:
-        check_fit(shapes, state, file)
-    with _no_larger_than(state, file):
-        network = build()
+    try:
+        with _no_larger_than(state, file):
+            shapes = shapes_of(build)
+        if shapes is not None:
+            check_fit(shapes, state, file)
+        with _no_larger_than(state, file):
+            network = build()
+    except GranuError:
+        raise
+    except Exception as problem:  # numbers that no network can have raise anything
+        raise WeightsError(f"{file} describes a network that cannot be built: {reason(problem)}") from problem
     load_strictly(network, state, file)
     return network
 
 
-def _shapes(build: Callable[[], nn.Module]) -> Mapping[str, Tensor] | None:
+def shapes_of(build: Callable[[], nn.Module]) -> Mapping[str, Tensor] | None:
+    """The tensors of a network without memory. None if it cannot be built that way."""
     try:
         with torch.device("meta"):
             return build().state_dict()

@@ -7,6 +7,7 @@ tensors' own names, of any other route the tensors that differ, under `route:NAM
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from granu.weights.checkpoints import (
     save_weights,
 )
 from granu.weights.preprocessing import Preprocessing, read_preprocessing
+from granu.wording import shown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,7 +59,7 @@ class TrainedHeader:
     def check_route(self, route: str) -> None:
         """Raise UnknownName, with the routes there are, unless the file has this one."""
         if route not in self.choices:
-            raise UnknownName("route", route, self.choices, str(self.file))
+            raise UnknownName("route", shown(route), self.choices, str(self.file))
 
     def builder(self, catalog: Catalog) -> ClassifierOffer:
         """The offer that rebuilds the network. WeightsError if there is none."""
@@ -70,11 +72,11 @@ class TrainedHeader:
             offer = catalog.find("classifier", self.architecture).offer
         except UnknownName:
             raise WeightsError(
-                f"{self.file} holds a network of '{self.architecture}', which no installed plugin offers; install the "
-                "plugin that it was trained with"
+                f"{self.file} holds a network of '{shown(self.architecture)}', which no installed plugin offers; "
+                "install the plugin that it was trained with"
             ) from None
         if not isinstance(offer, ClassifierOffer) or offer.network is None:
-            raise WeightsError(f"{self.file} names '{self.architecture}', which rebuilds no networks from files")
+            raise WeightsError(f"{self.file} names '{shown(self.architecture)}', which rebuilds no networks from files")
         return offer
 
 
@@ -91,7 +93,7 @@ def save_trained(
     state dicts of the network that it builds, `main` and maybe others; None for the network's own state dict alone.
     `about` is plain data that says how the classifier was trained.
     """
-    check_saved_as_one(classifier)
+    check_is_one_network(classifier)
     states = dict(routes) if routes else {MAIN: classifier.network.state_dict()}
     _check_routes(states)
     tensors = dict(states[MAIN])
@@ -115,7 +117,30 @@ def save_trained(
         raise WeightsError(f"cannot write {file}: {problem.strerror}") from None
 
 
-def check_saved_as_one(classifier: ImageClassifier) -> None:
+def check_can_be_saved(classifier: ImageClassifier, context: BuildContext) -> None:
+    """Check before a training that its result can be opened again. ClassifierError if not, with what would be right."""
+    check_is_one_network(classifier)
+    if classifier.architecture is None or classifier.config is None:
+        return  # the network is named when the file is opened
+    from granu.weights.rebuilding import shapes_of
+
+    offer = context.catalog.find("classifier", classifier.architecture).offer
+    config = json.loads(json.dumps(dict(classifier.config)))  # as a file holds it
+    build = getattr(offer, "network", None)
+    if build is None:
+        raise PluginError(f"`{classifier.name}` cannot be saved: '{classifier.architecture}' builds no networks again")
+    shapes = shapes_of(lambda: build(config, context))
+    try:
+        if shapes is not None:
+            check_fit(shapes, classifier.network.state_dict(), Path(classifier.name))
+    except WeightsError as problem:
+        raise ClassifierError(
+            f"`{classifier.name}` is another network than its description builds, so it could not be opened after the "
+            f"training: {problem}"
+        ) from None
+
+
+def check_is_one_network(classifier: ImageClassifier) -> None:
     """Raise ClassifierError if the classifier is the mean of several routes, which no single network equals."""
     from granu.weights.routes import MeanOfRoutes
 
@@ -135,11 +160,10 @@ def read_trained(file: Path) -> TrainedHeader:
     try:
         preprocessing = read_preprocessing(about.pop("preprocessing"))
         routes = _read_routes(about.pop("routes", None))
-        architecture, config = _read_network(header)
         classes = _read_classes(header)
     except ValueError as problem:
         raise WeightsError(f"the header of {file} is damaged: it states {problem}") from None
-    return TrainedHeader(file, architecture, config, classes, preprocessing, routes, about)
+    return TrainedHeader(file, header.architecture, header.config, classes, preprocessing, routes, about)
 
 
 def load_trained(
@@ -232,13 +256,7 @@ def _read_routes(values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _read_network(header: WeightsHeader) -> tuple[str, Mapping[str, Any]]:
-    if not isinstance(header.architecture, str) or not isinstance(header.config, Mapping):
-        raise ValueError("no architecture and configuration")
-    return header.architecture, header.config
-
-
 def _read_classes(header: WeightsHeader) -> tuple[str, ...]:
-    if len(header.classes) < 2 or not all(isinstance(name, str) and name for name in header.classes):
+    if len(header.classes) < 2 or not all(header.classes):
         raise ValueError("no names of at least two classes")
     return header.classes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -101,7 +101,7 @@ def test_more_steps_are_never_worse_and_images_do_not_depend_on_each_other() -> 
     alone = [search("smallest", PerImage(boundaries[i : i + 1])).size for i in range(3)]
     assert torch.equal(together, torch.cat(alone)) and len(set(together.tolist())) == 3
     sizes = [search("smallest", space, steps=steps).size for steps in (1, 5, 9, 12, 20, 40, 100)]
-    assert all((later <= earlier).all() for earlier, later in itertools.pairwise(sizes))
+    assert all((later <= earlier).all() for earlier, later in pairwise(sizes))
 
 
 def test_all_rays_of_several_dimensions_are_tried() -> None:

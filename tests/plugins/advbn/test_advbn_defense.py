@@ -13,9 +13,10 @@ from advbn_networks import Dense, Plain, Residual, Tokens, classifier_of, defens
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from granu import ClassifierError, Defense, ImageClassifier, OptionError, TrainingStep, UnknownName
+from granu import Batch, ClassifierError, Defense, ImageClassifier, OptionError, Streams, TrainingStep, UnknownName
 from granu.plugins.catalog import load_catalog
 from granu.plugins.spec import parse_spec
+from granu.testing import check_defense
 from granu_advbn.defense import AdvBN
 from granu_advbn.dual import AUX, MAIN, DualNorm, routed
 from granu_advbn.statistics import Multipliers
@@ -221,8 +222,8 @@ def test_the_loss_is_the_sum_of_both() -> None:
     other = copy.deepcopy(classifier)
     step = make_step(classifier)
     loss = advbn.loss(step)
-    part = advbn._divide(make_step(other), advbn.cuts[0], shared=False)
-    changed = part.changed(part.front.features, advbn._start(step, part))
+    part = advbn._divide(make_step(other), advbn.cuts[0], Streams(0, ["step#0"], "advbn"))
+    changed = part.changed(part.front.features, advbn._start(part))
     with routed(other.network, AUX):
         adversarial = F.cross_entropy(part.rest(changed), step.labels)
     clean = F.cross_entropy(other(step.images), step.labels)
@@ -277,9 +278,9 @@ def test_of_several_cuts_each_step_draws_one(monkeypatch: pytest.MonkeyPatch) ->
     names: list[str] = []
     divide = AdvBN._divide
 
-    def recorded(self: AdvBN, step: TrainingStep, cut: Any, shared: bool) -> Any:
+    def recorded(self: AdvBN, step: TrainingStep, cut: Any, common: Streams) -> Any:
         names.append(cut.name)
-        return divide(self, step, cut, shared)
+        return divide(self, step, cut, common)
 
     monkeypatch.setattr(AdvBN, "_divide", recorded)
     advbn, classifier = prepared("advbn:layer2.0+stem+layer1,random=uniform")
@@ -377,3 +378,26 @@ def test_a_copy_of_the_network_can_take_its_place() -> None:
     expected = advbn.robust_logits(make_step(copy.deepcopy(average).eval()))
     assert torch.equal(advbn.robust_logits(make_step(average.eval())), expected)
     assert not torch.equal(advbn.robust_logits(make_step(classifier.eval())), expected)
+
+
+@pytest.mark.parametrize(("make", "layer"), NETWORKS[:1] + NETWORKS[2:])  # of those without dropout
+@pytest.mark.parametrize("options", ["", ",scope=sample,init=uniform", ",random=corners,freeze=no"])
+def test_it_keeps_the_contract_of_defenses(make: type[nn.Module], layer: str, options: str) -> None:
+    classifier = classifier_of(make())
+    step = make_step(classifier)
+    batch = Batch(step.images, step.labels, step.streams.ids)
+    check_defense(defense(f"advbn:{layer},steps=2{options}"), classifier, batch, per_image=False)
+
+
+def test_validation_images_meet_the_same_random_changes_in_every_epoch() -> None:
+    advbn, classifier = prepared("advbn:layer1,random=uniform")
+    steps = [make_step(classifier.eval(), number=number) for number in (3, 4)]
+    assert torch.equal(*(advbn.robust_logits(step) for step in steps))
+
+
+def test_training_in_bfloat16_reaches_everything() -> None:
+    advbn, classifier = prepared("advbn:layer1,freeze=no,steps=2")
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = advbn.loss(make_step(classifier))
+    loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in classifier.parameters())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
 import torch
-from advbn_networks import Plain, Residual, Tokens, classifier_of, make_images
+from advbn_networks import Plain, Residual, Tokens, classifier_of, defense, make_images, make_step
 from torch import nn
 
 import granu
@@ -106,6 +108,22 @@ def test_classifiers_in_turn_are_cut_each_on_their_own() -> None:
         classifier = classifier_of(Plain(), seed).eval()
         batch = Batch(IMAGES, classifier(IMAGES).argmax(1), tuple(map(str, range(6))))
         check_space_factory(factory, classifier, batch)
+
+
+AUTOCASTS = [nullcontext, lambda: torch.autocast("cpu", torch.bfloat16)]
+
+
+@pytest.mark.parametrize("autocast", AUTOCASTS)
+def test_adversarial_training_reaches_all_of_the_network(autocast: Callable[[], AbstractContextManager[None]]) -> None:
+    classifier = classifier_of(Plain())
+    adversarial = defense("adversarial:advbn:layer1,budget=1.1,steps=2,warmup=0")
+    adversarial.prepare(classifier)
+    with autocast():
+        loss = adversarial.loss(make_step(classifier))
+    loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in classifier.parameters())
+    counts = [buffer for name, buffer in classifier.named_buffers() if name.endswith("num_batches_tracked")]
+    assert counts == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -118,13 +118,13 @@ def test_no_code_is_run_that_the_person_did_not_name(own: ImageClassifier, conte
 def test_info_tells_how_it_was_trained(file: Path, granu: Callable[..., Any]) -> None:
     answer = granu("info", "file:mine.safetensors", "--json")
     (about,) = json.loads(answer.stdout)
-    selected = about["selected"]
+    selected = about["holds"]
     assert selected["architecture"] == "zoo" and selected["config"]["network"] == "mnist-lenet"
     assert selected["defenses"] == ["adversarial:pixel:l2"] and selected["seed"] == 3
     assert selected["routes"] == ["main", "aux", "mean"] and selected["validation"] == {"clean accuracy": 0.98}
     text = granu("info", "file:mine.safetensors").stdout
-    assert "adversarial:pixel:l2" in text and "clean accuracy 0.98" in text
-    assert "selected" not in granu("info", "file").stdout
+    assert "adversarial:pixel:l2" in text and "clean accuracy: 0.98" in text
+    assert "holds" not in json.loads(granu("info", "file", "--json").stdout)[0]
     answer = granu("info", "file:none.safetensors")
     assert answer.returncode == 2 and "no weights 'none.safetensors'" in answer.stderr
 

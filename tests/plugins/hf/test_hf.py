@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from granu import ClassifierError, OptionError, WeightsError
+from granu import ClassifierError, OptionError, WeightsError, load_trained, save_trained
 from granu.images.classifier import ImageClassifier
 from granu.images.cropping import Cropping
 from granu.plugins.catalog import load_catalog
@@ -150,3 +150,85 @@ def test_code_of_a_model_is_refused_without_a_question(folder: Path, monkeypatch
 def test_a_processor_that_is_no_object_is_refused(folder: Path, content: str) -> None:
     (folder / "preprocessor_config.json").write_text(content)
     assert "is no JSON object" in refused_in_one_line(f"hf:{folder}")
+
+
+@pytest.fixture
+def vit(transformers: ModuleType, tmp_path: Path) -> Path:
+    """A transformer with position embeddings, of one colour."""
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8,
+        num_channels=1,
+    )  # fmt: skip
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
+    numbers = {"size": {"height": 32, "width": 32}, "image_mean": [0.5], "image_std": [0.2]}
+    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(numbers))
+    return tmp_path / "vit"
+
+
+@pytest.mark.parametrize("options", ["", ",init=random", ",classes=4", ",init=random,classes=a+b"])
+def test_networks_are_trained_and_saved(folder: Path, vit: Path, options: str) -> None:
+    for place in (folder, vit):
+        torch.manual_seed(0)
+        classifier = build(f"hf:{place}{options}")
+        contracts.check_classifier(classifier, torch.rand(2, 3, 20, 30))
+        contracts.check_classifier_is_saved(classifier, BuildContext(load_catalog()))
+        assert str(place) not in json.dumps(classifier.config), "a path of this machine is nobody else's business"
+
+
+def test_classes_keep_the_weights_but_for_the_last_layer(folder: Path) -> None:
+    own, names, four = (build(f"hf:{folder}{options}") for options in ("", ",classes=a+b+c", ",classes=4"))
+    assert names.classes == ("a", "b", "c") and names.named and len(four.classes) == 4 and not four.named
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(own(images), names(images))
+    same = {name for name, value in own.network.state_dict().items() if value.equal(four.network.state_dict()[name])}
+    assert own.network.state_dict().keys() - same == {"classifier.1.weight", "classifier.1.bias"}
+
+
+def test_weights_that_do_not_fit_are_not_replaced_in_silence(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "embedding_size": 4}))
+    with pytest.raises(WeightsError, match="do not fit its configuration"):
+        build(f"hf:{folder},classes=4")
+
+
+def test_random_weights_need_no_weights_and_are_those_of_torchs_generator(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    states = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        states.append(build(f"hf:{folder},init=random").state_dict())
+    first, same, other = states
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"auto_map": {"AutoModelForImageClassification": "somebody/something--model.Net"}},
+            "not described by 'auto_map'",
+        ),
+        ({"_attn_implementation": "somebody/kernel"}, "not described by '_attn_implementation'"),
+        ({"attn_implementation": "somebody/kernel"}, "not described by 'attn_implementation'"),
+        ({"inner": {"quantization_config": {}}}, "not described by 'quantization_config'"),
+        ({"model_type": "resnets"}, "did you mean 'resnet'"),
+        ({"model_type": ["resnet"]}, "no image classifier"),
+        ({"model_type": "bert"}, "no image classifier"),
+        ({"model_type": "timm_wrapper"}, "open it with timm:"),
+    ],
+)
+def test_a_forged_config_is_refused(folder: Path, change: dict[str, object], message: str) -> None:
+    context = BuildContext(load_catalog())
+    config = dict(build(f"hf:{folder}").config or {})
+    with pytest.raises(WeightsError, match=message):
+        context.catalog.find("classifier", "hf").offer.network({**config, **change}, context)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("change", [{"hidden_sizes": [10**9, 8]}, {"depths": [10**9, 1]}, {"depths": "deep"}])
+def test_a_forged_size_is_refused_before_it_is_built(folder: Path, change: dict[str, object], tmp_path: Path) -> None:
+    classifier = build(f"hf:{folder}")
+    classifier.config = {**(classifier.config or {}), **change}
+    save_trained(tmp_path / "forged.safetensors", classifier, "hf", None, {})
+    with pytest.raises(WeightsError, match=r"more parameters than|do not fit|cannot be built"):
+        load_trained(tmp_path / "forged.safetensors", BuildContext(load_catalog()))

@@ -175,7 +175,7 @@ def test_an_exported_program_is_not_opened_without_trust(tmp_path: Path, monkeyp
     monkeypatch.setattr(torch.export, "load", opened)
     (tmp_path / "network.pt2").write_bytes(b"PK")
     for untrusted in ("", ",trust=no"):
-        with pytest.raises(ClassifierError, match="reading it can run code in it; write .*trust=yes"):
+        with pytest.raises(ClassifierError, match=r"reading it can run code in it; write .*trust=yes"):
             build(f"export:{tmp_path / 'network.pt2'}{untrusted}")
 
 

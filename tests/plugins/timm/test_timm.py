@@ -51,7 +51,7 @@ def test_wrong_weights_and_classes_are_refused(timm: object, weights: Path) -> N
     with pytest.raises(WeightsError, match="holds no state dict"):
         build(f"timm:test_efficientnet,weights={weights / 'list.pth'}")
     (weights / "no.pth").write_bytes(b"no")
-    with pytest.raises(WeightsError, match="is neither a file of torch.save"):
+    with pytest.raises(WeightsError, match=r"is neither a file of torch.save"):
         build(f"timm:test_efficientnet,weights={weights / 'no.pth'}")
     with pytest.raises(UnknownName, match="did you mean 'resnet50'"):
         build("timm:resnet5O")
@@ -77,3 +77,78 @@ def test_a_missing_name_or_package_is_reported_when_planning(monkeypatch: pytest
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ClassifierError, match=r"granu\[timm\]"):
         plan("timm:resnet18")
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        ("test_resnet,init=random,classes=10", (10, 3, 160, 160)),
+        ("test_resnet,init=random,classes=cat+dog,channels=1,size=32", (2, 1, 32, 32)),
+        ("test_vit,init=random,classes=10,size=32x48", (10, 3, 32, 48)),
+        ("test_efficientnet,weights=mine.safetensors", (1000, 3, 160, 160)),
+    ],
+)
+def test_networks_are_trained_and_saved(weights: Path, spec: str, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    classifier = build(f"timm:{spec}")
+    assert (len(classifier.classes), classifier.channels, *(classifier.size or ())) == shape
+    assert classifier.named == (shape[0] in (2, 1000))
+    contracts.check_classifier(classifier, torch.rand(2, 3, 50, 70))
+    contracts.check_classifier_is_saved(classifier, BuildContext(load_catalog()))
+    torch.manual_seed(0)
+    again = build(f"timm:{spec}").state_dict()
+    assert all(torch.equal(again[key], value) for key, value in classifier.state_dict().items())
+
+
+def test_random_weights_are_never_downloaded(timm: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    create = timm.create_model  # type: ignore[attr-defined]
+    monkeypatch.setattr(timm, "create_model", lambda *a, pretrained, **k: asked.append(pretrained) or create(*a, **k))
+    build("timm:test_resnet,init=random")
+    context = BuildContext(load_catalog())
+    context.catalog.find("classifier", "timm").offer.network(CONFIG, context)  # type: ignore[union-attr]
+    assert asked == [False, False]
+
+
+def test_normalisation_of_grey_images_is_that_of_the_mean_colour(timm: object) -> None:
+    colour, grey = build("timm:test_resnet,init=random"), build("timm:test_resnet,init=random,channels=1")
+    assert grey.mean.shape == (1, 1, 1, 1)
+    torch.testing.assert_close(grey.mean.mean(), colour.mean.mean())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("init=random,weights=mine.safetensors", "leave out weights= or init="),
+        ("channels=2", "1 for grey or 3 for colour"),
+        ("classes=cat", "does not name two classes"),
+        ("size=big", "not a size"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(weights: Path, options: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        BuildContext(load_catalog()).check("classifier", f"timm:test_resnet,{options}")
+
+
+CONFIG = {"model": "test_resnet", "classes": 5, "channels": 3, "size": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pretrained": True}, "is described by"),
+        ({"model": 3}, "is described by"),
+        ({"model": "hf-hub:somebody/something"}, "has no network"),
+        ({"model": "local-dir:/tmp"}, "has no network"),
+        ({"model": "../test_resnet"}, "has no network"),
+        ({"model": "test_resnet.unknown_tag"}, "has no network"),
+        ({"classes": 10**9}, "1 to 100000 classes"),
+        ({"classes": True}, "1 to 100000 classes"),
+        ({"channels": 2}, "1 or 3 channels"),
+        ({"size": [10**6, 10**6]}, "an input size of 1 to"),
+    ],
+)
+def test_a_forged_config_is_refused(timm: object, change: dict[str, object], message: str) -> None:
+    context = BuildContext(load_catalog())
+    with pytest.raises(WeightsError, match=message):
+        context.catalog.find("classifier", "timm").offer.network({**CONFIG, **change}, context)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Class names as a person types them in a spec."""
+"""Values of options that several plugins take, as a person types them: class names and input sizes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from granu.errors import OptionError
 
-MOST = 100_000
+MOST_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ def read_class_names(text: str) -> ClassNames:
 
     Lets an option `classes` mean the same for all plugins: `classes=cat+dog`, `classes=names.txt`, `classes=10`.
     """
-    file = Path(text).expanduser()
-    if file.is_file():
-        names = ClassNames(tuple(line.strip() for line in file.read_text().splitlines() if line.strip()))
-    elif text.isdecimal() and int(text) <= MOST:
+    if _is_file(text):
+        lines = Path(text).expanduser().read_text().splitlines()
+        names = ClassNames(tuple(line.strip() for line in lines if line.strip()))
+    elif text.isdecimal() and int(text) <= MOST_CLASSES:
         names = numbered_classes(int(text))
     else:
         names = ClassNames(tuple(text.replace("+", ",").split(",")))
@@ -44,3 +44,20 @@ def read_class_names(text: str) -> ClassNames:
             "per line, or give their number"
         )
     return names
+
+
+def read_size(text: str | None, where: str) -> tuple[int, int] | None:
+    """Parse `224` or `28x32` to (height, width). OptionError for anything else."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise OptionError(f"`{where}`: size={text} is not a size; write it like 224 or 28x32")
+    return int(parts[0]), int(parts[-1])
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).expanduser().is_file()
+    except (OSError, ValueError):  # many names joined by plus are too long for a file's name
+        return False
