@@ -2,8 +2,10 @@
 
 A pickle is a program that looks up functions by name and calls them. Here a name resolves to a `StandIn` from a list,
 or the file is refused. No attribute is set or looked up, no method of an object is called, only plain values are
-hashed, and what is read, its size and the number of instructions are bounded. Long byte strings are not read but
-referred to. The instructions are those that Python's `pickletools` documents.
+hashed, and the sizes of what is read and the number of instructions are bounded. Long byte strings are not read but
+referred to.
+
+The instructions are those that Python's `pickletools` documents.
 """
 
 from __future__ import annotations

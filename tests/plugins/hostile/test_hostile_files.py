@@ -57,7 +57,10 @@ def check(answered: list[list[Any]], expected: int, sentence: bool = True) -> No
     for name, code, message, seconds, megabytes, torch in answered:
         if sentence or code != 0:
             assert code == 2, (name, code, message)
-            assert message.startswith("granu: ") and message.count("\n") == 1 and message.endswith("\n"), (name, message)
+            assert message.startswith("granu: ") and message.count("\n") == 1 and message.endswith("\n"), (
+                name,
+                message,
+            )
             assert message[:-1].isprintable() and len(message) < 1000, (name, message)
         assert seconds < SECONDS * SLOWER and megabytes < MEGABYTES and not torch, (name, seconds, megabytes, torch)
 
