@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from granu.images.ops import clamp_for_descent, fit_channels, gaussian_blur, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
+    from granu.runs.plan import PlannedSpace
     from granu.runs.planning import plan_spaces
     from granu.runs.run import Run
     from granu.search.deepfool import DeepFoolCandidates, DeepFoolStop, deepfool
@@ -128,6 +129,7 @@ __all__ = [
     "Perturbation",
     "PerturbationOffer",
     "PixelSpace",
+    "PlannedSpace",
     "PluginError",
     "Preprocessing",
     "Proposal",
@@ -209,6 +211,7 @@ _LAZY = {
     "granu.images.ops": ("clamp_for_descent", "fit_channels", "gaussian_blur", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
+    "granu.runs.plan": ("PlannedSpace",),
     "granu.runs.planning": ("plan_spaces",),
     "granu.runs.run": ("Run",),
     "granu.search.deepfool": ("DeepFoolCandidates", "DeepFoolStop", "deepfool"),
