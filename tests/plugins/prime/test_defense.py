@@ -137,7 +137,7 @@ def test_robust_logits_are_those_of_augmented_images() -> None:
 
 
 def test_presets_follow_the_size_of_the_images() -> None:
-    colour, spatial = Prime(PrimeOptions(primitives=("colour", "spatial"))).mixture((48, 32)).primitives
+    colour, spatial = Prime(PrimeOptions(primitives=("colour", "spatial"))).mixture((80, 32)).primitives
     assert (colour.cut, colour.temperature, colour.band, spatial.cut) == (100, 0.01, 0, 100)  # type: ignore[attr-defined]
     colour, spatial = Prime(PrimeOptions(primitives=("colour", "spatial"))).mixture((200, 300)).primitives
     assert (colour.cut, colour.temperature, colour.band, spatial.cut) == (500, 0.05, 20, 500)  # type: ignore[attr-defined]
