@@ -1,7 +1,7 @@
 """granu: which changes break an image classifier, from coarse to fine, and how small they can be.
 
-`attack`, `evaluate` and `compare` are the Python API; the other names are what plugins are built from. Importing granu
-does not import torch: names that need it are imported when they are first used (PEP 562).
+`attack`, `evaluate`, `compare` and `train` are the Python API; the other names are what plugins are built from.
+Importing granu does not import torch: names that need it are imported when they are first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from granu.images.ops import clamp_for_descent, fit_channels, gaussian_blur, quantize, resize
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
+    from granu.runs.plan import PlannedSpace
     from granu.runs.planning import plan_spaces
     from granu.runs.run import Run
     from granu.search.deepfool import DeepFoolCandidates, DeepFoolStop, deepfool
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
+    from granu.training.api import TrainResult, train
     from granu.training.attack import Attacked, TrainingAttack
     from granu.training.defense import Defense
     from granu.training.images import LabelledImages, open_images
@@ -127,6 +129,7 @@ __all__ = [
     "Perturbation",
     "PerturbationOffer",
     "PixelSpace",
+    "PlannedSpace",
     "PluginError",
     "Preprocessing",
     "Proposal",
@@ -144,6 +147,7 @@ __all__ = [
     "Streams",
     "Suite",
     "Tail",
+    "TrainResult",
     "TrainedHeader",
     "TrainingAttack",
     "TrainingError",
@@ -197,6 +201,7 @@ __all__ = [
     "save_weights",
     "shown",
     "suggest",
+    "train",
 ]
 
 _LAZY = {
@@ -206,6 +211,7 @@ _LAZY = {
     "granu.images.ops": ("clamp_for_descent", "fit_channels", "gaussian_blur", "quantize", "resize"),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
+    "granu.runs.plan": ("PlannedSpace",),
     "granu.runs.planning": ("plan_spaces",),
     "granu.runs.run": ("Run",),
     "granu.search.deepfool": ("DeepFoolCandidates", "DeepFoolStop", "deepfool"),
@@ -215,6 +221,7 @@ _LAZY = {
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
     "granu.training.attack": ("Attacked", "TrainingAttack"),
+    "granu.training.api": ("TrainResult", "train"),
     "granu.training.defense": ("Defense",),
     "granu.training.images": ("LabelledImages", "open_images"),
     "granu.training.perturbations": ("OpenPerturbation", "open_perturbations"),

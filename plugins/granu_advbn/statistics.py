@@ -77,8 +77,8 @@ class Multipliers:
             m, s = self.bounded(change, self.epsilon).chunk(2, dim=1)  # (G, C)
             scale, shift = 1 + s, moments.unit * m - moments.mean * s
             scale, shift = (self._spread(value, moments.group, features) for value in (scale, shift))
-            changed = features.float() * scale + shift
-            return (changed.relu() if self.relu else changed).to(features.dtype)
+            changed = torch.addcmul(shift, features.float(), scale)
+            return (changed.relu_() if self.relu else changed).to(features.dtype)
 
     def _spread(self, value: Tensor, group: int, features: Tensor) -> Tensor:
         """Numbers of groups and channels (G, C) in a shape that broadcasts over features (B, ...)."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from granu import DefenseOffer, OptionError, hookimpl, option, plan_spaces
 
 if TYPE_CHECKING:
-    from granu import BuildContext, Defense
+    from granu import BuildContext, Defense, PlannedSpace
 
 DEFAULTS: Mapping[str, str] = {"steps": "10"}  # options of a perturbation that a spec need not give
 WHAT = "perturbations to train against, as for `granu eval --perturb`, with budget= and steps=; several joined by |"
@@ -51,12 +51,19 @@ class ExtraDataOptions:
 
 def check_adversarial(options: AdversarialOptions, context: BuildContext) -> None:
     """Plan the perturbations. OptionError for options that contradict each other."""
-    check_perturbations("adversarial", options, context)
+    for planned in check_perturbations("adversarial", options, context):
+        if planned.search.name != "worst":
+            raise OptionError(
+                f"`{planned.key}`: training attacks by search=worst; leave search= out, or train on random changes "
+                "with --defense random:..."
+            )
     if options.loss == "trades" and options.start == "zero":
         raise OptionError("loss=trades cannot start at zero, where the divergence has no gradient; leave out start=")
 
 
-def check_perturbations(name: str, options: AdversarialOptions | RandomOptions, context: BuildContext) -> None:
+def check_perturbations(
+    name: str, options: AdversarialOptions | RandomOptions, context: BuildContext
+) -> Sequence[PlannedSpace]:
     """Plan the perturbations. OptionError if there are none, or if they change different images."""
     if not options.perturbation:
         raise OptionError(f"say what to train against, for example `{name}:pixel:linf,budget=8/255`")
@@ -68,6 +75,12 @@ def check_perturbations(name: str, options: AdversarialOptions | RandomOptions, 
             f"({', '.join(sorted(source or 'the training data' for source in sources))}); "
             f"give each source a defense of its own, --defense {name}:... twice"
         )
+    return planned
+
+
+def check_random(options: RandomOptions, context: BuildContext) -> None:
+    """Plan the perturbations."""
+    check_perturbations("random", options, context)
 
 
 def check_extra_data(options: ExtraDataOptions, context: BuildContext) -> None:
@@ -134,7 +147,7 @@ def granu_defenses() -> Sequence[DefenseOffer]:
             target="perturbation",
             nested=True,
             make=make_random,
-            check=lambda options, context: check_perturbations("random", options, context),
+            check=check_random,
         ),
         DefenseOffer(
             name="extra-data",

@@ -28,6 +28,13 @@ def report(
         str | None,
         typer.Option("--classifier", "-c", help="Classifier whose images --sheet shows; default: the first."),
     ] = None,
+    reference_classifier: Annotated[
+        str | None,
+        typer.Option(
+            "--reference-classifier",
+            help="Classifier of the run to whose errors under fixed sizes those of the others are related (mCE).",
+        ),
+    ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV, numbers unrounded.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -54,10 +61,10 @@ def report(
     if html is not None:
         from granu.report.page import write_page
 
-        write_page(read, html)
+        write_page(read, html, reference_classifier)
     if as_json:
-        show.as_json(result_as_json(read))
+        show.as_json(result_as_json(read, reference_classifier))
         return
-    print_result(read)
+    print_result(read, reference_classifier)
     for file in written:
         show.say(f"written: {file}")

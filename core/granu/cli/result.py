@@ -9,25 +9,27 @@ from granu.cli import show
 from granu.runs.run import Run
 
 
-def result_as_json(run: Run) -> dict[str, Any]:
-    """Rows, health signs and failures of a run, for machines."""
+def result_as_json(run: Run, reference: str | None = None) -> dict[str, Any]:
+    """Rows, means over perturbations, health signs and failures of a run, for machines."""
+    from granu.report.benchmark import benchmarks
     from granu.report.export import records
     from granu.report.health import check
-    from granu.report.notes import of_generators
+    from granu.report.notes import of_generators, of_perturbations
     from granu.report.rows import rows
 
     found = rows(run)
     return {
         "run": str(run),
         "rows": records(found),
+        "benchmarks": [asdict(benchmark) for benchmark in benchmarks(run, found, reference)],
         "health": [{"classifier": f.classifier, "sign": f.sign, "where": dict(f.where)} for f in check(found)],
-        "notes": of_generators(run.record),
+        "notes": [*of_generators(run.record), *of_perturbations(run.record)],
         "failures": [asdict(failure) for failure in run.record.failures],
     }
 
 
-def print_result(run: Run) -> None:
-    """Print a table per classifier, coarse to fine, then failures and notes."""
+def print_result(run: Run, reference: str | None = None) -> None:
+    """Print a table per classifier, coarse to fine, then means over perturbations, failures and notes."""
     from granu.report.present import lines_below
     from granu.report.rows import rows
     from granu.report.table import by_classifier
@@ -35,5 +37,5 @@ def print_result(run: Run) -> None:
     found = rows(run)
     for title, made in by_classifier(found):
         show.table(made.columns, made.lines, title)
-    for line in lines_below(run, found):
+    for line in lines_below(run, found, reference):
         show.say(line)

@@ -82,6 +82,7 @@ def train(
     lr_factor: Annotated[str | None, _setting("lr-factor")] = None,
     clip: Annotated[str | None, _setting("clip")] = None,
     ema: Annotated[str | None, _setting("ema")] = None,
+    images: Annotated[str | None, _setting("images")] = None,
     hold_out: Annotated[str | None, _setting("hold-out")] = None,
     robust_images: Annotated[str | None, _setting("robust-images")] = None,
     memory: Annotated[str | None, _setting("memory")] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from granu.report.statistics import Median, Rate, Ratio
+from granu.report.statistics import Mean, Median, Rate, Ratio
 
 NONE = "–"  # an unknown value
 FEW_PAIRS = 5
@@ -30,6 +30,23 @@ def share(rate: Rate | None) -> str:
     if rate is None or rate.total == 0:
         return NONE
     return f"{percent(rate.value)} [{percent(rate.low)}–{percent(rate.high)}]"
+
+
+def mean_share(mean: Mean | None) -> str:
+    """A mean of shares with its interval, in percent: `61.2 [57.9–64.4]`."""
+    if mean is None or math.isnan(mean.value):
+        return NONE
+    return f"{decimals(mean.value)} [{decimals(mean.low)}–{decimals(mean.high)}]"
+
+
+def decimals(part: float) -> str:
+    """A share in percent with one decimal: `61.2`."""
+    return f"{100 * part:.1f}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`1`, `1 and 3`, `1, 3 and 5`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def size(median: Median | None) -> str:

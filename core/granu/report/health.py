@@ -60,7 +60,8 @@ def _failed(row: Row) -> str | None:
 
 
 def _nothing(row: Row) -> str | None:
-    return f"0 of {row.counted}" if row.counted > row.failed and not row.found.hits else None
+    searched = row.counted > row.failed and not row.levels
+    return f"0 of {row.counted}" if searched and not row.found.hits else None
 
 
 def _control(row: Row) -> str | None:

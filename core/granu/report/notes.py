@@ -18,8 +18,13 @@ def failures(record: RunRecord) -> list[str]:
 
 
 def notes(record: RunRecord, rows: Sequence[Row]) -> list[str]:
-    """A sentence per health sign, and what to know of each generator."""
-    return [*map(str, check(rows)), *of_generators(record)]
+    """A sentence per health sign, and what to know of each generator and perturbation."""
+    return [*map(str, check(rows)), *of_generators(record), *of_perturbations(record)]
+
+
+def of_perturbations(record: RunRecord) -> list[str]:
+    """What the plugins say about their perturbations, once each."""
+    return list(dict.fromkeys(f"{p.name}: {p.note}" for p in record.perturbations.values() if p.note))
 
 
 def of_generators(record: RunRecord) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from granu.errors import GranuError, RunFolderError
 from granu.report import style
+from granu.report.benchmark import benchmarks
 from granu.report.formatting import image_sizes
 from granu.report.notes import failures, notes
 from granu.report.profile import profile
@@ -46,17 +47,17 @@ class Cell:
     title: str = ""
 
 
-def write_page(run: Run, file: Path) -> None:
+def write_page(run: Run, file: Path, reference: str | None = None) -> None:
     """Write the page of a run. RunFolderError if that fails."""
-    text = page(run)
+    text = page(run, reference)
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as problem:
         raise RunFolderError(f"cannot write {file}: {problem.strerror}; name another file") from None
 
 
-def page(run: Run) -> str:
-    """The HTML text of a run's page."""
+def page(run: Run, reference: str | None = None) -> str:
+    """The HTML text of a run's page; `reference` is the classifier to whose errors those of the others are related."""
     from jinja2 import Environment, StrictUndefined
 
     found = rows(run)
@@ -68,6 +69,7 @@ def page(run: Run) -> str:
         commands=[command.command for command in run.record.commands],
         facts=_facts(run, found),
         legend=LEGEND,
+        means=[sentence for one in benchmarks(run, found, reference) for sentence in one.lines()],
         notes=notes(run.record, found),
         failures=failures(run.record),
         columns=[(c, m) for c, m in zip(made.columns, made.meanings, strict=True) if c != "classifier"],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from granu.errors import GranuError
 from granu.report import formatting
+from granu.report.benchmark import benchmarks
 from granu.report.comparison import Comparison, Value, compare, unshared
 from granu.report.export import records
 from granu.report.markup import html_lines, html_table
@@ -30,10 +31,14 @@ def table_text(run: Run) -> str:
     return "\n".join([*tables, *lines_below(run, found)])
 
 
-def lines_below(run: Run, found: Sequence[Row]) -> list[str]:
-    """The lines below a run's tables: the terms, what failed, and what needs attention."""
+def lines_below(run: Run, found: Sequence[Row], reference: str | None = None) -> list[str]:
+    """The lines below a run's tables: the terms, means over perturbations, what failed, and what needs attention.
+
+    `reference` is the classifier to whose errors those of the others are related.
+    """
     return [
         LEGEND,
+        *(sentence for benchmark in benchmarks(run, found, reference) for sentence in benchmark.lines()),
         *(f"failed: {sentence}" for sentence in failures(run.record)),
         *(f"note: {sentence}" for sentence in notes(run.record, found)),
     ]

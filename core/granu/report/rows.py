@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from granu.errors import GranuError, RunFolderError
-from granu.report.statistics import Median, Observation, Rate, median_size, rate
+from granu.report.benchmark import accuracy, fixed_sizes
+from granu.report.statistics import Mean, Median, Observation, Rate, median_size, rate
 from granu.runs.records import PerturbationRecord
 from granu.runs.run import Run
 from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, IMAGES, UNREADABLE, Trial
@@ -36,6 +37,8 @@ class Row:
     reasons: tuple[tuple[str, int], ...]  # why searches failed, most frequent first
     found: Rate
     confirmed: Rate | None  # found, and every judge still sees the label; a share of the counted
+    levels: tuple[float, ...]  # the fixed sizes at which changes were judged; empty where a size was searched
+    accuracy: Mean | None  # mean over these sizes; images misclassified before any change count as wrong
     size: Median | None
     confirmed_size: Median | None
     l2: float | None
@@ -148,6 +151,8 @@ def _row(classifier: str, record: PerturbationRecord, trials: Sequence[Trial]) -
         reasons=tuple(Counter(t.note or "no reason given" for t in failed).most_common()),
         found=rate(len(found), len(counted)),
         confirmed=rate(sum(t.confirmed for t in found), len(counted)) if judged else None,
+        levels=fixed_sizes(counted),
+        accuracy=accuracy(trials),
         size=median_size([observation(t) for t in sized]),
         confirmed_size=median_size([confirmed_observation(t) for t in sized]) if judged else None,
         l2=_median(t.l2 for t in found),

@@ -40,6 +40,36 @@ def rate(hits: int, total: int) -> Rate:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """The mean of numbers in [0, 1], one per image, with its interval."""
+
+    value: float
+    low: float
+    high: float
+    images: int
+
+
+def mean(scores: Sequence[float]) -> Mean:
+    """A mean with Wilson's interval at the effective number of images; NaN, from 0 to 1, of nothing.
+
+    Scores between 0 and 1 vary less than hits and misses of the same mean, as if there were more images (Korn and
+    Graubard 1998). Where all scores are 0 or 1 it is the interval of `rate`; where all are equal, too.
+    """
+    n = len(scores)
+    if n == 0:
+        return Mean(math.nan, 0.0, 1.0, 0)
+    from scipy.stats import norm
+
+    value = sum(scores) / n
+    variance = sum((x - value) ** 2 for x in scores) / n
+    effective = n * value * (1 - value) / variance if variance > 1e-12 else n
+    z2 = float(norm.ppf((1 + LEVEL) / 2)) ** 2
+    centre = (value + z2 / (2 * effective)) / (1 + z2 / effective)
+    half = math.sqrt(z2 * (value * (1 - value) / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
+    return Mean(value, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+@dataclass(frozen=True)
 class Observation:
     """Evidence on one image's smallest size: it equals `size`, or, if not `exact`, lies beyond `size` (censored)."""
 

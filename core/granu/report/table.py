@@ -86,6 +86,7 @@ def _needed(rows: Sequence[Row]) -> Sequence[Column]:
 
     wanted = {
         CLASSIFIER: several([row.classifier for row in rows]),
+        ACCURACY: any(row.accuracy for row in rows),
         LEFT_OUT: any(row.clean_wrong or row.unreadable for row in rows),
         SIZE: any(row.size or row.budget is not None for row in rows),
         CONFIRMED_SIZE: any(row.confirmed_size for row in rows),
@@ -115,7 +116,13 @@ def _confirmed(row: Row) -> str:
     return "no judges" if row.confirmed is None else formatting.share(row.confirmed)
 
 
+def _accuracy(row: Row) -> str:
+    return formatting.mean_share(row.accuracy)
+
+
 def _size(row: Row) -> str:
+    if len(row.levels) == 1:
+        return f"at {row.levels[0]:g}"
     return formatting.size(row.size) if row.budget is None else f"spends {formatting.number(row.budget)}"
 
 
@@ -126,6 +133,12 @@ def _control(row: Row) -> str:
 CLASSIFIER = Column("classifier", "classifier under test", lambda row: row.classifier)
 LEFT_OUT = Column(
     "left out", "images that the classifier misclassifies before any change, or that cannot be read", _left_out
+)
+ACCURACY = Column(
+    "accuracy %",
+    "share of images classified correctly under the change, mean over its fixed sizes; images that are misclassified "
+    "before any change count as wrong",
+    _accuracy,
 )
 SIZE = Column(
     "median size",
@@ -158,6 +171,7 @@ COLUMNS = (
         f"'{NO_IMAGE}' for changes inside the classifier, which have no image and no judges",
         _confirmed,
     ),
+    ACCURACY,
     SIZE,
     CONFIRMED_SIZE,
     UNIT,

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -249,14 +250,19 @@ def check_defense(defense: Defense, classifier: ImageClassifier, batch: Batch, *
 
 
 def check_dataset(dataset: Dataset, positions: Sequence[int] = (0,)) -> None:
-    """Check images, labels and ids at some positions."""
+    """Check images, labels and ids at some positions, and that several threads may read them at once."""
     assert len(dataset) > max(positions), f"the dataset has only {len(dataset)} images"
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(dataset.read, [index for index in positions for _ in range(8)]))
     for index in positions:
         image, label = dataset.read(index)
         assert image.ndim == 3 and image.shape[0] in (1, 3), "images must be (C, H, W) with one or three channels"
         assert image.min() >= 0 and image.max() <= 1, "images must be in [0, 1]"
         assert 0 <= label < len(dataset.classes), "labels must be class numbers"
         assert dataset.image_id(index) == dataset.image_id(index), "an image's id must not change"
+        same = all(one[1] == label and torch.equal(one[0], image) for one in together[:8])
+        assert same, "`read` must give the same image when several threads call it"
+        together = together[8:]
 
 
 def _training_step(classifier: ImageClassifier, batch: Batch) -> TrainingStep:

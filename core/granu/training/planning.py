@@ -34,7 +34,18 @@ def read_config(file: Path) -> dict[str, Any]:
         name = key.replace("_", "-")
         if name not in known:
             raise OptionError(f"{file} has an unknown key '{key}'; {suggest(name, known)}")
-        read[name] = _texts(value, file, key) if name == "defense" else _text(value, file, key)
+        read[name] = _texts(value, file, key) if name == "defense" else _text(value, str(file), key)
+    return read
+
+
+def check_settings(given: Mapping[str, Any]) -> dict[str, str]:
+    """Settings from Python, by name, as texts that `read_options` reads. OptionError for an unknown name."""
+    known, read = setting_names(), {}
+    for key, value in given.items():
+        name = key.replace("_", "-")
+        if name not in known:
+            raise OptionError(f"there is no setting '{key}'; {suggest(name, known)}")
+        read[name] = _text(list(value) if isinstance(value, tuple) else value, "settings", key)
     return read
 
 
@@ -106,12 +117,12 @@ def _texts(value: Any, file: Path, key: str) -> list[str]:
     return values
 
 
-def _text(value: Any, file: Path, key: str) -> str:
+def _text(value: Any, where: str, key: str) -> str:
     """A value as it would be typed, so that one set of rules reads both."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list) and all(isinstance(one, int | float | str) for one in value):
         return "+".join(map(str, value))
     if not isinstance(value, int | float | str):
-        raise OptionError(f"{file}: {key} must be a number, a text, or true or false")
+        raise OptionError(f"{where}: {key} must be a number, a text, or true or false")
     return str(value)

@@ -18,6 +18,7 @@ from granu.training.data import ImageSet
 from granu.training.defense import MAIN
 from granu.training.drawn import open_dataset
 from granu.training.figure import draw_training
+from granu.training.heads import check_outputs
 from granu.training.journal import EpochRecord
 from granu.training.loop import Files, Listener, Loop
 from granu.training.machine import Machine
@@ -84,11 +85,13 @@ class _Training:
         self.start = classifier_fingerprint(cast(Classifier, self.classifier))
         dataset = open_dataset(plan.data, context, settings.images, settings.seed)
         separate = None if plan.val is None else open_dataset(plan.val, context, settings.images, settings.seed + 1)
+        other = dataset if separate is None else separate
         parts = divide(settings, len(dataset), None if separate is None else len(separate))
         check_sizes(settings, len(parts.training), machine.count)
         adopt_names(self.classifier, dataset)
+        check_outputs(self.classifier, plan.classifier, dataset, str(plan.data.spec), context)
         training = select(plan, plan.data, dataset, parts.training, self.classifier)
-        validation = select(plan, plan.val or plan.data, separate or dataset, parts.validation, self.classifier)
+        validation = select(plan, plan.val or plan.data, other, parts.validation, self.classifier)
         try_out(self.classifier, training)
         self.images = read_images(training, settings, listener.progress)
         check_sizes(settings, len(self.images), machine.count)

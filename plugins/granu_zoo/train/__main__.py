@@ -1,4 +1,4 @@
-"""Command line of the training recipes."""
+"""Command line of the generators' recipes, and of the check of all shipped weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from granu_zoo.train.biggan import IMAGES as BIGGAN_IMAGES
 from granu_zoo.train.biggan import train_biggan
 from granu_zoo.train.check import check
-from granu_zoo.train.classifiers import RECIPES, train_classifier
 from granu_zoo.train.stylegan import Settings, train_stylegan
 
 
@@ -23,12 +22,10 @@ def main() -> None:
             "--images", type=int, default=images, help="real images shown to the discriminator in total"
         )
         generator.add_argument("--seed", type=int, default=1)
-    for name, recipe in RECIPES.items():
-        command = commands.add_parser(name, help=f"train a classifier: {recipe.architecture}, {recipe.summary}")
-        command.add_argument("--seed", type=int, default=recipe.seed)
     for command in commands.choices.values():
         command.add_argument("--out", type=Path, required=True, help="folder for weights, logs, checkpoints")
-    commands.add_parser("check", help="measure the weights that come with granu")
+    measured = commands.add_parser("check", help="measure the weights that come with granu, or other classifiers")
+    measured.add_argument("--classifier", action="append", default=[], help="spec of a classifier to measure instead")
     for command in commands.choices.values():
         command.add_argument("--data", type=Path, required=True, help="folder with MNIST or CIFAR-10 as parquet files")
         command.add_argument("--threads", type=int, default=1)
@@ -36,12 +33,10 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     if arguments.command == "check":
-        check(arguments.data)
-    elif arguments.command in ("stylegan-mnist", "biggan-mnist"):
+        check(arguments.data, arguments.classifier)
+    else:
         train = train_stylegan if arguments.command == "stylegan-mnist" else train_biggan
         train(arguments.data, arguments.out, arguments.seed, Settings(images=arguments.images))
-    else:
-        train_classifier(arguments.command, arguments.data, arguments.out, arguments.seed)
 
 
 if __name__ == "__main__":

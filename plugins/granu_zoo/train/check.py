@@ -1,7 +1,8 @@
-"""Accuracy of the shipped classifiers, and their agreement with the classes of generated images."""
+"""Clean and robust accuracy of classifiers, and their agreement with the classes of generated images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,26 +10,43 @@ from torch import Tensor
 
 from granu import BuildContext, Streams, load_catalog
 from granu_zoo import CLASSIFIERS
-from granu_zoo.train.classifiers import accuracy
 from granu_zoo.train.data import read_images
-from granu_zoo.trained_on import MNIST, trained_on
+from granu_zoo.train.measure import ATTACKED, BUDGETS, accuracy, robust_accuracy
+from granu_zoo.trained_on import CIFAR10, MNIST, TrainedOn, trained_on
 
 __all__ = ["check"]
 
 GENERATORS = ("stylegan", "biggan")
 
 
-def check(data: Path, samples: int = 2000) -> None:
-    """Print each classifier's accuracy on its test images and its agreement with the generators' classes."""
+def check(data: Path, specs: Sequence[str] = (), samples: int = 2000) -> None:
+    """Print clean and robust accuracy of classifiers on their test images; by default those that ship.
+
+    Of those that ship, also the agreement with the generators' classes.
+    """
     context = BuildContext(load_catalog())
-    print(f"{'classifier':20} {'accuracy':>8}")
-    for name in CLASSIFIERS:
-        images, labels = read_images(data, trained_on(name), "test")
-        clean = accuracy(context.build("classifier", f"zoo:{name}"), images.float() / 255, labels)
-        print(f"{name:20} {clean:8.2%} of {len(labels)}")
-    for generator in GENERATORS:
-        print(generator)
-        check_generator(context, generator, samples)
+    for known in (MNIST, CIFAR10):
+        chosen = [spec for spec in specs or _shipped() if _data_of(context, spec) is known]
+        if chosen:
+            check_classifiers(context, chosen, known, data)
+    if not specs:
+        for generator in GENERATORS:
+            print(generator)
+            check_generator(context, generator, samples)
+
+
+def check_classifiers(context: BuildContext, specs: Sequence[str], known: TrainedOn, data: Path) -> None:
+    """Print a table of classifiers of one dataset, one line each as soon as it is measured."""
+    images, labels = read_images(data, known, "test")
+    x, budgets = images.float() / 255, BUDGETS[known.name]
+    width = max(len(spec) for spec in specs)
+    print(f"{'':{width}} {'clean':>8}   {ATTACKED} images under PGD-40")
+    print(f"{'classifier':{width}} {f'of {len(labels)}':>8} " + " ".join(f"{budget:>21}" for budget in budgets))
+    for spec in specs:
+        classifier = context.build("classifier", spec).eval().requires_grad_(False)
+        clean = accuracy(classifier, x, labels)
+        robust = [robust_accuracy(classifier, x[:ATTACKED], labels[:ATTACKED], b, context) for b in budgets]
+        print(f"{spec:{width}} {clean:8.2%} " + " ".join(f"{value:21.1%}" for value in robust), flush=True)
 
 
 def check_generator(context: BuildContext, generator: str, samples: int) -> None:
@@ -57,3 +75,12 @@ def draw_samples(context: BuildContext, spec: str, count: int) -> tuple[Tensor, 
             tail = generator.tail(generator.draw(streams, labels[chosen]), ["image"])
             images.append(tail({}).clamp(0, 1))
     return torch.cat(images), labels
+
+
+def _shipped() -> list[str]:
+    return [f"zoo:{name}" for name in CLASSIFIERS]
+
+
+def _data_of(context: BuildContext, spec: str) -> TrainedOn:
+    """The dataset of a classifier, which its classes tell."""
+    return CIFAR10 if tuple(context.build("classifier", spec).classes) == CIFAR10.classes else MNIST

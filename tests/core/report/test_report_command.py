@@ -78,6 +78,7 @@ def test_records_hold_every_number_unrounded() -> None:
     assert {key: value for key, value in record.items() if not key.startswith(rates)} == {
         "classifier": "zoo:a", "perturbation": "tiny:z", "evidence": "images", "unit": "sigma", "budget": None,
         "counted": 1, "clean_wrong": 0, "unreadable": 0, "failed": 0, "failed_because": "",
+        "levels": "", "accuracy": None, "accuracy_low": None, "accuracy_high": None,
         "size": 1 / 3, "size_low": 1 / 3, "size_high": None, "size_beyond": None,
         "l2": 0.1, "linf": 0.2, "ssim": 0.3, "pixels": 4, "features": 5, "forward": 6.0, "backward": 7.0,
         "image_sizes": "8 x 9",

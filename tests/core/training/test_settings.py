@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from granu.cli.train import train
 from granu.errors import OptionError
 from granu.training.divergence import LossWatch
 from granu.training.planning import make_request, read_config
 from granu.training.schedule import momentum_at, rate_factor
-from granu.training.settings import TrainingSettings
+from granu.training.settings import TrainingSettings, setting_names
 
 Granu = Callable[..., Any]
 PLAN = ("train", "--classifier", "net", "--data", "shapes:64", "--out", "out.safetensors", "--batch", "8")
@@ -182,3 +184,8 @@ def test_a_loss_is_watched_against_its_own_beginning() -> None:
     assert LossWatch(10).see(float("inf")) == "the loss became inf"
     one_bad_step = LossWatch(10)
     assert all(one_bad_step.see(loss) is None for loss in [2.0] * 20 + [400.0] + [2.0] * 20)
+
+
+def test_every_setting_is_a_flag() -> None:
+    flags = {name.replace("_", "-") for name in inspect.signature(train).parameters}
+    assert set(setting_names()) <= flags

@@ -334,6 +334,7 @@ REFUSED = [
     ("adversarial:pixel:linf,budgt=1", "has no option 'budgt'"),
     ("adversarial:pixel:linf,budget=1,search=smallest", "search=smallest has no option 'budget'"),
     ("adversarial:pixel:linf,search=smallest", "search=smallest spends no budget"),
+    ("adversarial:pixel:linf,budget=1,search=random", "or train on random changes with --defense random:..."),
     ("adversarial:sparse-pixel", "opens no space"),
     ("adversarial:tiny:layer9,budget=1", "there is no site named 'layer9'"),
     ("adversarial:frequency:99,budget=1", "beyond the sweep"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,30 @@ def test_parquet_with_hugging_faces_class_names(tmp_path: Path) -> None:
         assert label == i % 3
         torch.testing.assert_close(image, torch.full((3, 4, 6), 10 * i / 255))
     contracts.check_dataset(data, range(5))
+
+
+def test_no_two_threads_read_one_parquet_file_at_once(tmp_path: Path) -> None:
+    # pyarrow crashes where they do, though not every time
+    rows = [{"image": {"bytes": png(i), "path": None}, "label": i % 3} for i in range(60)]
+    write_parquet(tmp_path / "many.parquet", rows, group=2)
+    dataset: Any = build(f"parquet:{tmp_path / 'many.parquet'}")
+    reading, overlaps = threading.Lock(), []
+
+    class Watched:
+        def __init__(self, file: Any) -> None:
+            self.file, self.metadata = file, file.metadata
+
+        def read_row_group(self, *words: Any, **options: Any) -> Any:
+            overlaps.append(not reading.acquire(blocking=False))
+            time.sleep(0.001)
+            reading.release()
+            return self.file.read_row_group(*words, **options)
+
+    dataset.files = [Watched(file) for file in dataset.files]
+    order = [index * 7 % 60 for index in range(60)]  # from one row group to another
+    with ThreadPoolExecutor(16) as threads:
+        values = [round(float(image.mean()) * 255) for image, _ in threads.map(dataset.read, order)]
+    assert values == order and len(overlaps) > 30 and not any(overlaps)
 
 
 def test_a_folder_of_parquet_files_is_one_dataset(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def refused(file: Path, content: bytes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("protocol", [3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("name", GOLDEN)
 def test_images_equal_those_of_the_original(file: Path, name: str, protocol: int) -> None:
     golden = Golden(name)

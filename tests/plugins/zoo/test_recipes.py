@@ -1,7 +1,8 @@
-"""The recipes at small scale: attacks keep their budget, training resumes exactly, stored weights load."""
+"""The recipes at small scale: configurations plan, training resumes exactly, stored weights load, checks measure."""
 
 import copy
 import io
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from granu import WeightsError
+import granu_zoo
+from granu import BuildContext, ImageClassifier, WeightsError, load_catalog
+from granu.training.planning import make_request, make_train_plan
 from granu.weights.checkpoints import read_weights_header
+from granu_zoo import ARCHITECTURES, CLASSIFIERS
 from granu_zoo.loading import load_classifier
 from granu_zoo.networks import NETWORKS
-from granu_zoo.train.augment import AUGMENTATIONS, flip_and_shift
-from granu_zoo.train.classifiers import RECIPES
+from granu_zoo.train.check import check
+from granu_zoo.train.data import read_images
 from granu_zoo.train.discriminator import Discriminator, group_deviation
-from granu_zoo.train.pgd import pgd, robust_accuracy
+from granu_zoo.train.measure import accuracy, robust_accuracy
 from granu_zoo.train.store import store
 from granu_zoo.train.stylegan import Settings, StyleGANTraining
 from granu_zoo.trained_on import CIFAR10, MNIST, TrainedOn, trained_on
@@ -33,6 +37,11 @@ def digits() -> tuple[Tensor, Tensor]:
     return torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8), torch.arange(40) % 10
 
 
+def architecture_of(name: str) -> str:
+    """The architecture of shipped weights."""
+    return read_weights_header(granu_zoo.FOLDER / f"{name}.safetensors", ARCHITECTURES).architecture
+
+
 class Linear(nn.Module):
     """A linear classifier."""
 
@@ -44,7 +53,7 @@ class Linear(nn.Module):
         return images.flatten(1) @ self.weight.T
 
 
-@pytest.mark.parametrize("architecture", sorted({recipe.architecture for recipe in RECIPES.values()}))
+@pytest.mark.parametrize("architecture", sorted({architecture_of(name) for name in CLASSIFIERS}))
 def test_stored_weights_load_as_a_classifier(architecture: str, tmp_path: Path) -> None:
     network = NETWORKS[architecture]().eval()
     data = trained_on(architecture)
@@ -72,41 +81,46 @@ def test_a_header_with_unknown_arguments_is_refused(tmp_path: Path) -> None:
         load_classifier(path, "tiny")
 
 
-def test_every_recipe_names_a_known_architecture() -> None:
-    assert {recipe.architecture for recipe in RECIPES.values()} <= set(NETWORKS)
+RECIPES = sorted((Path(granu_zoo.__file__).parent / "recipes").glob("*.toml"))
 
 
-@pytest.mark.parametrize(("norm", "order"), [("l2", 2.0), ("linf", float("inf"))])
-def test_pgd_stays_in_its_budget_and_raises_the_loss(norm: str, order: float) -> None:
-    classifier, images, labels = Linear(), torch.rand(8, 1, 32, 32), torch.arange(8)
-    attacked = pgd(classifier, images, labels, norm, 0.3, 10)
-    assert (attacked - images).flatten(1).norm(p=order, dim=1).max() <= 0.3 + 1e-5
-    assert attacked.min() >= 0 and attacked.max() <= 1
-    loss = nn.functional.cross_entropy
-    assert loss(classifier(attacked), labels) > loss(classifier(images), labels)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_every_recipe_is_a_plan_that_trains_on_all_images(recipe: Path, tmp_path: Path) -> None:
+    data = parquet_of(tmp_path, trained_on(recipe.stem), 200)
+    given = {"data": f"parquet:{data}", "out": "out.safetensors"}
+    context = BuildContext(load_catalog())
+    plan = make_train_plan(context.catalog, context, make_request(given, recipe))
+    assert str(plan.classifier.spec).endswith(",init=random") and len(plan.defenses) == 1
+    assert plan.settings.hold_out == 0 and plan.settings.batch == 128 and plan.settings.rate == 0.003
+    context.make(plan.defenses[0])
 
 
-def test_robust_accuracy_falls_with_the_budget() -> None:
-    classifier, images = Linear(), torch.rand(50, 1, 32, 32)
+def test_every_shipped_classifier_has_a_recipe_of_its_architecture() -> None:
+    recipes = {recipe.stem: tomllib.loads(recipe.read_text()) for recipe in RECIPES}
+    assert recipes.keys() >= set(CLASSIFIERS)
+    for name in CLASSIFIERS:
+        header = read_weights_header(granu_zoo.FOLDER / f"{name}.safetensors", ARCHITECTURES)
+        assert recipes[name]["classifier"] == f"zoo:{header.architecture},init=random"
+        assert recipes[name]["seed"] == header.about["seed"]
+
+
+def test_robust_accuracy_falls_with_the_budget_and_is_never_above_the_clean_one() -> None:
+    network, images, context = Linear(), torch.rand(300, 1, 32, 32), BuildContext(load_catalog())
+    classifier = ImageClassifier(network, MNIST.classes, channels=1, size=(32, 32))
     labels = classifier(images).argmax(dim=1)
-    rates = [robust_accuracy(classifier, images, labels, "l2", budget, steps=5) for budget in (1e-3, 0.1, 5.0)]
-    assert rates[0] > rates[1] > rates[2]
+    labels[:30] = (labels[:30] + 1) % 10
+    assert accuracy(classifier, images, labels) == 0.9
+    budgets = ("1e-6", "0.1", "5")
+    rates = [robust_accuracy(classifier, images, labels, f"pixel:l2,budget={b},steps=5", context) for b in budgets]
+    assert rates[0] == 0.9 > rates[1] > rates[2]
 
 
-@pytest.mark.parametrize("data", [MNIST, CIFAR10])
-def test_augmented_images_keep_shape_and_range(data: TrainedOn) -> None:
-    images = torch.rand(6, data.channels, 32, 32)
-    moved = AUGMENTATIONS[data.name](images)
-    assert moved.shape == images.shape and moved.min() >= 0 and moved.max() <= 1
-    assert not torch.equal(moved, images)
-
-
-def test_colour_channels_are_shifted_together() -> None:
-    images = torch.rand(20, 1, 32, 32).expand(20, 3, 32, 32)
-    moved = flip_and_shift(images)
-    assert torch.equal(moved[:, 0], moved[:, 2])
-    unmoved = ((moved == images) | (moved == images.flip(-1))).flatten(1).all(1)
-    assert not unmoved.all()
+def test_the_check_measures_any_classifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parquet_of(tmp_path, MNIST, 6, "test")
+    check(tmp_path, ["zoo:mnist-lenet"])
+    head, titles, row = capsys.readouterr().out.splitlines()
+    assert "under PGD-40" in head and titles.split()[:3] == ["classifier", "of", "6"]
+    assert row.split()[0] == "zoo:mnist-lenet" and len(row.split()) == 6
 
 
 def test_the_group_deviation_measures_the_variation_within_a_group() -> None:
@@ -146,18 +160,25 @@ def test_the_average_tracks_the_generator(digits: tuple[Tensor, Tensor]) -> None
     assert not torch.equal(run.average.mapping.w_avg, before["mapping.w_avg"])
 
 
-@pytest.mark.parametrize(("data", "side"), [(MNIST, 28), (CIFAR10, 32)])
-def test_images_are_read_and_digits_padded(data: TrainedOn, side: int, tmp_path: Path) -> None:
+def parquet_of(folder: Path, data: TrainedOn, count: int, part: str = "train") -> Path:
+    """A parquet file of `count` images, white but for one pixel, as the datasets have them."""
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    from granu_zoo.train.data import read_images
-
     png = io.BytesIO()
+    side = 28 if data is MNIST else 32
     image = Image.new("RGB", (side, side), (255, 255, 255))
     image.putpixel((3, 5), (255, 0, 0))
     image.convert("L" if data is MNIST else "RGB").save(png, "PNG")
-    table = pyarrow.table({"image": [{"bytes": png.getvalue(), "path": "0.png"}] * 3, "label": [4, 0, 9]})
-    parquet.write_table(table, tmp_path / f"{data.name}-test.parquet")
+    labels = [(4, 0, 9)[number % 3] for number in range(count)]
+    table = pyarrow.table({"image": [{"bytes": png.getvalue(), "path": "0.png"}] * count, "label": labels})
+    file = folder / f"{data.name}-{part}.parquet"
+    parquet.write_table(table, file)
+    return file
+
+
+@pytest.mark.parametrize(("data", "side"), [(MNIST, 28), (CIFAR10, 32)])
+def test_images_are_read_and_digits_padded(data: TrainedOn, side: int, tmp_path: Path) -> None:
+    parquet_of(tmp_path, data, 3, "test")
     images, labels = read_images(tmp_path, data, "test")
     assert labels.tolist() == [4, 0, 9] and images.shape == (3, data.channels, 32, 32)
     edge = (32 - side) // 2
