@@ -64,7 +64,7 @@ def _pretrained(transformers: Any, options: HfOptions) -> Any:
 def _untrained(transformers: Any, options: HfOptions) -> Any:
     config = _fetch(
         lambda: transformers.AutoConfig.from_pretrained(
-            options.model, revision=options.revision or "main", **_labels(options)
+            options.model, revision=options.revision or "main", trust_remote_code=False, **_labels(options)
         ),
         options.model,
     )

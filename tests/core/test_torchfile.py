@@ -144,7 +144,7 @@ def test_a_tensor_that_repeats_its_storage_is_refused(file: Path) -> None:
 
 def test_a_view_of_a_storage_is_refused(file: Path) -> None:
     torch.save({"w": torch.zeros(3)}, file, _use_new_zipfile_serialization=False)
-    forged, count = re.subn(rb"Nt(q.)Q", rb"K\x01t\1Q", file.read_bytes())
+    forged, count = re.subn(rb"Nt(q.)Q", lambda m: b"K\x01t" + m[1] + b"Q", file.read_bytes())
     file.write_bytes(forged)
     assert count == 1 and refused(file) == f"{file} holds a view of a storage, as torch wrote before 0.4"
 
