@@ -224,7 +224,7 @@ def test_only_changes_whose_label_every_judge_still_sees_are_confirmed(golden: R
 
 
 def site_record() -> dict[str, Any]:
-    return {"name": "knob", "shape": [4], "scale": "sigma", "samples": 3, "neurons": 4, "clamped": 2}
+    return {"name": "knob", "shape": [4], "scale": "sigma", "samples": 3, "neurons": 4, "clamped": 2, "across": False}
 
 
 def perturbation_record(key: str, **fields: Any) -> dict[str, Any]:
