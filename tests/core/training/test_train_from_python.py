@@ -86,7 +86,7 @@ def test_progress_is_reported() -> None:
     )
     steps = [words for words in told if words[2].startswith("epoch")]
     assert [done for done, _, _ in steps] == list(range(1, 49)) and {total for _, total, _ in steps} == {48}
-    assert steps[-1][2].startswith("epoch 6/6  loss 0.")
+    assert steps[-1][2].startswith("epoch 6 loss 0.")
 
 
 def test_mistakes_are_the_sentences_of_the_command_line() -> None:
