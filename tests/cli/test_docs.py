@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
 # files, plugins and downloads that are not there in the tests
 ABSENT = (
-    "checkers", "waves", "gain", "file:", "mymodel", "recipe.toml", "folder:", "parquet:", "datasets:", "timm:", "hf:", "weights=",
+    "checkers", "waves", "gain", "file:", "mymodel", "recipe.toml", "folder:", "parquet:", "datasets:", "timm:", "hf:",
+    "weights=",
 )  # fmt: skip
 
 
