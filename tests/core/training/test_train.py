@@ -144,10 +144,12 @@ def test_separate_validation_images_leave_all_others_to_training(trained: Traine
     assert result.about["images"]["count"] == 64 and result.about["validation-images"]["count"] == 40
 
 
-def test_robust_accuracy_is_under_all_defenses_at_once(trained: Trained) -> None:
-    result = trained(data="shapes:256", epochs="6", lr="0.01", defense=["made-up:noisy", "made-up:dark"])
-    # black images are all of one class: a quarter of them is right at most
-    assert result.about["after"]["clean"] > 0.8 and result.about["after"]["robust"] < 0.5
+@pytest.mark.parametrize("order", [("noisy", "dark"), ("dark", "noisy")])
+def test_robust_accuracy_is_under_all_defenses_at_once(trained: Trained, order: tuple[str, str]) -> None:
+    defenses = [f"made-up:{name}" for name in order]
+    result = trained(data="shapes:200", epochs="4", lr="0.02", defense=defenses)
+    # black images are all of one class: about a quarter of them is right
+    assert result.about["after"]["clean"] > 0.7 and result.about["after"]["robust"] < 0.6
 
 
 def test_a_frozen_part_is_unchanged_to_the_last_bit(trained: Trained) -> None:
