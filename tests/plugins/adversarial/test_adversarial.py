@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from granu import BuildContext, ClassifierError, Defense, GranuError, ImageClassifier, Streams, TrainingStep
 from granu.testing import check_defense, tiny
+from granu.training.images import DatasetImages, GeneratedImages
 
 Build = Callable[[str], Defense]
 PIXEL = "pixel:linf,budget=0.1,steps=4"
@@ -373,3 +374,97 @@ resolved.offer.check(resolved.options, context)
 print("torch" in sys.modules)
 """
     assert run_python(code).stdout.strip() == "False"
+
+
+class Shapes:
+    """A dataset of two classes of the tiny world, named in another order, at another size."""
+
+    classes = ("Cross", "disc")
+    named = True
+
+    def __len__(self) -> int:
+        return 10
+
+    def image_id(self, index: int) -> str:
+        return f"shape#{index}"
+
+    def read(self, index: int) -> tuple[Tensor, int]:
+        return torch.full((1, 6, 4), index / 10), index % 2
+
+
+def test_images_of_a_dataset_have_the_classifiers_classes_and_size() -> None:
+    images, classifier = DatasetImages(Shapes(), "shapes"), tiny_network()
+    batch = images.draw(classifier, torch.zeros(40).long(), Streams(0, [str(i) for i in range(40)]))
+    assert batch.images.shape == (40, 1, 8, 8)
+    for id_, image, label in zip(batch.ids, batch.images, batch.labels.tolist(), strict=True):
+        number = int(id_.removeprefix("shape#"))
+        assert label == (2, 0)[number % 2]
+        assert float(image[0, 4, 4]) == pytest.approx(number / 10)
+    assert len(set(batch.ids)) == 10
+    again = images.draw(classifier, torch.zeros(1).long(), Streams(0, ["7"]))
+    assert again.ids == batch.ids[7:8]
+
+
+def test_a_generator_of_some_classes_draws_others_at_random() -> None:
+    generator = tiny.TinyGenerator()
+    generator.labels = (1, 2)  # type: ignore[assignment]
+    images, ids = GeneratedImages(generator, "tiny"), [str(i) for i in range(60)]
+    batch = images.draw(tiny_network(), torch.arange(60) % 3, Streams(0, ids))
+    wanted = torch.arange(60) % 3
+    assert torch.equal(batch.labels[wanted > 0], wanted[wanted > 0])
+    assert set(batch.labels[wanted == 0].tolist()) == {1, 2}
+    assert torch.equal(batch.latent.labels, batch.labels)  # type: ignore[union-attr]
+
+
+def test_classes_are_matched_by_name_in_any_order() -> None:
+    classifier = tiny_network()
+    classifier.classes = ("cross", "Disc", "bar")
+    batch = GeneratedImages(tiny.TinyGenerator(), "tiny").draw(classifier, torch.arange(3), Streams(0, ["a", "b", "c"]))
+    assert batch.labels.tolist() == [0, 1, 2]
+    assert batch.latent.labels.tolist() == [2, 0, 1]  # type: ignore[union-attr]
+
+
+def test_without_all_classes_there_are_no_robust_logits(build: Build) -> None:
+    defense = build("adversarial:tiny:layer1,budget=0.2,steps=2,samples=20")
+    defense.images.generator.labels = (1, 2)  # type: ignore[attr-defined]
+    assert defense.robust_logits(make_step(tiny_network().eval())) is None
+    assert defense.loss(make_step(tiny_network())).isfinite()
+
+
+def test_drawn_images_are_fitted_to_the_network(build: Build) -> None:
+    class Larger(tiny.TinyGenerator):
+        def tail(self, latent, sites):  # type: ignore[no-untyped-def]
+            tail = super().tail(latent, sites)
+            return lambda edits: F.pad(tail(edits), (4, 4, 4, 4))
+
+    step = make_step(tiny_network())
+    for defense in (build("adversarial:tiny:image,budget=0.2,steps=2"), build("extra-data:tiny")):
+        defense.images.generator = Larger()  # type: ignore[attr-defined]
+        assert {tuple(x.shape) for x in images_of(defense, step)} == {(6, 1, 8, 8)}
+
+
+def test_a_generator_without_classes_is_refused() -> None:
+    generator = tiny.TinyGenerator()
+    generator.classes = ()  # type: ignore[assignment]
+    with pytest.raises(GranuError, match="`tiny` draws images without classes; training needs their labels"):
+        GeneratedImages(generator, "tiny")
+
+
+def test_both_predictions_of_trades_have_a_gradient(build: Build) -> None:
+    """Zhang et al. 2019, equation 5: the divergence is minimised over both of its sides."""
+    classifier = tiny_network()
+    step = make_step(classifier)
+    defense = build(f"adversarial:{PIXEL},loss=trades,beta=3")
+    changed = defense._changed(*defense._subject(step))[0]  # type: ignore[attr-defined]
+    clean = classifier(step.images)
+    divergence = F.kl_div(classifier(changed).log_softmax(1), clean.softmax(1), reduction="batchmean")
+    expected = torch.autograd.grad(F.cross_entropy(clean, step.labels) + 3 * divergence, list(classifier.parameters()))
+    given = torch.autograd.grad(defense.loss(step), list(classifier.parameters()))
+    for one, other in zip(given, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_sites_of_one_generator_share_it_and_its_statistics(build: Build) -> None:
+    attacks = build("adversarial:tiny:z,budget=1,samples=20|tiny:layer0,budget=0.2,samples=20")
+    first, second = (attack.perturbation.spaces for attack in attacks.attacks)  # type: ignore[attr-defined]
+    assert first.generator is second.generator and first.statistics is second.statistics
