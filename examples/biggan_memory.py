@@ -45,7 +45,7 @@ def measure(site_name: str) -> None:
     from granu import Criterion, ImageClassifier, Streams, clamp_for_descent, quantize
     from granu.search.options import SmallestOptions
     from granu.search.smallest import Smallest
-    from granu.spaces.site_statistics import measure_deviation
+    from granu.spaces.site_statistics import measure as measure_sites
     from granu.spaces.sites import SiteSpace
     from granu_biggan.generator import BigGANGenerator
     from granu_biggan.huggingface import config_from
@@ -63,7 +63,7 @@ def measure(site_name: str) -> None:
     with torch.no_grad():
         tail = generator.tail(latent, [site.name])
         image = quantize(clamp_for_descent(tail({})))
-    deviation = measure_deviation(generator, [site], 292, SAMPLES, "cpu")
+    deviation = {site.name: measure_sites(generator, [site], 292, SAMPLES, "cpu")[site.name].deviation}
     space = SiteSpace(classifier, image, tail, [site], {site.name: deviation[site.name][None].clamp_min(1e-3)})
     criterion = Criterion(classifier(image).argmax(1))
     start = time.perf_counter()

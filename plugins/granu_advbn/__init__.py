@@ -20,9 +20,10 @@ SCOPE = re.compile(r"batch|sample|group:([1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatisticsOptions:
-    """What may change: options that the defense and the perturbation have in common."""
+class PerturbationOptions:
+    """Options of the perturbation `advbn`: what may change."""
 
+    layer: str = option("", "module behind which the features' statistics change")
     epsilon: float = option(1.1, "largest change of the multipliers, which lie within 1 +- epsilon", low=0, high=100)
     mean: str = option(
         "multiplicative",
@@ -41,8 +42,8 @@ class StatisticsOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DefenseOptions(StatisticsOptions):
-    """Options of the defense `advbn`."""
+class DefenseOptions(PerturbationOptions):
+    """Options of the defense `advbn`: those of the perturbation, and how it is trained against."""
 
     layer: str = option(
         "", "module behind which the features' statistics change; of several joined by plus, each step draws one"
@@ -60,13 +61,6 @@ class DefenseOptions(StatisticsOptions):
         "control without an attack: multipliers are drawn uniformly, or from the two ends of their range",
         choices=("no", "uniform", "corners"),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerturbationOptions(StatisticsOptions):
-    """Options of the perturbation `advbn`."""
-
-    layer: str = option("", "module behind which the features' statistics change")
 
 
 def check_defense(options: DefenseOptions, context: BuildContext) -> None:

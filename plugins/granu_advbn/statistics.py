@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from granu import mean_over_processes
-from granu_advbn import StatisticsOptions
+from granu_advbn import PerturbationOptions
 
 SMALLEST = 1e-12  # variance; the gradient of a root is infinite at zero
 
@@ -37,7 +37,7 @@ class Multipliers:
     relu: bool
 
     @classmethod
-    def read(cls, options: StatisticsOptions, axis: int, nonnegative: bool) -> Multipliers:
+    def read(cls, options: PerturbationOptions, axis: int, nonnegative: bool) -> Multipliers:
         """The multipliers that options describe; `nonnegative` features stay so unless the options say otherwise."""
         relu = nonnegative if options.relu == "auto" else options.relu == "yes"
         return cls(axis, options.epsilon, options.mean == "sigma", options.min_scale, relu)
@@ -77,8 +77,8 @@ class Multipliers:
             m, s = self.bounded(change, self.epsilon).chunk(2, dim=1)  # (G, C)
             scale, shift = 1 + s, moments.unit * m - moments.mean * s
             scale, shift = (self._spread(value, moments.group, features) for value in (scale, shift))
-            changed = features.float() * scale + shift
-            return (changed.relu() if self.relu else changed).to(features.dtype)
+            changed = torch.addcmul(shift, features.float(), scale)
+            return (changed.relu_() if self.relu else changed).to(features.dtype)
 
     def _spread(self, value: Tensor, group: int, features: Tensor) -> Tensor:
         """Numbers of groups and channels (G, C) in a shape that broadcasts over features (B, ...)."""

@@ -17,9 +17,9 @@ STATISTICS = (".mean", ".variance")
 
 
 def check_tables(config: BigGANConfig, given: Mapping[str, Shape], file: Path) -> None:
-    """Compare a file's tensors, whose norm statistics are tables (rows, C), with a network's.
+    """Compare a file's tensors with a network's. WeightsError if they differ.
 
-    WeightsError if they differ.
+    Norm statistics are tables (rows, C) in files, a row for each truncation.
     """
     rows = {name: shape[1:] if name.endswith(STATISTICS) else shape for name, shape in given.items()}
     check_shapes(dict(list_tensors(config)), rows, file)

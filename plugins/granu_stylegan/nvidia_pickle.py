@@ -77,6 +77,8 @@ def _network(content: Any) -> ModuleRecord:
             return networks[name]
     if isinstance(networks.get("G_ema"), dict):
         raise Refused("holds tensors only; write it with torch.save instead of pickle.dump")
+    if networks.get("G_ema") is not None:
+        raise Refused(f"holds {shown(networks['G_ema'])} for the network G_ema")
     found = f" but {', '.join(map(shown, list(content)[:5]))}" if isinstance(content, dict) and content else ""
     raise Refused(f"holds no G_ema{found}, so it is not a StyleGAN2-ADA or StyleGAN3 of NVIDIA's")
 

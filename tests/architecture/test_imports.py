@@ -23,6 +23,7 @@ WITHOUT_TORCH = (
     "weights/preprocessing", "weights/trained", "spaces/site_names", "runs/plan", "runs/planning", "runs/suites",
     "runs/trials", "runs/records", "runs/run", "runs/writer", "runs/gallery",
     "runs/provenance", "runs/devices", "report/statistics",
+    "training/settings", "training/plan", "training/planning", "training/schedule", "cli/train",
 )  # fmt: skip
 
 HEAVY = {"torch", "numpy", "scipy", "matplotlib", "PIL", "safetensors", "rich"}

@@ -16,6 +16,7 @@ from granu.weights.checkpoints import read_weights_header
 from granu_stylegan.stylegan2 import StyleGAN2
 
 Granu = Callable[..., Any]
+pytestmark = pytest.mark.filterwarnings("default")  # the file of these tests does not state its clamp
 CONFIG = {"z_dim": 4, "c_dim": 2, "w_dim": 4, "img_resolution": 8, "mapping_layers": 1, "channel_base": 32}
 
 
@@ -47,6 +48,8 @@ def test_it_writes_what_opens_again_and_says_where_it_came_from(granu: Granu, st
         (("network.pt", "out", "--as", "biggan"), "not a BigGAN"),
         (("network.pt", "out", "--as", "bigan"), "did you mean 'biggan'?"),
         (("forged.pkl", "out"), "asks to run"),
+        (("network.pt", "nowhere/out"), "there is no folder nowhere; make it first"),
+        (("network.pt", "out", "--as", "biggan:deep=3"), "did you mean 'depth'?"),
     ],
 )
 def test_mistakes_are_told(
@@ -61,3 +64,45 @@ def test_mistakes_are_told(
     assert result.returncode == 2 and message in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists() and not (tmp_path / "canary").exists()
+
+
+def test_the_file_can_be_read_like_any_other(granu: Granu, state_dict: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    assert granu("convert", "network.pt", "out", "--as", "stylegan:clamp=256").returncode == 0
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_options_of_the_generator_take_part(granu: Granu, state_dict: Path, tmp_path: Path) -> None:
+    done = granu("convert", "network.pt", "out", "--as", "stylegan:clamp=3")
+    assert done.returncode == 0 and "note" not in done.stderr
+    assert read_weights_header(tmp_path / "out", ("stylegan2",)).config["conv_clamp"] == 3
+    done = granu("convert", "network.pt", "again", "--as", "stylegan")
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1 and "granu: note: network.pt: the file does not state whether" in done.stderr
+
+
+def test_info_says_what_a_file_holds(granu: Granu, state_dict: Path, tmp_path: Path) -> None:
+    comma = tmp_path / "a,b=c.pt"
+    state_dict.rename(comma)
+    done = granu("info", f'stylegan:weights="{comma}"')
+    assert done.returncode == 0, done.stderr
+    for line in (
+        "architecture: stylegan2",
+        "classes: 0, 1",
+        "images: 8 x 8, 3 channels",
+        "note: the file does not state",
+    ):
+        assert f"  {line}" in done.stdout
+    assert (
+        json.loads(granu("info", f'stylegan:weights="{comma}"', "--json").stdout)[0]["holds"]["architecture"]
+        == "stylegan2"
+    )
+
+
+def test_class_names_from_a_file_are_shown_escaped(granu: Granu, state_dict: Path, tmp_path: Path) -> None:
+    assert (
+        granu("convert", "network.pt", "out", "--as", "stylegan:clamp=1", "--classes", "a\x1b[2J,b\x07").returncode == 0
+    )
+    done = granu("info", "stylegan:weights=out")
+    assert "classes: a\\x1b[2J, b\\x07" in done.stdout and "\x1b" not in done.stdout
+    assert read_weights_header(tmp_path / "out", ("stylegan2",)).classes == ("a\\x1b[2J", "b\\x07")

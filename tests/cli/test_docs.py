@@ -19,27 +19,36 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
 # files, plugins and downloads that are not there in the tests
 ABSENT = (
-    "checkers", "waves", "gain", "file:", "mymodel", "folder:", "parquet:", "datasets:", "timm:", "hf:", "weights=",
+    "checkers", "waves", "gain", "file:", "mymodel", "recipe.toml", "folder:", "parquet:", "datasets:", "timm:", "hf:",
+    "weights=",
 )  # fmt: skip
 
 
-def commands() -> list[str]:
-    """Every `granu eval` line in a code block, without its comment, unless it names something absent."""
+def commands(name: str) -> list[str]:
+    """Every `granu NAME` line in a code block, without its comment, unless it names something absent."""
     blocks = [b for file in DOCUMENTS for b in re.findall(r"```(?:\w*)\n(.*?)```", file.read_text(), flags=re.S)]
     text = "\n".join(blocks).replace("\\\n", " ")
     lines = [re.split(r"\s{2,}#", line)[0].strip().removeprefix("$ ") for line in text.splitlines()]
-    chosen = {line for line in lines if line.startswith("granu eval ")}
+    chosen = {line for line in lines if line.startswith(f"granu {name} ")}
     return sorted(line for line in chosen if not any(word in line for word in ABSENT))
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", [*commands("eval"), *commands("train")])
 def test_a_documented_command_makes_a_plan(granu: Callable[..., Any], command: str) -> None:
     result = granu(*shlex.split(command)[1:], "--dry-run")
     assert result.returncode == 0, result.stderr
 
 
 def test_there_are_documented_commands() -> None:
-    assert len(commands()) >= 4
+    assert len(commands("eval")) >= 4 and len(commands("train")) >= 3
+
+
+@pytest.mark.parametrize("command", [line for line in commands("train") if "--data biggan" in line])
+def test_a_documented_training_without_data_runs(granu: Callable[..., Any], command: str) -> None:
+    smaller = ("--images", "80", "--epochs", "1", "--batch", "16", "--hold-out", "0.2")
+    done = granu(*shlex.split(command)[1:], *smaller)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy on validation images: " in done.stdout
 
 
 def test_the_reference_is_what_the_program_says() -> None:

@@ -224,14 +224,14 @@ def test_only_changes_whose_label_every_judge_still_sees_are_confirmed(golden: R
 
 
 def site_record() -> dict[str, Any]:
-    return {"name": "knob", "shape": [4], "scale": "sigma", "samples": 3, "neurons": 4, "clamped": 2}
+    return {"name": "knob", "shape": [4], "scale": "sigma", "samples": 3, "neurons": 4, "clamped": 2, "across": False}
 
 
 def perturbation_record(key: str, **fields: Any) -> dict[str, Any]:
     return {
         "key": key, "name": key, "target": None, "given": {}, "plugin": "golden", "distribution": "fake_golden 1.0",
         "options": {}, "source": {"spec": "grid", "kind": "dataset", "fingerprint": None, "classes": ["dark", "light"]},
-        "search": None, "search_options": {}, "budget": None, "sites": [], "judges": [B, "corner"], "weights": {},
+        "search": None, "search_options": {}, "budget": None, "sites": [], "judges": [B, "corner"], "weights": {}, "note": "",
         **fields,
     }  # fmt: skip
 
@@ -346,7 +346,7 @@ TABLES = {
         [KNOB, "6", "0", "100 [61–100]", "50 [19–81]", "spends 2.50", "–", "sigma (RMS)", "0.102", "0.819", "–", "0"],
     ],
     B: [
-        ["table", "5", "1", "80 [38–96]", "60 [23–88]", "3.00 [0.250–7.00+]", "7.00 [0.250–7.00+]", "pages", "0.802",
+        ["table", "5", "1", "80 [38–96]", "60 [23–88]", "1.50 [0.250–7.00+]", "1.50 [0.250–7.00+]", "pages", "0.802",
          "0.455", "50", "1"],
         ["inside", "5", "1", "20 [4–62]", "no image", "> 0.750 [0.500–0.750+]", "–", "weights", "–", "–", "–", "0"],
         [KNOB, "3", "3", "0 [0–56]", "0 [0–56]", "spends 2.50", "–", "sigma (RMS)", "–", "–", "–", "0"],

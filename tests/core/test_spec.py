@@ -29,6 +29,13 @@ READ = [
     ("A:max_size=3,b-c_d=4", Spec("A", None, (("b-c-d", "4"), ("max-size", "3")))),
     ("9.a_b-c/0", Spec("9.a_b-c/0")),
     ("a:max_size=3", Spec("a", None, (("max-size", "3"),))),
+    # text in quotes is taken as it is
+    ('a:weights="x,y=1|z.pkl",b=2', Spec("a", None, (("b", "2"), ("weights", "x,y=1|z.pkl")))),
+    ('export:"a,b=c.pt2",size=3', Spec("export", "a,b=c.pt2", (("size", "3"),))),
+    ('a:"b""c"', Spec("a", 'b"c')),
+    ('a:x="",y=1'.replace('""', '","'), Spec("a", None, (("x", ","), ("y", "1")))),
+    ('a:x=p,"q=r"', Spec("a", None, (("x", "p,q=r"),))),
+    ('a:b:weights="x,y=1.pkl",n=2|c', Spec("a", 'b:weights="x,y=1.pkl"', (("n", "2"),), (Spec("c"),))),
     # a spec as the target, and others behind it
     ("adversarial:pixel:linf,budget=8/255", Spec("adversarial", "pixel:linf", (("budget", "8/255"),))),
     ("adversarial:advbn:epsilon=1,b=2", Spec("adversarial", "advbn:epsilon=1", (("b", "2"),))),
@@ -48,6 +55,18 @@ def test_a_spec_is_read(text: str, spec: Spec) -> None:
 def test_the_canonical_text_reads_as_the_same_spec(text: str) -> None:
     spec = parse_spec(text)
     assert parse_spec(str(spec)) == spec
+
+
+def test_only_what_would_be_read_otherwise_is_quoted() -> None:
+    assert str(Spec("a", "b,c", (("x", "tiger,pizza"), ("y", "p,q=r")))) == 'a:"b,c",x=tiger,pizza,y="p,q=r"'
+    assert str(Spec("a", "b:c=1")) == "a:b:c=1" and str(Spec("a", "c=1")) == 'a:"c=1"'
+    assert str(Spec("a", None, (("x", 'say "a"|b'),))) == 'a:x="say ""a""|b"'
+
+
+@pytest.mark.parametrize("text", ['a:x="b', 'a:"b', 'a:b",c="d"', 'a|b:"'])
+def test_an_open_quote_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="has a quote that is not closed"):
+        parse_spec(text)
 
 
 def test_options_are_sorted_so_that_two_orders_name_one_result() -> None:

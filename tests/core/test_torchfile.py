@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,13 @@ def test_tensors_without_plain_numbers_are_refused(file: Path, tensor: Callable[
 def test_a_tensor_that_repeats_its_storage_is_refused(file: Path) -> None:
     torch.save({"w": torch.zeros(1).expand(10**12)}, file)
     assert refused(file) == f"{file} is damaged: a tensor of shape (1000000000000,) exceeds its storage of 1 numbers"
+
+
+def test_a_view_of_a_storage_is_refused(file: Path) -> None:
+    torch.save({"w": torch.zeros(3)}, file, _use_new_zipfile_serialization=False)
+    forged, count = re.subn(rb"Nt(q.)Q", lambda m: b"K\x01t" + m[1] + b"Q", file.read_bytes())
+    file.write_bytes(forged)
+    assert count == 1 and refused(file) == f"{file} holds a view of a storage, as torch wrote before 0.4"
 
 
 def test_a_compressed_zip_is_refused(file: Path) -> None:

@@ -258,6 +258,7 @@ FORGED = [
     ("a crop larger than its box", change_preprocessing(cropping={**CROPPING, "box": [5, 6]})),
     ("a box that is not two", change_preprocessing(cropping={**CROPPING, "box": [6, 100_000]})),
     ("no routes that begin with 'main'", change_header(routes=["aux", "main"])),
+    ("no routes that begin with 'main'", change_header(routes=["main", "aux", "aux"])),
     ("no names of at least two", change_header(classes=["cat"])),
 ]
 
@@ -326,6 +327,16 @@ def test_a_network_that_grows_beyond_the_file_is_stopped(size: int, on_meta: boo
     with pytest.raises(WeightsError, match=r"mine describes a network with more parameters than the file holds"):
         build_strictly(build, state, Path("mine"))
     nn.Linear(3000, 3000)  # other networks are not limited
+
+
+def test_a_network_of_other_shapes_is_refused_before_it_has_memory(tmp_path: Path) -> None:
+    def build() -> nn.Module:
+        layer = nn.Linear(3, 2)
+        assert layer.weight.is_meta, "it was built with memory"
+        return layer
+
+    with pytest.raises(WeightsError, match="do not fit"):
+        build_strictly(build, nn.Linear(4, 2).state_dict(), tmp_path)
 
 
 def test_numbers_that_no_network_can_have_are_refused(tmp_path: Path) -> None:

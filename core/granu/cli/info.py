@@ -111,7 +111,9 @@ def _print_held(key: str, value: Any) -> None:
 
 
 def _plain(value: Any) -> str:
-    """A value from a file on one line, safe to print."""
+    """A value from a file on one line, safe to print; a dash for none."""
+    if value in (None, "", [], (), {}):
+        return "-"
     if isinstance(value, list | tuple):
         text = ", ".join(_plain(one) for one in value[:MOST_SHOWN])
         return text + (f" and {len(value) - MOST_SHOWN} more" if len(value) > MOST_SHOWN else "")

@@ -85,7 +85,7 @@ def progress(quiet: bool) -> Iterator[Any]:
 
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=16),  # leaves room for the description in a terminal of 80 columns
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),

@@ -79,7 +79,7 @@ class Benchmark:
     def lines(self) -> list[str]:
         """A sentence on the accuracy, and one on the relative error where a reference is given."""
         shown = f"{formatting.decimals(self.accuracy.value)} % {_interval(self.accuracy.low, self.accuracy.high)}"
-        levels = formatting.listed([formatting.number(level) for level in self.levels])
+        levels = formatting.listed([f"{level:g}" for level in self.levels])
         said = [
             f"{self.classifier}: mean accuracy {shown} over {len(self.by_perturbation)} perturbations of {self.name}, "
             f"{self.unit} {levels} ({self.accuracy.images} images, misclassified ones included)"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Group = list[str]  # neighbouring perturbations of one name whose sizes have one unit; a panel each
+MOST_PANELS = 6  # beyond them, units with a single perturbation, which show no order, are left to the table
 Compared = dict[str, dict[str, Comparison]]  # classifier -> perturbation -> comparison with the first classifier
 
 
@@ -71,7 +72,9 @@ def profile(run: Run) -> Figure:
 def _groups(sized: Sequence[Row], records: Mapping[str, PerturbationRecord]) -> list[Group]:
     units = {row.perturbation: row.unit for row in sized if row.unit}
     panels = {key: (record.name, units.get(key, "")) for key, record in records.items()}
-    return [list(group) for _, group in itertools.groupby(panels, key=panels.__getitem__)]
+    groups = [list(group) for _, group in itertools.groupby(panels, key=panels.__getitem__)]
+    several = [group for group in groups if len(group) > 1]
+    return several if several and len(groups) > MOST_PANELS else groups
 
 
 def _compare(run: Run, classifiers: Sequence[str]) -> Compared:

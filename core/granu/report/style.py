@@ -59,16 +59,26 @@ def series_styles(classifiers: Sequence[str]) -> dict[str, SeriesStyle]:
 
 
 def short_names(records: Sequence[PerturbationRecord]) -> dict[str, str]:
-    """A short distinct name for each key: without the family's name and the options that all share, if they do."""
-    shared = set.intersection(*(set(record.given.items()) for record in records)) if records else set()
-    one_family = len({record.name for record in records}) == 1 and all(record.target for record in records)
+    """A short distinct name for each key: without options that all of a family share, and without a single family."""
+    families: dict[str, list[PerturbationRecord]] = {}
+    for record in records:
+        families.setdefault(record.name, []).append(record)
+    shared = {
+        name: _shared_options(own) if len(own) > 1 or len(records) == 1 else set() for name, own in families.items()
+    }
+    one_family = len(families) == 1 and all(record.target for record in records)
     names = {}
     for record in records:
-        own = [f"{key}={_short(value)}" for key, value in sorted(record.given.items()) if (key, value) not in shared]
-        details = ",".join([*filter(None, [record.target]), *own])
+        given = sorted(record.given.items() - shared[record.name])
+        details = ",".join([*filter(None, [record.target]), *(f"{key}={_short(value)}" for key, value in given)])
         names[record.key] = ":".join(filter(None, ["" if one_family else record.name, details]))
     often = Counter(names.values())
     return {key: name if often[name] == 1 else key for key, name in names.items()}
+
+
+def _shared_options(records: Sequence[PerturbationRecord]) -> set[tuple[str, str]]:
+    """The options that all of some records have."""
+    return set.intersection(*(set(record.given.items()) for record in records))
 
 
 def _short(value: str) -> str:

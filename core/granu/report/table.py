@@ -122,7 +122,7 @@ def _accuracy(row: Row) -> str:
 
 def _size(row: Row) -> str:
     if len(row.levels) == 1:
-        return f"at {formatting.number(row.levels[0])}"
+        return f"at {row.levels[0]:g}"
     return formatting.size(row.size) if row.budget is None else f"spends {formatting.number(row.budget)}"
 
 

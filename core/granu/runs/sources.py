@@ -134,12 +134,16 @@ def match_classes(source: Labelled, classifier: Classifier, source_name: str, na
         raise ClassifierError(
             f"the classes of '{source_name}' ({len(ours)}: {few(ours)}) are not those of '{name}' "
             f"({len(theirs)}: {few(theirs)}); take a classifier of the same classes, or name its outputs with classes="
-            + (_CONVERT if list(ours) == [str(number) for number in range(len(ours))] else "")
+            + (_CONVERT if isinstance(source, GeneratorSource) and _are_numbers(ours) else "")
         )
     return torch.tensor([numbers[class_name.casefold()] for class_name in ours])
 
 
 _CONVERT = ", or the generator's with `granu convert ... --classes`"
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return list(names) == [str(number) for number in range(len(names))]
 
 
 def few(names: Sequence[str]) -> str:

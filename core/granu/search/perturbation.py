@@ -29,7 +29,7 @@ class SearchedPerturbation:
         result = self.search.run(space, criterion, noise.scope("search"))
         with torch.no_grad():
             evidence = space.evidence(result.change)
-            alike = self.search.spends_budget or _has_one_change_of_each_size(space)
+            alike = self.search.spends_budget or _has_one_dimension(space)
             control = None if alike else _control(space, result, noise.scope("control"))
         return Proposal(
             evidence=evidence,
@@ -43,10 +43,10 @@ class SearchedPerturbation:
         )
 
 
-def _has_one_change_of_each_size(space: Space) -> bool:
-    """Whether a random change of a size is the change that was found."""
+def _has_one_dimension(space: Space) -> bool:
+    """Whether a random change of a size is the change that was found, or the only other one."""
     rays = space.rays()
-    return rays is not None and rays.shape == (1, 1)
+    return rays is not None and rays.shape[1] == 1
 
 
 def _control(space: Space, result: SearchResult, noise: Streams) -> Evidence:

@@ -261,11 +261,11 @@ class Loop:
     def _status(self) -> str:
         """For the progress bar: the epoch, the present loss, and the last accuracies."""
         last = self.history[-1]
-        parts = [f"epoch {(self.step - 1) // self.per_epoch + 1}/{self.settings.epochs}"]
+        parts = [f"epoch {(self.step - 1) // self.per_epoch + 1}"]
         parts += [f"loss {sum(self.losses[-WINDOW:]) / len(self.losses[-WINDOW:]):.3f}"]
         parts += [f"clean {100 * last.clean:.1f} %"] if last.clean is not None else []
         parts += [f"robust {100 * last.robust:.1f} %"] if last.robust is not None else []
-        return "  ".join(parts)
+        return " ".join(parts)
 
     def _diverged(self, problem: str) -> TrainingError:
         kept = f"{self.files.checkpoint} keeps the last good state; " if self.files.checkpoint.exists() else ""

@@ -130,8 +130,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], file: Path) -
 
 def check_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor], file: Path) -> None:
     """Compare the tensors of a network and those of a file. WeightsError lists what differs in name or shape."""
-    network, given = ({name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (own, state))
-    check_shapes(network, given, file)
+    check_shapes(_shapes(own), _shapes(state), file)
 
 
 def check_shapes(own: Mapping[str, Shape], given: Mapping[str, Shape], file: Path) -> None:
@@ -170,6 +169,10 @@ def save_weights(file: Path, state: Mapping[str, Tensor], header: WeightsHeader)
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
     }
     write_whole(file, safetensors.torch.save(tensors, metadata={"granu": json.dumps(about)}))
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _few(names: list[str]) -> str:

@@ -2,8 +2,10 @@
 
 A pickle is a program that looks up functions by name and calls them. Here a name resolves to a `StandIn` from a list,
 or the file is refused. No attribute is set or looked up, no method of an object is called, only plain values are
-hashed, and what is read, its size and the number of instructions are bounded. Long byte strings are not read but
-referred to. The instructions are those that Python's `pickletools` documents.
+hashed, and the sizes of what is read and the number of instructions are bounded. Long byte strings are not read but
+referred to.
+
+The instructions are those that Python's `pickletools` documents.
 """
 
 from __future__ import annotations
@@ -186,6 +188,8 @@ def _refuse(text: str) -> Any:
 
 def _key(key: Any) -> Any:
     """A key that can be hashed in no time: a tuple of tuples that share each other takes forever."""
+    if isinstance(key, LongText):
+        raise Refused(f"uses a text of {key.span.length:,} bytes as a name")
     plain = isinstance(key, PLAIN_KEYS) or (isinstance(key, tuple) and all(isinstance(k, PLAIN_KEYS) for k in key))
     return key if plain else _refuse(f"uses {shown(key)} as the key of a dictionary")
 
@@ -272,7 +276,7 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
         if not isinstance(module, str) or not isinstance(name, str):
-            raise Damaged("a name is no text")
+            raise Refused("names a function by something else than a text, or by a very long one")
         if (module, name) not in self.names:
             raise Refused(f"asks to run {shown(f'{module}.{name}')}; granu does not run code from weights files")
         found = self.names[module, name]

@@ -43,15 +43,15 @@ DTYPES = {  # storage class of torch -> dtype
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
-UNUSABLE = {  # functions that rebuild tensors without plain numbers
-    "_rebuild_sparse_tensor": "sparse",
-    "_rebuild_sparse_csr_tensor": "sparse",
-    "_rebuild_qtensor": "quantised",
-    "_rebuild_nested_tensor": "nested",
-    "_rebuild_meta_tensor_no_storage": "meta",
-    "_rebuild_device_tensor_from_numpy": "device",
-    "_rebuild_tensor_v3": "unsupported",
-    "_rebuild_wrapper_subclass": "wrapped",
+UNUSABLE = {  # functions that rebuild tensors without plain numbers, and what these are
+    "_rebuild_sparse_tensor": "a sparse tensor",
+    "_rebuild_sparse_csr_tensor": "a sparse tensor",
+    "_rebuild_qtensor": "a quantised tensor",
+    "_rebuild_nested_tensor": "a nested tensor",
+    "_rebuild_meta_tensor_no_storage": "a meta tensor",
+    "_rebuild_device_tensor_from_numpy": "a tensor of another device",
+    "_rebuild_tensor_v3": "a tensor of an unusual type",
+    "_rebuild_wrapper_subclass": "a wrapped tensor",
 }
 NUMPY_SCALARS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}
 
@@ -280,9 +280,9 @@ TORCH_NAMES: Mapping[tuple[str, str], Any] = {
     ("torch", "Tensor"): OPAQUE,
     ("torch.nn.parameter", "Parameter"): OPAQUE,
     ("torch", "Size"): StandIn(sequence),
-    ("torch", "device"): OPAQUE,
+    ("torch", "a tensor of another device"): OPAQUE,
     **{
-        ("torch._utils", name): Refused(f"holds a {kind} tensor; save plain tensors of numbers")
+        ("torch._utils", name): Refused(f"holds {kind}; save plain tensors of numbers")
         for name, kind in UNUSABLE.items()
     },
     **{(module, name): dtype for module in ("torch", "torch.storage") for name, dtype in DTYPES.items()},

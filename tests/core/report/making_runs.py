@@ -15,7 +15,7 @@ from granu.runs.records import ClassifierRecord, CommandRecord, PerturbationReco
 from granu.runs.run import IMAGES, RECORD, TRIALS, Run
 from granu.runs.trials import Trial
 
-TINY = SourceRecord("tiny", "generator", "a1")
+TINY = SourceRecord("tiny", "generator", "a1", ("cat", "dog"))
 CLASSES = ("cat", "dog", "<b>fox</b>")
 
 

@@ -1,4 +1,4 @@
-"""Accuracy under fixed sizes: over all images that were read, its mean over perturbations, and errors relative to another."""
+"""Accuracy under fixed sizes: over all images read, its mean over perturbations, and errors relative to another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from granu.report.present import rows_as_dicts, table_text
 from granu.report.rows import rows
 from granu.report.statistics import mean, rate
 from granu.runs.run import Run
-from granu.runs.trials import CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, UNREADABLE, Trial
+from granu.runs.trials import CLEAN_WRONG, FOUND, NOT_FOUND, UNREADABLE, Trial
 
 FOG, SNOW = "corruption:fog,severity=1+3", "corruption:snow,severity=1+3"
 NOTE = "made in memory"
@@ -93,7 +93,7 @@ def test_without_fixed_sizes_there_is_no_accuracy() -> None:
 def test_one_fixed_size_is_no_median() -> None:
     one = [trial(n, FOG, "yy", levels={"3": 0}) for n in range(3)]
     text = table_text(run_of(one, *RECORDS))
-    assert "at 3.00" in text and "> 3.00" not in text and "accuracy %" in text and "mean accuracy" not in text
+    assert "at 3 " in text and "> 3.00" not in text and "accuracy %" in text and "mean accuracy" not in text
 
 
 def test_the_mean_weighs_perturbations_and_sizes_alike() -> None:
@@ -102,8 +102,8 @@ def test_the_mean_weighs_perturbations_and_sizes_alike() -> None:
     assert one.accuracy.value == (1.5 / 4 + 2.5 / 4) / 2 and one.accuracy.images == 4
     assert one.by_perturbation == {FOG: 1.5 / 4, SNOW: 2.5 / 4} and one.by_level == {1: 5 / 8, 3: 3 / 8}
     assert one.relative is None and one.lines() == [
-        f"zoo:a: mean accuracy 50.0 % [{100 * one.accuracy.low:.1f}–{100 * one.accuracy.high:.1f}] over 2 perturbations "
-        "of corruption, severity 1.00 and 3.00 (4 images, misclassified ones included)"
+        f"zoo:a: mean accuracy 50.0 % [{100 * one.accuracy.low:.1f}–{100 * one.accuracy.high:.1f}] over 2 "
+        "perturbations of corruption, severity 1 and 3 (4 images, misclassified ones included)"
     ]
 
 
@@ -158,7 +158,7 @@ def test_only_images_that_both_have_count_in_the_relative_error() -> None:
 
 def test_an_unknown_reference_is_one_sentence() -> None:
     run = with_reference()
-    with pytest.raises(GranuError, match="holds no results of 'zoo:c'; did you mean 'zoo:[ab]'"):
+    with pytest.raises(GranuError, match=r"holds no results of 'zoo:c'; did you mean 'zoo:[ab]'"):
         benchmarks(run, rows(run), "zoo:c")
 
 
@@ -190,10 +190,6 @@ def test_words_are_listed() -> None:
 def test_that_nothing_fools_at_a_fixed_size_is_no_sign_of_a_weak_search() -> None:
     run = run_of([trial(n, FOG, "yy") for n in range(30)], *RECORDS)
     assert not [flag for flag in check(rows(run)) if "nothing found" in flag.sign]
-    failed = run_of(
-        [trial(n, FOG, "yy", outcome=FAILED) if False else trial(n, FOG, "yn") for n in range(30)], *RECORDS
-    )
-    assert not [flag for flag in check(rows(failed)) if "nothing found" in flag.sign]
 
 
 def test_tables_pages_and_json_hold_the_mean_and_the_note(tmp_path: Path) -> None:

@@ -192,6 +192,11 @@ def given(key: str, **options: str) -> PerturbationRecord:
         ([given("sparse-pixel")], ["sparse-pixel"]),
         ([given("sparse-pixel"), given("pixel:l2")], ["sparse-pixel", "pixel:l2"]),
         ([given("sparse-pixel", steps="9"), given("pixel:l2")], ["sparse-pixel:steps=9", "pixel:l2"]),
+        ([given("pixel:l2", steps="9")], ["l2"]),
+        (
+            [given("fog:a", level="1+2"), given("fog:b", level="1+2"), given("style:blur")],
+            ["fog:a", "fog:b", "style:blur"],
+        ),
         ([], []),
     ],
 )
@@ -214,3 +219,16 @@ def test_short_names_hold_the_options_that_differ() -> None:
 def test_classifiers_have_styles_of_their_own() -> None:
     shown = style.series_styles(["a", "b", "a", "c"])
     assert list(shown) == ["a", "b", "c"] and len(set(shown.values())) == 3
+
+
+def test_of_many_units_those_with_a_single_perturbation_are_left_to_the_table() -> None:
+    keys = {f"style:{i}": f"unit {i}" for i in range(7)} | {"tiny:z": "sigma", "tiny:w": "sigma"}
+    trials = [
+        Trial(f"p{n}", key, "zoo:a", FOUND, label=0, unit=unit, size=1.0 + n, tried=9.0)
+        for key, unit in keys.items()
+        for n in range(3)
+    ]
+    few = [trial for trial in trials if not trial.perturbation.startswith("style") or trial.perturbation < "style:3"]
+    assert len(profile(run_of(trials)).axes) == 1 and len(profile(run_of(few)).axes) == 4
+    alone = [trial for trial in trials if trial.perturbation.startswith("style")]
+    assert len(profile(run_of(alone)).axes) == 7, "there is nothing else to draw"

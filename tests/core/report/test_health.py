@@ -1,12 +1,13 @@
 """Health checks: each sign shows where it should, and a healthy run shows none."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from making_runs import TINY, perturbation, run_of
 
 from granu.report.health import Flag, check
-from granu.report.notes import clamped, failures, notes
+from granu.report.notes import across_classes, clamped, failures, notes, unlabelled
 from granu.report.rows import rows
 from granu.runs.records import FailureRecord, RunRecord, SiteRecord, SourceRecord
 from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, Trial
@@ -107,6 +108,27 @@ def test_notes_hold_signs_and_clamped_neurons() -> None:
         "zoo:a: few images, so raise --count before concluding: tiny:z (19)",
         "tiny: near-constant neurons clamped to the minimum std: z (1 of 64)",
     ]
+
+
+def test_sites_that_are_constant_within_a_class_are_named_once_per_generator() -> None:
+    def record_of(key: str, *sites: SiteRecord) -> RunRecord:
+        return perturbation(key, sites=sites)
+
+    z, w = (replace(site(name, 0), across=True) for name in ("z", "w"))
+    records = [record_of("tiny:z", z), record_of("tiny:z+w", z, w), record_of("tiny:layer4", site("layer4", 0))]
+    assert across_classes(RunRecord(perturbations={record.key: record for record in records})) == [
+        "tiny: constant within a class, so one sigma is the deviation across classes: z, w"
+    ]
+
+
+def test_a_generator_without_classes_is_said_to_have_the_classifiers_labels() -> None:
+    without = SourceRecord("waves", "generator", "b2", ())
+    data = SourceRecord("folder:x", "dataset", None, ())
+    records = [perturbation("waves:z", source=without), perturbation("waves:w", source=without)]
+    records += [perturbation("pixel:l2", source=data), perturbation("tiny:z", source=TINY)]
+    record = RunRecord(perturbations={record.key: record for record in records})
+    sentence = "waves: the generator has no classes, so the label of an image is the classifier's own prediction"
+    assert unlabelled(record) == [sentence] and sentence in notes(record, [])
 
 
 def test_failures_count_their_images() -> None:

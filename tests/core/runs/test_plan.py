@@ -331,7 +331,7 @@ def test_a_perturbation_that_searches_by_itself_has_no_search_in_json(checked: N
 
 
 SENTENCES: list[tuple[tuple[str, ...], dict[str, object], str]] = [
-    ((), {}, "say what to change with --perturb, for example --perturb stylegan:layer6"),
+    ((), {}, "say what to change with --perturb or --suite, for example --perturb stylegan:layer6"),
     (("tiny:z",), {"classifiers": ()}, "name a classifier with --classifier, for example --classifier zoo:mnist-cnn"),
     (("tiny:z",), {"data": "tiny"}, "--data is for changes to images; the sites of a generator draw their own"),
     (("tiny:z,samples=1",), {}, "`tiny:z,samples=1`: samples=1 is out of range; it must be from 2 to 1e+06"),

@@ -43,6 +43,7 @@ def test_the_smallest_l1_change_of_a_linear_classifier_is_near_the_best_filling(
     assert (ratio > 0.99).all() and ratio.median() < 1.1
 
 
+@torch.no_grad()
 def least_l1(classifier: ImageClassifier, image: Tensor, label: int) -> float:
     """Fill the steepest pixels up to their bounds until another class leads: exact for a linear classifier."""
     weight, x = classifier.network[1].weight, image.flatten()

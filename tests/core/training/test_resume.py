@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from trainings import Notes, same, weights
 from granu.errors import RunFolderError, TrainingError
 from granu.files import write_whole
 from granu.training import checkpoint as checkpoints
+from granu.training.loop import Loop
+from granu.training.validation import Accuracy, Validation
 
 Trained = Callable[..., Any]
 
@@ -43,6 +46,52 @@ def test_interrupted_and_repeated_ends_with_the_same_bytes(trained: Trained, at:
     assert Path("broken.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
     for file in ("broken.jsonl", "whole.jsonl"):
         assert len(Path(file).read_text().splitlines()) == 4
+
+
+def stopping_after(step: int) -> Callable[..., bool]:
+    """`Loop._train_step` as if Ctrl-C were pressed in the last of these steps."""
+    train_step = Loop._train_step
+    return lambda loop, *words: train_step(loop, *words) or loop.step == step
+
+
+def comparable(value: Any) -> Any:
+    """A checkpoint's content without times, tensors as lists."""
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: comparable(one) for key, one in value.items() if key != "seconds"}
+    if isinstance(value, str) and value.startswith("[{"):
+        return comparable(json.loads(value))
+    return [comparable(one) for one in value] if isinstance(value, list) else value
+
+
+def test_a_checkpoint_after_an_interruption_is_that_of_an_unbroken_training(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = EVERYTHING | {"defense": ["made-up:noisy"], "data": "shapes:64,broken=2", "memory": "0"}
+    states = []
+    for name, stops in (("broken", (3, 9, 15)), ("whole", (15,))):
+        for stop in stops:
+            with monkeypatch.context() as patched:
+                patched.setattr(Loop, "_train_step", stopping_after(stop))
+                with pytest.raises(KeyboardInterrupt):
+                    trained(out=f"{name}.safetensors", **given)
+        states.append(comparable(torch.load(f"{name}.safetensors.checkpoint", weights_only=True)))
+    assert states[0].keys() == states[1].keys()
+    assert all(states[0][key] == states[1][key] for key in states[0]), "the states differ"
+
+
+def test_the_best_epoch_may_lie_before_an_interruption(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {0: 0.5, 7: 0.9, 14: 0.8, 21: 0.7}
+    monkeypatch.setattr(Validation, "measure", lambda self, classifier, step, share: Accuracy(scores[step]))
+    with monkeypatch.context() as patched:
+        patched.setattr(Loop, "_train_step", stopping_after(10))
+        with pytest.raises(KeyboardInterrupt):
+            trained(epochs="3")
+    state = torch.load("out.safetensors.checkpoint", weights_only=True)
+    result = trained(epochs="3")
+    assert result.about["after"]["epoch"] == 1
+    assert same(weights("out.safetensors"), dict(state["best"]["state"]))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -11,9 +11,13 @@ import torch
 from trainings import Notes, same, weights
 
 from granu.errors import TrainingError
+from granu.images.classifier import ImageClassifier
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
+from granu.training.data import Labelled
 from granu.training.loop import Loop
+from granu.training.step import TrainingStep
+from granu.training.validation import Accuracy, Validation
 from granu.weights.trained import load_trained, read_trained
 
 Trained = Callable[..., object]
@@ -65,22 +69,68 @@ def test_every_epoch_is_a_line_of_json_beginning_before_training(trained: Traine
     assert Path("out.svg").read_text().startswith("<?xml")
 
 
-def test_the_best_epoch_by_validation_is_kept(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("accuracies", "kept"), [
+    ([(0.9, 0.9), (0.5, 0.1), (0.8, 0.5), (0.9, 0.3), (0.6, 0.6)], 2),  # mean of clean and robust; not before training
+    ([(0.1, 0.1), (0.5, 0.5), (0.9, 0.9), (0.9, 0.9), (0.1, 0.1)], 3),  # the later of equals
+    ([(0.1, None), (0.5, None), (0.4, None), (0.3, None), (0.2, None)], 1),  # clean alone where nothing is perturbed
+], ids=str)  # fmt: skip
+def test_the_best_epoch_by_validation_is_kept(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, accuracies: list[tuple[float, float | None]], kept: int
+) -> None:
     states = []
-    finish = Loop._finish_epoch
 
-    def watched(loop: Loop, board: object) -> None:
-        finish(loop, board)
-        states.append({name: tensor.clone() for name, tensor in loop.classifier.network.state_dict().items()})
+    def measured(self: Validation, classifier: ImageClassifier, step: int, progress: float) -> Accuracy:
+        states.append({name: tensor.clone() for name, tensor in classifier.network.state_dict().items()})
+        return Accuracy(*accuracies[len(states) - 1])
 
-    monkeypatch.setattr(Loop, "_finish_epoch", watched)
-    trained(data="shapes:200", epochs="5", lr="0.03", schedule="constant", hold_out="0.3")
+    monkeypatch.setattr(Validation, "measure", measured)
+    result = trained(epochs="4")
+    assert result.about["after"]["epoch"] == kept
+    assert (result.about["after"]["clean"], result.about["after"]["robust"]) == accuracies[kept]
+    assert same(weights("out.safetensors"), states[kept])
     records = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
-    scores = [record["clean"] for record in records[1:]]
-    chosen = max(range(5), key=lambda i: (scores[i], i)) + 1
-    assert same(weights("out.safetensors"), states[chosen])
-    assert [record["epoch"] for record in records if record["best"]][-1] == chosen
-    assert read_trained(Path("out.safetensors")).about["after"]["epoch"] == chosen
+    assert [record["epoch"] for record in records if record["best"]][-1] == kept
+
+
+def test_the_moving_average_is_what_is_measured_and_kept(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured, own = [], []
+
+    def measure(self: Validation, classifier: ImageClassifier, step: int, progress: float) -> Accuracy:
+        measured.append({name: tensor.clone() for name, tensor in classifier.network.state_dict().items()})
+        return Accuracy(0.5)
+
+    save = Loop._save
+    monkeypatch.setattr(Validation, "measure", measure)
+    monkeypatch.setattr(Loop, "_save", lambda loop: own.append(dict(weights_of(loop))) or save(loop))
+    trained(ema="0.99", lr="0.05")
+    assert same(weights("out.safetensors"), measured[-1])
+    assert not same(measured[-1], own[-1])
+
+
+def weights_of(loop: Loop) -> dict[str, torch.Tensor]:
+    """The network's own weights at present."""
+    return {name: tensor.clone() for name, tensor in loop.classifier.network.state_dict().items()}
+
+
+def test_an_image_has_other_random_numbers_in_each_epoch_wherever_it_stands(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, float]] = [{}, {}]
+    make = Loop._step
+
+    def watched(loop: Loop, batch: Labelled) -> TrainingStep:
+        step = make(loop, batch)
+        numbers = step.streams.scope("test").uniform(1)[:, 0].tolist()
+        drawn[loop.epoch].update(zip(batch.ids, numbers, strict=True))
+        return step
+
+    monkeypatch.setattr(Loop, "_step", watched)
+    trained(hold_out="0")
+    first = drawn[0]
+    assert len(first) == 64 and all(first[image] != drawn[1][image] for image in first)
+    drawn = [{}, {}]
+    trained(out="other.safetensors", hold_out="0", batch="32")
+    assert drawn[0] == first
 
 
 def test_without_validation_images_the_last_epoch_is_kept(trained: Trained) -> None:
@@ -94,10 +144,12 @@ def test_separate_validation_images_leave_all_others_to_training(trained: Traine
     assert result.about["images"]["count"] == 64 and result.about["validation-images"]["count"] == 40
 
 
-def test_robust_accuracy_is_under_all_defenses_at_once(trained: Trained) -> None:
-    result = trained(data="shapes:256", epochs="6", lr="0.01", defense=["made-up:noisy", "made-up:dark"])
-    # black images are all of one class: a quarter of them is right at most
-    assert result.about["after"]["clean"] > 0.8 and result.about["after"]["robust"] < 0.5
+@pytest.mark.parametrize("order", [("noisy", "dark"), ("dark", "noisy")])
+def test_robust_accuracy_is_under_all_defenses_at_once(trained: Trained, order: tuple[str, str]) -> None:
+    defenses = [f"made-up:{name}" for name in order]
+    result = trained(data="shapes:200", epochs="4", lr="0.02", defense=defenses)
+    # black images are all of one class: about a quarter of them is right
+    assert result.about["after"]["clean"] > 0.7 and result.about["after"]["robust"] < 0.6
 
 
 def test_a_frozen_part_is_unchanged_to_the_last_bit(trained: Trained) -> None:

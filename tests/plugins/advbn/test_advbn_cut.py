@@ -14,7 +14,23 @@ from granu import ClassifierError, ImageClassifier, UnknownName
 from granu_advbn.cut import find_cut, find_cut_untold
 
 IMAGES = torch.rand(5, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+
+
+class Shared(nn.Module):
+    """One activation inside a block and outside, before and behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act, self.conv, self.layer1, self.fc = nn.Tanh(), nn.Conv2d(3, 4, 1), block(4, 4), nn.Linear(4, 3)
+        self.stem = nn.Sequential(nn.Conv2d(4, 4, 1), self.act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(self.act(self.conv(x)))
+        return self.fc(self.act(self.layer1(x)).mean((2, 3)))
+
+
 MAKES = [
+    (Shared, "layer1"),
     (Plain, "stem"),
     (Plain, "layer1"),
     (Plain, "layer1.1"),

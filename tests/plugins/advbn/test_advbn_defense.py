@@ -272,6 +272,7 @@ def test_defenses_behind_it_get_the_images_and_the_main_route() -> None:
     loss = advbn.loss(step)
     assert torch.equal(counting.images[0], step.images)
     torch.testing.assert_close(loss, advbn.loss(make_step(other)))
+    assert classifier.network.layer2[1].main.num_batches_tracked == 1  # one clean pass, that of the other defense
 
 
 def test_of_several_cuts_each_step_draws_one(monkeypatch: pytest.MonkeyPatch) -> None:

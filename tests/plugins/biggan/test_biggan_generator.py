@@ -17,9 +17,13 @@ from granu.plugins.options import read_options
 from granu.streams import Streams
 from granu.testing.contracts import check_generator, check_import_without_torch
 from granu.weights.checkpoints import WeightsHeader, save_weights
-from granu_biggan import BigGANOptions, check, make, sites
+from granu_biggan import BigGANOptions, check, huggingface, make, sites
+from granu_biggan.bigganpytorch import config_from, from_tfhub
+from granu_biggan.config import BigGANConfig
 from granu_biggan.formats import open_weights
 from granu_biggan.generator import BigGANGenerator, BigGANLatent
+from granu_biggan.network import BigGAN, ConditionalNorm
+from granu_biggan.shapes import list_tensors
 
 NAMES = ["z", "embedding", "linear", *(f"layer{i}" for i in range(7)), "image"]
 
@@ -224,7 +228,6 @@ def test_classes_by_name_and_by_number(hugging_face: Path) -> None:
     assert set(drawn.tolist()) == {1, 3}
     with pytest.raises(OptionError, match="no class 'tiger'"):
         build(hugging_face, classes=("tiger",))
-    (hugging_face / "pytorch_model.bin").write_bytes(b"not read for this")
     with pytest.raises(OptionError, match="no class 'tiger'"):
         check(replace(given, classes=("tiger",)), BuildContext(Catalog()))
 
@@ -289,3 +292,55 @@ def test_a_forged_file_runs_no_code(tmp_path: Path) -> None:
         torch.save({"linear.weight": Forged()}, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
         assert "does not run" in refused(tmp_path / "x.pth")
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("epsilon", [None, 1e-4])
+def test_the_epsilon_of_conditional_norms_is_an_option_and_the_last_norms_is_not(
+    tmp_path: Path, epsilon: float | None
+) -> None:
+    torch.save(Golden("bigganpytorch-wide").state, tmp_path / "G_ema.pth")
+    generator = build(tmp_path / "G_ema.pth", epsilon=epsilon)
+    norms = {m.epsilon for m in generator.network.modules() if isinstance(m, ConditionalNorm)}
+    assert norms == {1e-5 if epsilon is None else epsilon} and generator.network.norm.epsilon == 1e-5
+    assert ("epsilon" in generator.fingerprint) == (epsilon is not None)
+
+
+def test_networks_that_were_converted_from_tensorflow_hub_have_another_epsilon() -> None:
+    shapes = {"shared.weight": (1000, 128), "linear.weight": (16 * 96 * 16, 20), "linear.u0": (1, 16 * 96 * 16)}
+    assert from_tfhub(shapes)
+    assert not from_tfhub({**shapes, "linear.sv0": (1,)})  # trained with BigGAN-PyTorch
+    assert not from_tfhub({**shapes, "shared.weight": (10, 128)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channel_width": 10**9}, "channels of a layer is"),
+        ({"channel_width": 2**18}, "describes a network of"),
+        ({"z_dim": 10**12}, "z_dim is 1000000000000, no integer"),
+        ({"num_classes": 2**23}, "describes a network of"),
+        ({"num_classes": "7"}, "classes is 7, no integer"),
+        ({"layers": [[True, 1, 1]] * 2000}, "it has 200"),
+        ({"layers": [[True, 1, 1]] * 20}, "more than 10 layers double the size"),
+        ({"channel_width": "x" * 1000}, "its layers are not numbers"),
+        ({"eps": float("nan")}, "epsilon is nan"),
+    ],
+)
+def test_a_config_that_claims_more_than_the_file_holds_is_refused(
+    hugging_face: Path, change: dict[str, object], message: str
+) -> None:
+    config = {**Golden("huggingface").config, **change}
+    (hugging_face / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=message):
+        sites(BigGANOptions(weights=str(hugging_face)), BuildContext(Catalog()))
+    assert message.split(" is")[0] in refused(hugging_face)
+
+
+def test_the_listed_tensors_are_those_of_the_network() -> None:
+    for config in (huggingface.config_from(Golden("huggingface").config), *map(config_of, ("wide", "deep"))):
+        own = {name: tuple(tensor.shape) for name, tensor in BigGAN(config).state_dict().items()}
+        assert dict(list_tensors(config)) == own
+
+
+def config_of(which: str) -> BigGANConfig:
+    return config_from(Golden(f"bigganpytorch-{which}").state, None)

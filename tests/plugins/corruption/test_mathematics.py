@@ -13,7 +13,7 @@ import torch
 from granu import Streams, gaussian_blur
 from granu_corruption.blur import _displaced, _one_after_another
 from granu_corruption.corruptions import corrupt
-from granu_corruption.digital import _blocks
+from granu_corruption.digital import _affine, _blocks, _linear
 from granu_corruption.filters import convolve, disc, line, zoom
 from granu_corruption.noise import EXACT, poisson
 from granu_corruption.plasma import plasma
@@ -174,3 +174,18 @@ def test_elastic_maps_differ_from_a_point_to_the_next_and_stay_small() -> None:
     x = torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
     moved = (corrupt("elastic-transform", x, 5 * ONE, Streams(0, "a"), "imagenet") - x).abs()
     assert 0.002 < float(moved.mean()) < 0.1
+
+
+def test_elastic_displacements_come_after_the_affine_map() -> None:
+    images, draws = torch.zeros(1, 1, 12, 15), torch.tensor([[[0.3, -0.8], [0.5, 0.1], [-0.9, 0.4]]])
+    places = _affine(images, torch.tensor([2.0]), draws)
+    step = torch.tensor([0.25, -0.5])
+    right, down = places[0, 5, 6] - places[0, 5, 5], places[0, 6, 5] - places[0, 5, 5]
+    torch.testing.assert_close((step @ _linear(places))[0, 0], 0.25 * right - 0.5 * down, atol=1e-5, rtol=0)
+    assert (right - torch.tensor([1.0, 0.0])).abs().max() > 0.05  # the map is not the identity
+
+
+def test_fog_keeps_each_images_own_brightest_value() -> None:
+    images = torch.cat([flat(0.2, 32), flat(0.9, 32)])
+    fogged = corrupt("fog", images, torch.tensor([5.0, 5.0]), Streams(0, ["a", "b"]))
+    assert fogged[0].max() <= images[0].max() + 1e-5 and fogged[1].max() > 0.5

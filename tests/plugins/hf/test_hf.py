@@ -138,11 +138,15 @@ def test_code_of_a_model_is_refused_without_a_question(folder: Path, monkeypatch
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(folder / 'canary')!r}, 'w')\n")
 
+    asked: list[str] = []
+
     def answer(question: str) -> str:
-        raise AssertionError(question)
+        asked.append(question)
+        return "no"
 
     monkeypatch.setattr("builtins.input", answer)
     assert "needs code from the hub, which granu does not run" in refused_in_one_line(f"hf:{folder}")
+    assert not asked
     assert not (folder / "canary").exists()
 
 

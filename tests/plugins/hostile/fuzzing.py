@@ -1,4 +1,4 @@
-"""A seeded mutation fuzzer: whole files of each format, changed at random places in ways that formats are sensitive to."""
+"""A seeded mutation fuzzer: whole files of each format, changed at random places in ways that formats notice."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 
 from granu import WeightsHeader, save_weights
 
-HERE = Path(__file__).parents[1]
-sys.path += [str(HERE / "nvidia_pickle"), str(HERE / "biggan")]
+sys.path.append(str(Path(__file__).parents[1] / "nvidia_pickle"))
+sys.path.append(str(Path(__file__).parents[1] / "biggan"))
 from biggan_golden import Golden as BigGANGolden
 from nvidia_files import Golden, network_pickle
 
@@ -42,7 +42,16 @@ def _own() -> bytes:
     golden = Golden("stylegan2")
     config = {**golden.arguments, **golden.arguments["synthesis_kwargs"]}
     config["mapping_layers"] = golden.arguments["mapping_kwargs"]["num_layers"]
-    known = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "channel_base", "channel_max", "mapping_layers")
+    known = (
+        "z_dim",
+        "c_dim",
+        "w_dim",
+        "img_resolution",
+        "img_channels",
+        "channel_base",
+        "channel_max",
+        "mapping_layers",
+    )
     chosen = {name: config[name] for name in known if name in config}
     file = Path("own.safetensors")
     save_weights(file, golden.state, WeightsHeader("stylegan2", chosen, tuple("abcdefg")[: chosen["c_dim"]]))

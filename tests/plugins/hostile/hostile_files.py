@@ -16,10 +16,11 @@ from typing import Any
 import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "nvidia_pickle"))
-from nvidia_files import Call, Golden, Named, dump, module_state, network_pickle, persistent
+from nvidia_files import Call, Golden, Named, dump, network_pickle, persistent
 
 REBUILD = Named("torch._utils", "_rebuild_tensor_v2")
 BLOB = Named("torch.storage", "_load_from_bytes")
+PERSISTENT = Named("torch_utils.persistence", "_reconstruct_persistent_obj")
 EASY = Named("dnnlib.util", "EasyDict")
 CONFIG = {"z_dim": 4, "c_dim": 0, "w_dim": 4, "img_resolution": 8, "img_channels": 3, "mapping_layers": 1}
 CONFIG |= {"channel_base": 32, "channel_max": 8, "conv_clamp": None}
@@ -62,7 +63,6 @@ def pickles() -> dict[str, bytes]:
     wide = one
     for _ in range(6):
         wide = persistent("Layer", {"_modules": {str(i): wide for i in range(50)}})
-    golden = Golden("stylegan2")
     text = b"X" + struct.pack("<I", 1_000_000) + b"n" * 1_000_000
     claims = {
         "wide latents": {**CONFIG, "z_dim": 10**12},
@@ -119,18 +119,23 @@ def pickles() -> dict[str, bytes]:
         "a million instructions": proto + b"N0" * 1_100_000 + b"N.",
         "a key that takes forever to hash": proto + b"}" + shared(60, b")", b"\x86") + b"Ns.",
         "a set that takes forever to hash": proto + b"(" + shared(60, b")", b"\x86") + b"\x91.",
-        "a list that is large in writing": proto + b"}\x8c\x05G_ema" + shared(60, b"]N\x85", b"\x86") + b"s.",
+        "a list that is large in writing": proto + b"}\x8c\x05G_ema" + shared(60, b"]", b"\x86") + b"s.",
         "a dictionary copied over and over": proto
-        + b"ccollections\nOrderedDict\nq\x00](" + b"NN\x86" * 20_000 + b"eq\x01\x85q\x02"
-        + b"h\x00h\x02R0" * 20_000 + b"N.",
+        + b"ccollections\nOrderedDict\nq\x00]("
+        + b"NN\x86" * 20_000
+        + b"eq\x01\x85q\x02"
+        + b"h\x00h\x02R0" * 20_000
+        + b"N.",
         "a module in itself": dump({"loop": loop, "G_ema": loop["again"]}),
         "modules that share each other": dump({"G_ema": wide}),
         "modules that are texts": dump({"G_ema": persistent("Generator", {"_modules": "x", "_parameters": 3})}),
-        "a state that is a list": dump({"G_ema": Call(Named("torch_utils.persistence", "_reconstruct_persistent_obj"), [])}),
+        "a state that is a list": dump(
+            {"G_ema": Call(Named("torch_utils.persistence", "_reconstruct_persistent_obj"), [])}
+        ),
         "a long name of a function": proto + text + text + b"\x93.",
         "a long name of a network": dump({"n" * 1_000_000: 1}),
-        "a long name of a tensor": network_pickle(renamed(golden, "mapping.w_avg", "n" * 1_000_000)),
-        "a name of a tensor with control characters": network_pickle(renamed(golden, "mapping.w_avg", "\x1b[2J\r\n\x07")),
+        "a long name of a tensor": network_pickle(renamed("mapping.w_avg", "n" * 1_000_000)),
+        "a name of a tensor with control characters": network_pickle(renamed("mapping.w_avg", "\x1b[2J\r\n\x07")),
         "an empty stack": proto + b"0000.",
         "a pickle of nothing": proto + b".",
         "an unknown instruction": proto + b"\xff.",
@@ -141,7 +146,8 @@ def pickles() -> dict[str, bytes]:
     }
 
 
-def renamed(golden: Golden, name: str, other: str) -> Golden:
+def renamed(name: str, other: str) -> Golden:
+    golden = Golden("stylegan2")
     golden.state = {other if key == name else key: value for key, value in golden.state.items()}
     return golden
 
@@ -183,14 +189,19 @@ def pickled_view(count: int, shape: tuple[int, ...], strides: tuple[int, ...], d
 
 
 def torch_files() -> dict[str, bytes]:
+    number = torch.zeros(1)
     const = {"synthesis.b4.const": torch.zeros(4, 4, 4)}
     small = pickled_view(1, (1,), (1,))
+    huge = pickled_view(1, (2**62,) * 3, (0,) * 3)
     flipped = bytearray(saved(const))
     flipped[flipped.rindex(b"PK\x01\x02") + 20 : flipped.rindex(b"PK\x01\x02") + 28] = b"\xff" * 8
     shapes: dict[str, dict[str, Any]] = {
         "a constant alone": const,
         "sizes of a word": {"synthesis.b4.const": torch.zeros(1), "synthesis.b99999999.torgb.weight": torch.zeros(1)},
-        "a size without end": {"synthesis.b4.const": torch.zeros(1), f"synthesis.b{'9' * 5000}.torgb.weight": torch.zeros(1)},
+        "a size without end": {
+            "synthesis.b4.const": torch.zeros(1),
+            f"synthesis.b{'9' * 5000}.torgb.weight": torch.zeros(1),
+        },
         "scalars for matrices": dict.fromkeys(
             ("synthesis.b4.const", "mapping.fc0.weight", "synthesis.b4.torgb.weight", "synthesis.b4.conv1.weight"),
             torch.zeros([]),
@@ -201,7 +212,7 @@ def torch_files() -> dict[str, bytes]:
         ),
         "many names": {"synthesis.b4.const": torch.zeros(1)} | {f"x{i}": torch.zeros(1) for i in range(1000)},
         "a rosinality network of nothing": {"g_ema": {"input.input": torch.zeros(1)}},
-        "rosinality's sizes without end": {"g_ema": {"input.input": torch.zeros(1), f"convs.{'9' * 4000}.conv.weight": torch.zeros(1)}},
+        "rosinality's sizes without end": {"g_ema": {"input.input": number, f"convs.{'9' * 4000}.conv.weight": number}},
         "names with control characters": {"\x1b]0;pwned\x07": torch.zeros(1), "synthesis.b4.const": torch.zeros(1)},
         "no tensors": {"g_ema": {"input.input": 3}},
         "numbers for names": {1: torch.zeros(1), 2: torch.zeros(2)},
@@ -217,7 +228,7 @@ def torch_files() -> dict[str, bytes]:
         "a zip with half a storage": zipped({"a/data.pkl": pickled_view(8, (8,), (1,)), "a/data/0": b"0000"}),
         "a storage of 4 TB": zipped({"a/data.pkl": pickled_view(10**12, (10**12,), (1,)), "a/data/0": b"0000"}),
         "a view of 4 TB": zipped({"a/data.pkl": pickled_view(1, (10**12,), (0,)), "a/data/0": b"0000"}),
-        "a view of 2 ** 186 numbers": zipped({"a/data.pkl": pickled_view(1, (2**62,) * 3, (0,) * 3), "a/data/0": b"0000"}),
+        "a view of 2 ** 186 numbers": zipped({"a/data.pkl": huge, "a/data/0": b"0000"}),
         "a big-endian file": zipped({"a/data.pkl": small, "a/data/0": b"0000", "a/byteorder": b"big"}),
         "a memo index in a zip": zipped({"a/data.pkl": b"\x80\x02}r\xff\xff\xff\xff."}),
         "a key without end in a zip": zipped({"a/data.pkl": b"\x80\x02}" + shared(60, b")", b"\x86") + b"Ns."}),
@@ -329,7 +340,12 @@ GRANU_HEADERS: dict[str, Any] = {
 
 
 def others() -> dict[str, bytes]:
-    return {"an empty file": b"", "a text": b"hello", "a picture": b"\x89PNG\r\n\x1a\n" + b"0" * 100, "zeros": b"\0" * 9999}
+    return {
+        "an empty file": b"",
+        "a text": b"hello",
+        "a picture": b"\x89PNG\r\n\x1a\n" + b"0" * 100,
+        "zeros": b"\0" * 9999,
+    }
 
 
 FORMATS: dict[str, Callable[[], dict[str, bytes]]] = {

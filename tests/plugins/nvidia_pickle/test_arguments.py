@@ -165,12 +165,20 @@ def test_the_network_alone_and_a_file_without_an_average_open(tmp_path: Path) ->
 
 def test_a_pickled_state_dict_says_how_to_write_it(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(dump({"G_ema": {"w": torch.zeros(2)}}))
-    with pytest.raises(WeightsError, match="holds tensors only; write it with torch.save"):
+    with pytest.raises(WeightsError, match=r"holds tensors only; write it with torch\.save"):
         open_weights(tmp_path / "x.pkl")
 
 
 SIZES2 = [
-    {"z_dim": 8, "w_dim": 12, "img_resolution": 16, "img_channels": 1, "channel_base": 64, "channel_max": 6, "c_dim": 3},
+    {
+        "z_dim": 8,
+        "w_dim": 12,
+        "img_resolution": 16,
+        "img_channels": 1,
+        "channel_base": 64,
+        "channel_max": 6,
+        "c_dim": 3,
+    },
     {"z_dim": 8, "w_dim": 8, "img_resolution": 8, "img_channels": 3, "channel_base": 128, "channel_max": 512},
 ]
 

@@ -65,7 +65,7 @@ def test_constant_images_keep_their_histogram() -> None:
 
 
 def test_posterize_and_solarize_are_pillows_at_some_level() -> None:
-    image, count = photograph(), 40
+    image, count = (torch.arange(256) / 255).view(1, 1, 16, 16).expand(1, 3, -1, -1), 40
     many = image.expand(count, -1, -1, -1)
     levels = 0.1 + 2.9 * streams(count).uniform()
     for level, posterized, solarized in zip(
@@ -107,6 +107,13 @@ def test_a_rotation_is_pillows() -> None:
         inside = (..., slice(6, -6), slice(6, -6))
         nearest = min((ours - as_tensor(one))[inside].abs().max() for one in (rotated, other))
         assert nearest < 0.02
+
+
+def test_a_quarter_turn_is_exact() -> None:
+    image = photograph(24, 24)
+    turned = affine(image, *matrices("rotate", torch.tensor([90.9]), (24, 24)))
+    nearest = min((turned - torch.rot90(image, k, (2, 3))).abs().max() for k in (1, 3))
+    assert nearest < 1e-4
 
 
 def test_every_operation_keeps_shape_range_and_the_other_images_out() -> None:

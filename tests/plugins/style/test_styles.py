@@ -170,14 +170,15 @@ def test_the_smallest_rotation_is_found_on_its_side(lean: float) -> None:
         Upright(), batch_of(image), Criterion(torch.zeros(1, dtype=torch.int64)), Streams(0, ["0"])
     )
     assert float(proposal.size) == pytest.approx(45 - abs(lean), abs=1.0)
-    assert not proposal.backward.any() and proposal.control is not None
+    assert not proposal.backward.any()
 
 
-def test_a_change_of_one_direction_has_no_random_control() -> None:
-    search = SearchedPerturbation(StylePerturbation("blur", "reflect"), Smallest(SmallestOptions(steps=3)))
+@pytest.mark.parametrize(("name", "control"), [("blur", False), ("rotation", False), ("translation", True)])
+def test_only_changes_of_several_coordinates_have_a_random_control(name: str, control: bool) -> None:
+    search = SearchedPerturbation(StylePerturbation(name, "reflect"), Smallest(SmallestOptions(steps=3)))
     batch = tiny.tiny_batch(3)
     proposal = search.perturb(tiny.tiny_bent_classifier(), batch, Criterion(batch.labels), Streams(0, batch.ids))
-    assert proposal.control is None
+    assert (proposal.control is not None) == control
 
 
 @pytest.mark.parametrize("name", COLOUR_ONLY)

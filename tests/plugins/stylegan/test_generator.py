@@ -179,5 +179,5 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, 
 def test_an_incomplete_header_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
     save_weights(path, {}, WeightsHeader("stylegan2", {"c_dim": 3, "img_resolution": 16}, CLASSES))
-    with pytest.raises(WeightsError, match="channel_base is missing|z_dim is missing"):
+    with pytest.raises(WeightsError, match="z_dim is missing"):
         sites_of_weights(StyleGANOptions(weights=str(path)), BuildContext(Catalog()))

@@ -51,7 +51,7 @@ def test_wrong_weights_and_classes_are_refused(timm: object, weights: Path) -> N
     with pytest.raises(WeightsError, match="holds no state dict"):
         build(f"timm:test_efficientnet,weights={weights / 'list.pth'}")
     (weights / "no.pth").write_bytes(b"no")
-    with pytest.raises(WeightsError, match=r"is neither a file of torch.save"):
+    with pytest.raises(WeightsError, match=r"is neither a file of torch\.save"):
         build(f"timm:test_efficientnet,weights={weights / 'no.pth'}")
     with pytest.raises(UnknownName, match="did you mean 'resnet50'"):
         build("timm:resnet5O")

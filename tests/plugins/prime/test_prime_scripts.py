@@ -23,15 +23,11 @@ def run(script: str, *arguments: str) -> str:
 
 
 def test_the_augmentation_is_faster_than_the_published_mathematics() -> None:
-    output = run("prime_speed.py", "--batch", "64", "--repeats", "3", "--no-step")
+    output = run("prime_speed.py", "--batch", "24", "--repeats", "2", "--steps", "1")
     faster = re.search(r"([\d.]+) times faster", output)
-    assert faster is not None and float(faster[1]) >= 4.5  # about 20 on an idle machine
+    assert faster is not None and float(faster[1]) >= 4.5  # about 20 for a batch of 128
     changes = [float(number) for number in re.findall(r"RMS change, \w+ +([\d.]+)", output)]
     assert len(changes) == 2 and abs(changes[0] / changes[1] - 1) < 0.25
-
-
-def test_the_share_of_a_training_step_is_printed() -> None:
-    output = run("prime_speed.py", "--batch", "4", "--repeats", "1", "--steps", "1")
     assert re.search(r"ResNet-18 step +[\d.]+ ms   augmentation is [\d.]+ % of it", output)
 
 
