@@ -7,8 +7,8 @@ a file holds. Random changes are those of a seed of their own, which training do
 
     python examples/hardening_cifar10.py --data FOLDER [--out runs/hardening] [--seeds 0 1 2]
 
-FOLDER holds cifar10-train.parquet and cifar10-test.parquet. The script may be interrupted and repeated. It takes about
-15 minutes of one core for each seed.
+FOLDER holds cifar10-train.parquet and cifar10-test.parquet. The script may be interrupted and repeated. It took
+about 20 minutes of one core for each seed.
 """
 
 from __future__ import annotations
