@@ -93,12 +93,12 @@ class _Training:
         training = select(plan, plan.data, dataset, parts.training, self.classifier)
         validation = select(plan, plan.val or plan.data, other, parts.validation, self.classifier)
         try_out(self.classifier, training)
+        self.defenses = open_defenses(plan, self.classifier, context)  # before what takes long: it may refuse
         self.images = read_images(training, settings, listener.progress)
         check_sizes(settings, len(self.images), machine.count)
         self.held_out = read_images(validation, settings, listener.progress) if parts.validation else None
         for id_, reason in self._skipped().items():
             listener.line(f"skipped {id_}: {reason}")
-        self.defenses = open_defenses(plan, self.classifier, context)
         self.loop = Loop(
             self.classifier,
             self.defenses,
