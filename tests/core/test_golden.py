@@ -231,7 +231,8 @@ def perturbation_record(key: str, **fields: Any) -> dict[str, Any]:
     return {
         "key": key, "name": key, "target": None, "given": {}, "plugin": "golden", "distribution": "fake_golden 1.0",
         "options": {}, "source": {"spec": "grid", "kind": "dataset", "fingerprint": None, "classes": ["dark", "light"]},
-        "search": None, "search_options": {}, "budget": None, "sites": [], "judges": [B, "corner"], "weights": {}, "note": "",
+        "search": None, "search_options": {}, "budget": None, "sites": [], "judges": [B, "corner"], "weights": {},
+        "note": "",
         **fields,
     }  # fmt: skip
 
