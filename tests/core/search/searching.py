@@ -23,6 +23,7 @@ from granu.types import Classifier, Evidence, ImageEvidence, Proposal
 COUNT = 9
 
 
+@torch.no_grad()
 def nearest_boundary(classifier: ImageClassifier, batch: Batch, dual: float) -> Tensor:
     """Distance to the nearest class boundary of a linear classifier: gap over dual norm, (B,)."""
     weight = classifier.network[1].weight
