@@ -20,8 +20,8 @@ from granu.images.ops import decode_png, quantize
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.evaluate import measure
-from granu.runs.gallery import changed_name
-from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request
+from granu.runs.gallery import DEFAULT_KEEP, changed_name
+from granu.runs.plan import EvalPlan, Request
 from granu.runs.planning import make_plan
 from granu.runs.run import Run, read_run, recorded_sources
 from granu.runs.suites import suite_perturbations

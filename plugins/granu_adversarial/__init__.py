@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from granu import DefenseOffer, OptionError, hookimpl, option, plan_spaces
+from granu import DefenseOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
     from granu import BuildContext, Defense, PlannedSpace
@@ -65,6 +65,8 @@ def check_perturbations(
     name: str, options: AdversarialOptions | RandomOptions, context: BuildContext
 ) -> Sequence[PlannedSpace]:
     """Plan the perturbations. OptionError if there are none, or if they change different images."""
+    from granu import plan_spaces
+
     if not options.perturbation:
         raise OptionError(f"say what to train against, for example `{name}:pixel:linf,budget=8/255`")
     planned = plan_spaces(options.perturbation, context, DEFAULTS)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from granu import ClassifierOffer, OptionError, TrainedHeader, hookimpl, option, read_trained
+from granu import ClassifierOffer, OptionError, hookimpl, option
 
 if TYPE_CHECKING:
-    from granu import BuildContext, ImageClassifier
+    from granu import BuildContext, ImageClassifier, TrainedHeader
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def make(options: FileOptions, context: BuildContext) -> ImageClassifier:
 
 
 def describe(options: FileOptions, context: BuildContext) -> Mapping[str, Any]:
-    """What the header of the file states."""
+    """The statements of the file's header."""
     header = read_header(options, context)
     return {
         "architecture": header.architecture or "a network of your own code",
@@ -61,6 +61,8 @@ def describe(options: FileOptions, context: BuildContext) -> Mapping[str, Any]:
 
 def read_header(options: FileOptions, context: BuildContext) -> TrainedHeader:
     """Read the header of the file. OptionError if none is named."""
+    from granu import read_trained
+
     if not options.file:
         raise OptionError("`file` names no file; write it like file:FILE.safetensors")
     return read_trained(context.locate(options.file))

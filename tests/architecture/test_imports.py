@@ -137,3 +137,20 @@ def test_every_file_has_a_docstring() -> None:
         if file.read_text().strip() and not ast.get_docstring(ast.parse(file.read_text()))
     ]
     assert not undocumented
+
+
+MEASURING = ("granu.runs.planning", "granu.search", "granu.training.planning", "granu.weights.checkpoints")
+
+
+def test_listing_plugins_imports_nothing_that_only_measuring_or_training_needs() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['granu', 'list-plugins', '--json']\n"
+        "from granu.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        f"    print(*(sys.modules.keys() & set({MEASURING!r})), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert '"kind": "perturbation"' in done.stdout and done.stderr.split() == []

@@ -13,7 +13,6 @@ from granu.errors import WeightsError
 from granu.plugins.catalog import Catalog, load_catalog
 from granu.plugins.offers import GeneratorOffer
 from granu.plugins.spec import Spec, parse_spec
-from granu.weights.checkpoints import save_weights, sha256
 
 
 def convert(
@@ -26,6 +25,8 @@ def convert(
     classes: Annotated[str, typer.Option(help="Names of its classes, in order, separated by commas.")] = "",
 ) -> None:
     """Convert a generator's weights to granu's format. No code in the file is run."""
+    from granu.weights.checkpoints import save_weights, sha256
+
     if not source.exists():
         raise WeightsError(f"{source} does not exist; name a weights file or folder")
     if target.exists():

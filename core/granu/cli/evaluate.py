@@ -6,20 +6,18 @@ import datetime
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from granu.cli import complete, show
-from granu.cli.result import print_result, result_as_json
 from granu.errors import OptionError, suggest
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
-from granu.runs.plan import DEFAULT_KEEP, EvalPlan, Request
-from granu.runs.planning import make_plan
-from granu.runs.run import recorded_sources
-from granu.runs.suites import suite_perturbations
-from granu.runs.writer import RunWriter, open_run
+from granu.runs.gallery import DEFAULT_KEEP
+
+if TYPE_CHECKING:
+    from granu.plugins.context import BuildContext
+    from granu.runs.plan import EvalPlan
+    from granu.runs.writer import RunWriter
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -84,6 +82,16 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Measure which changes break classifiers, coarse to fine, and how small such a change can be."""
+    # imported here, because other commands must start fast without them
+    from granu.cli.result import print_result, result_as_json
+    from granu.plugins.catalog import load_catalog
+    from granu.plugins.context import BuildContext
+    from granu.runs.plan import Request
+    from granu.runs.planning import make_plan
+    from granu.runs.run import recorded_sources
+    from granu.runs.suites import suite_perturbations
+    from granu.runs.writer import open_run
+
     if precision not in PRECISIONS:
         raise OptionError(f"--precision {precision} is not offered; {suggest(precision, PRECISIONS)}")
     catalog = load_catalog()

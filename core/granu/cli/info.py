@@ -10,13 +10,9 @@ import typer
 from granu.cli import show
 from granu.errors import UnknownName, WeightsError
 from granu.plugins.catalog import Catalog, Entry, load_catalog
-from granu.plugins.context import BuildContext
 from granu.plugins.offers import ClassifierOffer, GeneratorOffer, Offer, PerturbationOffer, Suite, Weights
 from granu.plugins.options import describe_options
 from granu.plugins.spec import Spec, parse_spec
-from granu.runs.planning import SITE_KEYS, SiteOptions
-from granu.runs.suites import read_suite
-from granu.search.options import SEARCH_KEYS, describe_searches
 from granu.wording import shown
 
 MOST_SHOWN = 10  # of a list in a file's header
@@ -43,6 +39,8 @@ def info(
 
 
 def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
+    from granu.plugins.context import BuildContext
+
     offer = entry.offer
     about: dict[str, Any] = {
         "name": entry.name,
@@ -60,12 +58,17 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
             "judges": list(offer.judges),
         }
     if isinstance(offer, Suite):
+        from granu.runs.suites import read_suite
+
         suite = read_suite(offer.file)
         return about | {"title": suite.title, "about": suite.about, "perturbations": list(suite.perturbations)}
     assert isinstance(offer, Offer)
     about["cite"] = list(offer.cite)
     about["options"] = _options(offer)
     if isinstance(offer, GeneratorOffer):
+        from granu.runs.planning import SITE_KEYS
+        from granu.search.options import SEARCH_KEYS
+
         context = BuildContext(catalog)
         given = spec if spec.name == entry.name else Spec(entry.name)
         resolved = catalog.resolve("generator", given, (*SEARCH_KEYS, *SITE_KEYS))
@@ -91,6 +94,9 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
 
 
 def _options(offer: Offer) -> list[dict[str, str]]:
+    from granu.runs.planning import SiteOptions
+    from granu.search.options import describe_searches
+
     rows = describe_options(offer.options)
     if isinstance(offer, GeneratorOffer):
         rows += describe_options(SiteOptions)
@@ -100,7 +106,7 @@ def _options(offer: Offer) -> list[dict[str, str]]:
 
 
 def _print_held(key: str, value: Any) -> None:
-    """What a file's header says under one heading; a mapping on lines of its own."""
+    """Print one entry of a file's header; a mapping on lines of its own."""
     heading = shown(key)
     if not isinstance(value, Mapping):
         show.say(f"  {heading}: {_plain(value)}")

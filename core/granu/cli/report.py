@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from granu.cli import show
-from granu.cli.result import print_result, result_as_json
-from granu.runs.run import read_run
 
 
 def report(
@@ -39,8 +37,10 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the results of a run, coarse to fine, with 95 % intervals."""
+    from granu.cli.result import print_result, result_as_json
     from granu.report.export import write_csv
     from granu.report.rows import rows
+    from granu.runs.run import read_run
 
     read = read_run(run)
     found, written = rows(read), [file for file in (html, figure, survival, sheet, csv) if file is not None]

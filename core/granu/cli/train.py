@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from granu.cli import complete, show
-from granu.plugins.catalog import load_catalog
-from granu.plugins.context import BuildContext
 from granu.plugins.options import describe_options
-from granu.training.plan import TrainPlan
-from granu.training.planning import make_request, make_train_plan
 from granu.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from granu.plugins.context import BuildContext
+    from granu.training.plan import TrainPlan
     from granu.training.train import TrainingResult
 
 HELP = {
@@ -99,6 +97,10 @@ def train(
     several GPUs or processes.
     """
     given = {name.replace("_", "-"): value for name, value in locals().items() if name not in NOT_IN_CONFIG}
+    from granu.plugins.catalog import load_catalog
+    from granu.plugins.context import BuildContext
+    from granu.training.planning import make_request, make_train_plan
+
     catalog = load_catalog()
     context = BuildContext(catalog)
     plan = make_train_plan(catalog, context, make_request(given, config))

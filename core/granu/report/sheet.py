@@ -12,8 +12,7 @@ from granu.errors import GranuError, RunFolderError, UnknownName
 from granu.report import formatting, style
 from granu.report.pairing import MeasuredClassifier
 from granu.report.rows import check_run, classifiers_of, natural
-from granu.runs.gallery import changed_name, clean_name
-from granu.runs.plan import DEFAULT_KEEP
+from granu.runs.gallery import DEFAULT_KEEP, changed_name, clean_name
 from granu.runs.run import Run
 from granu.runs.trials import CLASSIFIER, FOUND, Trial
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
+DEFAULT_KEEP = 8  # images whose PNGs are written, and rows of a sheet
 LONGEST = 80  # characters of a slug: a file name of two of them stays below the 255 bytes that file systems take
 
 
@@ -14,6 +14,8 @@ def slug(text: str) -> str:
     safe = re.sub(r"--+", "-", re.sub(r"[^A-Za-z0-9._-]+", "_", text)).strip("._-")
     if safe == text and 0 < len(safe) <= LONGEST:
         return safe
+    import hashlib
+
     ending = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{safe[: LONGEST - 9]}-{ending}" if safe else ending
 

@@ -8,9 +8,8 @@ from typing import Any
 from granu.plugins.catalog import Resolved
 from granu.plugins.options import option_values
 from granu.plugins.spec import Spec
+from granu.runs.gallery import DEFAULT_KEEP
 from granu.types import Site
-
-DEFAULT_KEEP = 8  # images whose PNGs are written, and rows of a sheet
 
 
 @dataclass(frozen=True)
