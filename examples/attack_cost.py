@@ -10,11 +10,9 @@ are timed alternately, and the ratio of medians is printed, since a busy machine
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import torch
+from timing import medians_in_turn
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -58,12 +56,7 @@ def compare(
     def passes_alone() -> None:
         written_out(classifier, images, labels, arguments.steps)
 
-    whole_step()  # once before the clock starts
-    passes_alone()
-    device = arguments.device
-    seconds = [(timed(passes_alone, device), timed(whole_step, device)) for _ in range(arguments.rounds)]
-    passes, steps = zip(*seconds, strict=True)
-    return statistics.median(passes), statistics.median(steps)
+    return medians_in_turn(passes_alone, whole_step, arguments.rounds, arguments.device)
 
 
 def written_out(classifier: ImageClassifier, images: Tensor, labels: Tensor, steps: int) -> None:
@@ -74,19 +67,6 @@ def written_out(classifier: ImageClassifier, images: Tensor, labels: Tensor, ste
         torch.autograd.grad(F.cross_entropy(classifier(x), labels, reduction="sum"), x)
     classifier.train()
     F.cross_entropy(classifier(images), labels).backward()
-
-
-def timed(work: Callable[[], None], device: str) -> float:
-    """Seconds that `work` takes: of this process on a CPU, which other processes do not disturb, else of the clock."""
-    if device == "cpu":
-        started = time.process_time()
-        work()
-        return time.process_time() - started
-    torch.cuda.synchronize()
-    started = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
