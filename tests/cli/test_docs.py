@@ -146,5 +146,9 @@ def test_the_contract_of_the_tutorial_holds(fake_plugin: Callable[..., Path], mo
     monkeypatch.syspath_prepend(str(fake_plugin("fast", source)))
     names: dict[str, Any] = {}
     exec(compile(check, "docs/tutorial.md", "exec"), names)
+    checked = []
+    contract = names["check_defense"]
+    names["check_defense"] = lambda defense, *more: checked.append(contract(defense, *more))
     names["test_the_defense_keeps_the_contract"]()
+    assert checked == [None], "the contract was called once and raised nothing"
     sys.modules.pop("fake_fast")

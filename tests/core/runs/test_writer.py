@@ -94,7 +94,9 @@ def test_trials_without_their_record_are_not_adopted(measured: Path, fresh: bool
 def test_a_run_that_was_interrupted_before_its_first_record_starts_again(folder: Path) -> None:
     (folder / "images").mkdir(parents=True)
     (folder / ".lock").touch()
-    opened(folder).close()
+    with opened(folder) as writer:
+        writer.append([TRIAL], {})
+    assert read_run(folder).trials == [TRIAL]
 
 
 def test_a_line_is_on_the_disk_before_the_writer_goes_on(folder: Path) -> None:

@@ -72,20 +72,24 @@ def test_it_can_be_trained_and_saved_again(file: Path, context: BuildContext) ->
         check_classifier_is_saved(context.build("classifier", f"file:mine.safetensors,route={route}"), context)
 
 
-def refuse(context: BuildContext, spec: str, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
+def refused(context: BuildContext, spec: str, error: type[Exception]) -> str:
+    """The sentence with which a spec is refused."""
+    with pytest.raises(error) as raised:
         context.check("classifier", spec)
+    return str(raised.value)
 
 
 def test_mistakes_are_reported_before_anything_is_built(file: Path, context: BuildContext) -> None:
-    refuse(context, "file", OptionError, "write it like file:FILE.safetensors")
-    refuse(context, "file:none.safetensors", WeightsError, "no weights 'none.safetensors'")
-    refuse(context, "file:mine.safetensors,route=uax", UnknownName, "no route named 'uax'.*did you mean 'aux'")
+    assert "write it like file:FILE.safetensors" in refused(context, "file", OptionError)
+    assert "no weights 'none.safetensors'" in refused(context, "file:none.safetensors", WeightsError)
+    text = refused(context, "file:mine.safetensors,route=uax", UnknownName)
+    assert "no route named 'uax'" in text and "did you mean 'aux'" in text
     shipped = context.locate("mnist-lenet")
-    refuse(context, f"file:{shipped}", WeightsError, "holds no trained classifier")
-    refuse(context, "file:mine.safetensors,network=python:gone.py:build", ClassifierError, r"no file gone\.py")
+    assert "holds no trained classifier" in refused(context, f"file:{shipped}", WeightsError)
+    own = "file:mine.safetensors,network=python:gone.py:build"
+    assert "no file gone.py" in refused(context, own, ClassifierError)
     file.write_bytes(file.read_bytes()[:-10])
-    refuse(context, "file:mine.safetensors", WeightsError, "10 bytes are missing")
+    assert "10 bytes are missing" in refused(context, "file:mine.safetensors", WeightsError)
 
 
 @pytest.fixture
@@ -100,7 +104,7 @@ def own(tmp_path: Path, context: BuildContext, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_network_of_own_code_is_named_beside_its_weights(own: ImageClassifier, context: BuildContext) -> None:
-    refuse(context, "file:own.safetensors", WeightsError, r"network=python:mymodel\.py:build")
+    assert "network=python:mymodel.py:build" in refused(context, "file:own.safetensors", WeightsError)
     spec = "file:own.safetensors,network=python:mymodel.py:build"
     context.check("classifier", spec)
     opened = context.build("classifier", spec)

@@ -52,17 +52,25 @@ def answers() -> Answers:
     return ask
 
 
-def check(answered: list[list[Any]], expected: int, sentence: bool = True) -> None:
-    assert len(answered) == expected
-    for name, code, message, seconds, megabytes, torch in answered:
-        if sentence or code != 0:
-            assert code == 2, (name, code, message)
-            assert message.startswith("granu: ") and message.count("\n") == 1 and message.endswith("\n"), (
-                name,
-                message,
-            )
-            assert message[:-1].isprintable() and len(message) < 1000, (name, message)
-        assert seconds < SECONDS * SLOWER and megabytes < MEGABYTES and not torch, (name, seconds, megabytes, torch)
+def faults(answered: list[list[Any]], sentence: bool = True) -> list[list[Any]]:
+    """The answers that are not one sentence with exit code 2, or are slow, large, or import torch.
+
+    With `sentence` False a file may be read as well.
+    """
+    return [
+        answer
+        for answer in answered
+        if not (_is_one_sentence(*answer[1:3]) or (answer[1] == 0 and not sentence)) or not _is_cheap(*answer[3:])
+    ]
+
+
+def _is_one_sentence(code: Any, message: str) -> bool:
+    one_line = message.startswith("granu: ") and message.count("\n") == 1 and message.endswith("\n")
+    return code == 2 and one_line and message[:-1].isprintable() and len(message) < 1000
+
+
+def _is_cheap(seconds: float, megabytes: float, torch: bool) -> bool:
+    return seconds < SECONDS * SLOWER and megabytes < MEGABYTES and not torch
 
 
 def write(folder: Path, files: dict[str, bytes]) -> dict[str, str]:
@@ -78,7 +86,8 @@ def test_every_hostile_file_is_refused_in_one_sentence(
     tmp_path: Path, answers: Answers, kind: str, generator: str
 ) -> None:
     files = FORMATS[kind]()
-    check(answers(write(tmp_path, files), generator), len(files))
+    answered = answers(write(tmp_path, files), generator)
+    assert len(answered) == len(files) and faults(answered) == []
 
 
 @pytest.mark.parametrize("generator", ["stylegan", "biggan"])
@@ -86,16 +95,19 @@ def test_pipes_devices_and_long_names_are_refused_in_one_sentence(
     tmp_path: Path, answers: Answers, generator: str
 ) -> None:
     paths = make_special(tmp_path)
-    check(answers(paths, generator), len(paths))
+    answered = answers(paths, generator)
+    assert len(answered) == len(paths) and faults(answered) == []
 
 
-def fuzz(tmp_path: Path, answers: Answers, kind: str, count: int) -> None:
-    check(answers(write(tmp_path, mutated(kind, count)), "biggan" if "biggan" in kind else "stylegan"), count, False)
+def fuzzed(folder: Path, answers: Answers, kind: str, count: int, start: int = 0) -> list[list[Any]]:
+    """The answers to mutated files of a kind."""
+    return answers(write(folder, mutated(kind, count, start)), "biggan" if "biggan" in kind else "stylegan")
 
 
 @pytest.mark.parametrize("kind", SEEDS)
 def test_mutated_files_are_read_or_refused_in_one_sentence(tmp_path: Path, answers: Answers, kind: str) -> None:
-    fuzz(tmp_path, answers, kind, 15)
+    answered = fuzzed(tmp_path, answers, kind, 15)
+    assert len(answered) == 15 and faults(answered, sentence=False) == []
 
 
 @pytest.mark.slow
@@ -106,7 +118,7 @@ def test_ten_thousand_mutated_files_are_read_or_refused_in_one_sentence(
     for start in range(0, 10_000, 1000):
         part = tmp_path / str(start)
         part.mkdir()
-        files = mutated(kind, 1000, start)
-        check(answers(write(part, files), "biggan" if "biggan" in kind else "stylegan"), 1000, False)
+        answered = fuzzed(part, answers, kind, 1000, start)
+        assert len(answered) == 1000 and faults(answered, sentence=False) == []
         for file in part.iterdir():
             file.unlink()
