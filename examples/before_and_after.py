@@ -1,4 +1,4 @@
-"""What training changes: the same measurements of a classifier before and after three trainings, in one table.
+"""The effect of training: the same measurements of a classifier before and after three trainings, in one table.
 
 Trains the zoo's standard classifier of digits further, for equal numbers of images: plainly (the control), with PRIME,
 and adversarially against pixel L2. The training images are drawn by the shipped BigGAN, those of the measurements by

@@ -1,4 +1,4 @@
-"""Where a classifier is cut: which modules run before and behind one of them, and what its features look like."""
+"""The cut of a classifier: the modules that run before and behind one of them, and the shape of its features."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def find_cut_untold(classifier: ImageClassifier, name: str, channels: str) -> tu
 
 @dataclass
 class _Observation:
-    """What happened in one pass."""
+    """Record of one pass."""
 
     name: str
     runs: int = 0
@@ -202,7 +202,7 @@ def _channel_axis(features: Tensor, width: int, channels: str) -> int:
 
 
 def _is_sound(cut: Cut, classifier: Divisible, images: Tensor, logits: Tensor) -> bool:
-    """Whether going on from the cut gives these logits (B, K), twice."""
+    """True if going on from the cut gives these logits (B, K), twice."""
     front = cut.front(classifier, images)
     again = (cut.rest(classifier, front, front.features) for _ in range(2))
     return all((other - logits).abs().amax() <= TOLERANCE * logits.abs().amax().clamp_min(1e-6) for other in again)

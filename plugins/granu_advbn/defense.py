@@ -119,7 +119,7 @@ class AdvBN(Defense):
 
 @dataclass(frozen=True)
 class _Part:
-    """What lies behind a cut, for one batch of images."""
+    """The part of a classifier behind a cut, for one batch of images."""
 
     classifier: ImageClassifier
     cut: Cut

@@ -38,7 +38,7 @@ class DualNorm(nn.Module):
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a normalisation layer with parameters of its own, of torch or of another library."""
+    """True if a module is a normalisation layer with parameters of its own, of torch or of another library."""
     own = any(parameter is not None for parameter in module._parameters.values())
     known = isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm)
     return (own and "norm" in type(module).__name__.lower()) or (known and bool(module.state_dict()))

@@ -28,7 +28,7 @@ class Divisible(Protocol):
 
 @dataclass
 class Front:
-    """What a classifier computed up to a cut, for one batch of images."""
+    """The outputs of a classifier up to a cut, for one batch of images."""
 
     images: Tensor  # (B, C, H, W)
     outputs: Mapping[str, Sequence[Any]]  # module -> its outputs, in the order of its calls

@@ -105,7 +105,7 @@ class Adversarial(Defense):
         return step.classifier(changed) if isinstance(changed, Tensor) else changed.logits()
 
     def _changed(self, step: TrainingStep, batch: Batch) -> list[Tensor | Attacked]:
-        """What the loss is a mean over: changed images (B, C, H, W) at the network's size, or changes without any."""
+        """The terms of the mean loss: changed images (B, C, H, W) at the network's size, or changes without any."""
         if len(self.attacks) > 1 and self.options.combine == "random":
             return [self._random_of_each(step, batch)]
         changes = self._changes(step, batch)

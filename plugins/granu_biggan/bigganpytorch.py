@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from granu import StoredTensor
 
 OTHER_NORMS = {"in", "gn", "nonorm"}
-EPSILON = 1e-5  # of norms, unless training was told otherwise; always of the last one
+EPSILON = 1e-5  # of norms, unless the training set another one; always of the last one
 TFHUB_EPSILON = 1e-4  # of the networks that were converted from TensorFlow Hub
 TFHUB_EMBEDDING, TFHUB_ROWS = (1000, 128), (16 * 96 * 4 * 4,)  # their class embedding, and rows of their linear layer
 MOST_CLASSES = 5000  # of a network without a shared embedding, which gets a matrix of classes x classes
@@ -77,7 +77,7 @@ def depth_from_name(path: Path) -> int | None:
 def config_from(state: Mapping[str, StoredTensor], depth: int | None, epsilon: float | None = None) -> BigGANConfig:
     """Infer the configuration from shapes, except `depth`, the blocks per size of BigGAN-deep.
 
-    `epsilon` is that of the conditional norms; by default it is told by who wrote the file.
+    `epsilon` is that of the conditional norms; by default that of the program that wrote the file.
     """
     shapes = {_bare(name): tuple(tensor.shape) for name, tensor in state.items()}
     if epsilon is None:

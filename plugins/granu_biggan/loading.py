@@ -75,7 +75,7 @@ def build_network(config: BigGANConfig) -> BigGAN:
 
 
 def describe(options: BigGANOptions, context: BuildContext) -> Mapping[str, str]:
-    """What a weights file holds, for `granu info`."""
+    """The content of a weights file, for `granu info`."""
     path = context.locate(options.weights)
     config = read_config(path, options.depth, options.epsilon)
     names = class_names(config.classes, own_classes(path))

@@ -59,7 +59,7 @@ def sites_of_weights(options: StyleGANOptions, context: BuildContext) -> Sequenc
 
 
 def describe(options: StyleGANOptions, context: BuildContext) -> Mapping[str, str]:
-    """What a weights file holds, for `granu info`."""
+    """The content of a weights file, for `granu info`."""
     opened = open_weights(context.locate(options.weights), options.clamp)
     R, colours = opened.config["img_resolution"], opened.config["img_channels"]
     note = unstated_clamp(opened, options)

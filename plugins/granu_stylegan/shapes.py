@@ -1,4 +1,4 @@
-"""What a configuration must be, and the tensors that its network has: checked before anything is built; without torch.
+"""The rules for a configuration, and the tensors of its network: checked before anything is built; without torch.
 
 A file's arguments are claims. They are compared with the tensors in the file, whose sizes the file's own size bounds.
 """

@@ -115,7 +115,7 @@ def make(options: ZooOptions, context: BuildContext) -> ImageClassifier:
 
 
 def describe(options: ZooOptions, context: BuildContext) -> Mapping[str, Any]:
-    """What the header of the weights states."""
+    """The statements of the weights' header."""
     from granu import read_weights_header
 
     if options.model in ARCHITECTURES and options.init == "random":

@@ -16,7 +16,7 @@ from granu.images.ops import pad_to, resize
 
 
 class Recorder(nn.Module):
-    """Keeps its input and returns what it is told to."""
+    """Keeps its input and returns a given output."""
 
     def __init__(self, output: Any = None) -> None:
         super().__init__()

@@ -33,7 +33,7 @@ def report(
             help="Classifier of the run to whose errors under fixed sizes those of the others are related (mCE).",
         ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV, numbers unrounded.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV, numbers at full precision.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the results of a run, coarse to fine, with 95 % intervals."""

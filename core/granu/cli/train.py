@@ -150,7 +150,7 @@ def _train(plan: TrainPlan, context: BuildContext, fresh: bool, quiet: bool) -> 
 
 
 def _main_process() -> bool:
-    """Whether this is the process that prints, of those that a launcher started."""
+    """True for the one process that prints, of those that a launcher started."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -70,7 +70,7 @@ class PerturbationOffer(Offer):
     note: str = ""
 
     def is_searched(self, options: Any) -> bool:
-        """Whether the core searches with these options."""
+        """Return True if the core searches with these options."""
         return self.searched(options) if callable(self.searched) else self.searched
 
     def sweep(self, options: Any) -> Sequence[str]:

@@ -36,7 +36,7 @@ class Comparison:
     sizes_p: float = 1.0
 
     def as_dict(self) -> dict[str, Value]:
-        """A flat record, numbers unrounded; a ratio is infinite or 0 where most pairs have one side not found."""
+        """A flat record, numbers at full precision; a ratio is infinite or 0 if most pairs have one side not found."""
         return {
             "perturbation": self.perturbation,
             "unit": self.unit,

@@ -1,4 +1,4 @@
-"""Rows as plain data: flat records for JSON, CSV and pandas, with unrounded numbers."""
+"""Rows as plain data: flat records for JSON, CSV and pandas, with numbers at full precision."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _unmeasured(perturbation: str, first: MeasuredClassifier, second: MeasuredCl
 def _power(
     keys: Sequence[str], first: MeasuredClassifier, second: MeasuredClassifier, margin: float, tests: int
 ) -> Iterator[str]:
-    """What the sizes could have shown: the images needed to notice a worsening by twice the margin."""
+    """Notes on the power of the test: the images needed to notice a worsening by twice the margin."""
     needed = [
         (_needed(logs, margin, tests), len(logs), key)
         for key in keys

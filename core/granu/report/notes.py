@@ -23,12 +23,12 @@ def notes(record: RunRecord, rows: Sequence[Row]) -> list[str]:
 
 
 def of_perturbations(record: RunRecord) -> list[str]:
-    """What the plugins say about their perturbations, once each."""
+    """The notes of plugins on their perturbations, once each."""
     return list(dict.fromkeys(f"{p.name}: {p.note}" for p in record.perturbations.values() if p.note))
 
 
 def of_generators(record: RunRecord) -> list[str]:
-    """What to know of each generator: near-constant neurons, sites that vary across classes only, no labels."""
+    """Notes on each generator: near-constant neurons, sites that vary across classes only, no labels."""
     return [*clamped(record), *across_classes(record), *unlabelled(record)]
 
 

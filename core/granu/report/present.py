@@ -45,7 +45,7 @@ def lines_below(run: Run, found: Sequence[Row], reference: str | None = None) ->
 
 
 def rows_as_dicts(run: Run) -> list[dict[str, Value]]:
-    """A flat record per classifier and perturbation, numbers unrounded."""
+    """A flat record per classifier and perturbation, numbers at full precision."""
     return records(rows(run))
 
 
@@ -96,7 +96,7 @@ class CompareResult:
         ]
 
     def to_dicts(self) -> list[dict[str, Value]]:
-        """A flat record per perturbation, numbers unrounded; `pandas.DataFrame` takes them."""
+        """A flat record per perturbation, numbers at full precision; `pandas.DataFrame` takes them."""
         return [comparison.as_dict() for comparison in self.comparisons]
 
     def figure(self) -> Figure:

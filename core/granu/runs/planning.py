@@ -69,7 +69,7 @@ def make_plan(
 
 
 def plan_spaces(spec: str, context: BuildContext, defaults: Mapping[str, str] | None = None) -> list[PlannedSpace]:
-    """What a spec, or several joined by `|`, names as spaces in which a budget is spent; one for each target.
+    """Plan the spaces in which a budget is spent, of a spec or of several joined by `|`; one for each target.
 
     `defaults` are options that apply where a spec does not give them; without them a search is `search=worst`. Raises
     the GranuError of the first mistake; in particular OptionError for a perturbation that opens no space, and for a

@@ -40,7 +40,7 @@ class Run:
         return table_text(self)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """A flat record per classifier and perturbation, numbers unrounded; `pandas.DataFrame` takes them."""
+        """A flat record per classifier and perturbation, numbers at full precision; `pandas.DataFrame` takes them."""
         from granu.report.present import rows_as_dicts
 
         return rows_as_dicts(self)

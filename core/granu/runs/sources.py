@@ -25,7 +25,7 @@ class Unreadable:
 
 
 class Labelled(Protocol):
-    """What has labels of some classes."""
+    """A thing whose labels are of some classes."""
 
     classes: Sequence[str]
     named: bool  # False where `classes` are mere numbers, because nobody gave names

@@ -170,7 +170,7 @@ class Measurement:
         return trials
 
     def _judged(self, batch: Batch, proposal: Proposal) -> tuple[Judged, Tensor, Mapping[float, Tensor]]:
-        """What is judged, its size (B,), and the class predicted at each fixed size (B,), if there are any."""
+        """The judged evidence, its size (B,), and the class predicted at each fixed size (B,), if there are any."""
         if not proposal.levels:
             return judge(proposal.evidence, self.classifier, batch.images, self.name), proposal.size, {}
         made = judge_levels(proposal.levels, self.classifier, batch.images, batch.labels, self.name)

@@ -44,7 +44,7 @@ class SearchedPerturbation:
 
 
 def _has_one_dimension(space: Space) -> bool:
-    """Whether a random change of a size is the change that was found, or the only other one."""
+    """True if a random change of a size is the change that was found, or the only other one."""
     rays = space.rays()
     return rays is not None and rays.shape[1] == 1
 

@@ -35,7 +35,7 @@ class Measured:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the site is the same in all samples, up to rounding."""
+        """True if the site is the same in all samples, up to rounding."""
         return bool(_root_mean_square(self.deviation) <= CONSTANT * self.activation)
 
 

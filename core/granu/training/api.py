@@ -98,11 +98,11 @@ def train(
 class _Listener:
     """Passes progress on; lines are in the log file."""
 
-    told: Progress | None
+    report: Progress | None
 
     def progress(self, done: int, total: int, what: str) -> None:
-        if self.told is not None:
-            self.told(done, total, what)
+        if self.report is not None:
+            self.report(done, total, what)
 
     def line(self, text: str) -> None:
         """Say nothing."""

@@ -33,7 +33,7 @@ from granu.training.validation import Accuracy, Validation
 
 
 class Listener(Protocol):
-    """Who is told how training goes."""
+    """Receiver of a training's progress and of its lines for people."""
 
     def progress(self, done: int, total: int, what: str) -> None: ...
     def line(self, text: str) -> None: ...
@@ -85,7 +85,7 @@ class Loop:
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.seconds = 0.0  # of earlier commands
-        self.named = len(training.skipped)  # broken images that a person was told of
+        self.named = len(training.skipped)  # broken images that were reported
         self.started = self.saved = time.monotonic()
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a training computes: device, precision and processes, by Hugging Face accelerate."""
+"""The hardware of a training: device, precision and processes, by Hugging Face accelerate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from granu.errors import OptionError
 from granu.runs.devices import choose_device
 from granu.training.batchnorm import WholeBatchStatistics
 
-VARIABLE = "ACCELERATE_TORCH_DEVICE"  # by which accelerate is told a device
+VARIABLE = "ACCELERATE_TORCH_DEVICE"  # names a device for accelerate
 
 
 class Machine:
@@ -36,7 +36,7 @@ class Machine:
 
     @property
     def main(self) -> bool:
-        """Whether this is the process that writes and prints."""
+        """True for the process that writes and prints."""
         return self.rank == 0
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -97,7 +97,7 @@ def batch_on(device: torch.device, images: Tensor) -> Tensor:
 
 @contextmanager
 def _named_device(name: str | None) -> Iterator[None]:
-    """Tell accelerate a device by its environment variable, unless a person set that."""
+    """Name a device for accelerate by its environment variable, unless a person set that."""
     if name is None or name == "cpu" or VARIABLE in os.environ:
         yield
         return

@@ -1,4 +1,4 @@
-"""What a training was asked for, and all that it will do, as frozen values; made by `planning`, without torch."""
+"""The request for a training and the plan of all that it will do: frozen values, made by `planning` without torch."""
 
 from __future__ import annotations
 

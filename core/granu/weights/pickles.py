@@ -57,7 +57,7 @@ class Opaque:
 
 
 class Budget:
-    """What reading a file may cost, however its parts refer to each other."""
+    """Limits of the cost of reading a file, however its parts refer to each other."""
 
     def __init__(self) -> None:
         self.instructions, self.text = MOST_INSTRUCTIONS, MOST_TEXT

@@ -100,7 +100,7 @@ def as_state_dict(content: Any, file: Path) -> dict[str, StoredTensor]:
 
 
 def torch_names(stream: BinaryIO, budget: Budget) -> Names:
-    """What pickles of torch and numpy name, and what stands for it; `stream` reads the file that holds the pickle."""
+    """The names in pickles of torch and numpy, with their replacements; `stream` reads the pickle's file."""
 
     def from_bytes(blob: Any) -> Storage:
         return _storage_of_blob(blob, stream, budget)
@@ -150,7 +150,7 @@ def _read_zip(stream: BinaryIO, file: Path) -> Any:
 
 
 def _span(member: zipfile.ZipInfo, stream: BinaryIO, file: Path, size: int) -> Span:
-    """Where a file lies in a zip. Refused if it is compressed: its size is then no bound on anything."""
+    """The place of a file in a zip. Refused if it is compressed: its size is then no bound on anything."""
     if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size or member.flag_bits & 1:
         raise Refused("is a compressed zip, which torch.save does not write")
     stream.seek(member.header_offset)

@@ -108,9 +108,9 @@ def test_the_sheet_names_perturbations_sizes_and_classes(matrix: Run) -> None:
 def test_the_sheet_shows_images_in_natural_order_up_to_the_most(matrix: Run) -> None:
     matrix.folder = None  # images from memory
     matrix.images[clean_name("tiny#2")] = png(0.25)
-    pictures = sheet(matrix, most=1).axes[0].get_images()
-    assert len(pictures) == 1 + 2 * 2
-    assert float(np.asarray(pictures[0].get_array()).max()) == pytest.approx(64 / 255)
+    images = sheet(matrix, most=1).axes[0].get_images()
+    assert len(images) == 1 + 2 * 2
+    assert float(np.asarray(images[0].get_array()).max()) == pytest.approx(64 / 255)
 
 
 def test_a_confirmed_image_is_framed(matrix: Run) -> None:

@@ -80,11 +80,11 @@ def test_a_classifier_keeps_its_preprocessing_and_is_copied() -> None:
 
 
 def test_progress_is_reported() -> None:
-    told: list[tuple[int, int, str]] = []
+    reported: list[tuple[int, int, str]] = []
     granu.train(
-        network(), bright_side(), out="a.safetensors", settings=SETTINGS, progress=lambda *words: told.append(words)
+        network(), bright_side(), out="a.safetensors", settings=SETTINGS, progress=lambda *words: reported.append(words)
     )
-    steps = [words for words in told if words[2].startswith("epoch")]
+    steps = [words for words in reported if words[2].startswith("epoch")]
     assert [done for done, _, _ in steps] == list(range(1, 49)) and {total for _, total, _ in steps} == {48}
     assert steps[-1][2].startswith("epoch 6 loss 0.")
 

@@ -11,7 +11,7 @@ from granu.weights.checkpoints import read_tensors
 
 
 class Notes:
-    """A listener that keeps what it is told."""
+    """A listener that keeps what it receives."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -30,5 +30,5 @@ def weights(file: Path | str) -> dict[str, Tensor]:
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    """Whether two states are equal bit for bit."""
+    """True if two states are equal bit for bit."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -48,7 +48,7 @@ def gradients(spec: str, part: slice) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Tensor, Tensor]]:
-    """What two processes computed together, for each spec."""
+    """The results of two processes together, for each spec."""
     folder = tmp_path_factory.mktemp("processes")
     command = [sys.executable, "-c", PROGRAM, folder / "meeting"]
     here = Path(__file__).parent

@@ -343,7 +343,7 @@ def others() -> dict[str, bytes]:
     return {
         "an empty file": b"",
         "a text": b"hello",
-        "a picture": b"\x89PNG\r\n\x1a\n" + b"0" * 100,
+        "an image": b"\x89PNG\r\n\x1a\n" + b"0" * 100,
         "zeros": b"\0" * 9999,
     }
 

@@ -31,7 +31,7 @@ def colourful(size: tuple[int, int] = (20, 14)) -> Tensor:
     return (smooth * 255).round() / 255
 
 
-def picture(name: str, images: Tensor, *change: float, fill: str = "reflect") -> Tensor:
+def styled(name: str, images: Tensor, *change: float, fill: str = "reflect") -> Tensor:
     space = StylePerturbation(name, fill).open(lambda x: x, batch_of(images), Streams(0, ["a"]))
     return space.images(torch.tensor([change]).expand(len(images), -1))
 
@@ -82,36 +82,36 @@ def test_a_gradient_leads_away_from_zero(name: str) -> None:
 
 def test_quarter_turns_are_exact() -> None:
     images = colourful((15, 15))
-    torch.testing.assert_close(picture("rotation", images, 90.0), images.rot90(-1, dims=(2, 3)), atol=1e-4, rtol=0)
-    torch.testing.assert_close(picture("rotation", images, -180.0), images.flip(2, 3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(styled("rotation", images, 90.0), images.rot90(-1, dims=(2, 3)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(styled("rotation", images, -180.0), images.flip(2, 3), atol=1e-4, rtol=0)
 
 
 def test_translation_moves_by_shares_of_the_sides() -> None:
     images = colourful((20, 10))
-    moved = picture("translation", images, 20.0, 10.0, fill="black")  # two pixels right, two down
+    moved = styled("translation", images, 20.0, 10.0, fill="black")  # two pixels right, two down
     torch.testing.assert_close(moved[:, :, 2:, 2:], images[:, :, :-2, :-2], atol=1e-4, rtol=0)
     assert moved[:, :, :2].abs().max() < 1e-4 and moved[:, :, :, :2].abs().max() < 1e-4
-    edge = picture("translation", images, 20.0, 0.0, fill="edge")
+    edge = styled("translation", images, 20.0, 0.0, fill="edge")
     torch.testing.assert_close(edge[:, :, :, 0], images[:, :, :, 0], atol=1e-4, rtol=0)
 
 
 def test_scale_doubles() -> None:
     x = torch.linspace(-1, 1, 41)
     ramp = (0.5 + 0.2 * x[:, None] + 0.1 * x)[None, None]
-    torch.testing.assert_close(picture("scale", ramp, 1.0), 0.5 + (ramp - 0.5) / 2, atol=1e-4, rtol=0)
-    middle = picture("scale", ramp, -1.0)[0, 0, 12:29, 12:29]
+    torch.testing.assert_close(styled("scale", ramp, 1.0), 0.5 + (ramp - 0.5) / 2, atol=1e-4, rtol=0)
+    middle = styled("scale", ramp, -1.0)[0, 0, 12:29, 12:29]
     torch.testing.assert_close(middle, (0.5 + (ramp - 0.5) * 2)[0, 0, 12:29, 12:29], atol=5e-3, rtol=0)
 
 
 def test_shrinking_keeps_the_mean_of_what_is_finer_than_a_pixel() -> None:
     stripes = (torch.arange(32) % 2).float().expand(1, 1, 32, 32)
-    assert (picture("scale", stripes, -1.5) - 0.5).abs().max() < 0.2
+    assert (styled("scale", stripes, -1.5) - 0.5).abs().max() < 0.2
 
 
 def test_a_tilt_keeps_lines_straight_and_shrinks_what_is_far() -> None:
     x = torch.linspace(-1, 1, 61)
     column = (0.5 + 0.4 * x).expand(1, 1, 61, 61)  # tells the place that is seen
-    tilted = (picture("perspective", column, 30.0, 0.0)[0, 0, 30] - 0.5) / 0.4
+    tilted = (styled("perspective", column, 30.0, 0.0)[0, 0, 30] - 0.5) / 0.4
     half, distance = 30.0, geometry.CAMERA * math.hypot(60, 60) / 2
     angle = math.radians(30)
     for seen in (-20, 0, 15):
@@ -121,27 +121,27 @@ def test_a_tilt_keeps_lines_straight_and_shrinks_what_is_far() -> None:
 
 def test_blur_is_a_gaussian_of_a_share_of_the_shorter_side() -> None:
     images = colourful((40, 20))
-    torch.testing.assert_close(picture("blur", images, 10.0), gaussian_blur(images, torch.full((2,), 2.0)).clamp(0, 1))
+    torch.testing.assert_close(styled("blur", images, 10.0), gaussian_blur(images, torch.full((2,), 2.0)).clamp(0, 1))
 
 
 def test_light() -> None:
     images = 0.2 + 0.3 * colourful()
-    torch.testing.assert_close(picture("brightness", images, -0.1), images - 0.1)
+    torch.testing.assert_close(styled("brightness", images, -0.1), images - 0.1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    torch.testing.assert_close(picture("contrast", images, 1.0), (2 * images - mean).clamp(0, 1))
-    torch.testing.assert_close(picture("gamma", images, 1.0), images.square())
+    torch.testing.assert_close(styled("contrast", images, 1.0), (2 * images - mean).clamp(0, 1))
+    torch.testing.assert_close(styled("gamma", images, 1.0), images.square())
     black = torch.zeros(1, 1, 4, 4)
-    assert torch.equal(picture("gamma", black, -4.0), black)
+    assert torch.equal(styled("gamma", black, -4.0), black)
 
 
 def test_colour() -> None:
     images = 0.3 + 0.3 * colourful()
     torch.testing.assert_close(colour.hue(images, torch.full((2, 1), 120.0)), images.roll(1, dims=1))
     torch.testing.assert_close(colour.hue(images, torch.full((2, 1), 77.0)).mean(1), images.mean(1))
-    grey = picture("greyscale", images, 1.0)
+    grey = styled("greyscale", images, 1.0)
     assert (grey.amax(1) - grey.amin(1)).max() < 1e-6
-    torch.testing.assert_close(picture("saturation", images, -40.0), grey)
-    cast = picture("tint", images, 0.06, 0.08) - images
+    torch.testing.assert_close(styled("saturation", images, -40.0), grey)
+    cast = styled("tint", images, 0.06, 0.08) - images
     assert cast.sum(1).abs().max() < 1e-5 and torch.allclose(cast.norm(dim=1), torch.tensor(0.1), atol=1e-5)
 
 
@@ -164,7 +164,7 @@ class Upright:
 def test_the_smallest_rotation_is_found_on_its_side(lean: float) -> None:
     bar = torch.zeros(1, 1, 33, 33)
     bar[..., 6:27, 15:18] = 1.0
-    image = (picture("rotation", bar, lean, fill="black") * 255).round() / 255
+    image = (styled("rotation", bar, lean, fill="black") * 255).round() / 255
     search = SearchedPerturbation(StylePerturbation("rotation", "black"), Smallest(SmallestOptions(margin=0)))
     proposal = search.perturb(
         Upright(), batch_of(image), Criterion(torch.zeros(1, dtype=torch.int64)), Streams(0, ["0"])
