@@ -30,7 +30,7 @@ class Site:
 
 
 class Latent(Protocol):
-    """A generator's draw for a batch, before rendering; opaque to the core but for these."""
+    """What a generator makes a batch of images from, drawn or encoded; opaque to the core but for these."""
 
     labels: Tensor  # (B,) int64; the generator's own class numbers, -1 where it is unconditional
 
@@ -54,22 +54,55 @@ class Tail(Protocol):
         """The tail for some of the images, without computing its beginning again."""
 
 
+class EncodedLatent(Latent, Protocol):
+    """The encoding of a batch of images, which can be stored."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All that the encoding consists of but the labels: name -> (B, ...)."""
+
+
 @runtime_checkable
 class Generator(Protocol):
-    """Draws images with known labels; its inside can be edited at named sites, coarse to fine."""
+    """Makes images from latents; its inside can be edited at named sites, coarse to fine.
+
+    It draws latents (`DrawingGenerator`), or encodes given images (`EncodingGenerator`), or both.
+    """
 
     classes: Sequence[str]  # empty where the generator is unconditional
-    labels: Sequence[int]  # the classes that samples are drawn from; all of them unless options say fewer
-    fingerprint: str  # changes when weights, truncation or whatever else shapes the samples changes
+    fingerprint: str  # changes when weights, truncation or whatever else shapes the images changes
 
     def sites(self) -> Sequence[Site]:
         """Coarse to fine; the last is `image`, so that pixels are one family with the rest."""
 
+    def tail(self, latent: Latent, sites: Sequence[str]) -> Tail:
+        """Compute once what lies before the first of `sites`."""
+
+
+@runtime_checkable
+class DrawingGenerator(Generator, Protocol):
+    """A generator that draws images with known labels."""
+
+    labels: Sequence[int]  # the classes that samples are drawn from; all of them unless options say fewer
+
     def draw(self, noise: Streams, labels: Tensor | None) -> Latent:
         """Latents for the images of `noise`, of these classes (B,); None where the generator is unconditional."""
 
-    def tail(self, latent: Latent, sites: Sequence[str]) -> Tail:
-        """Compute once what lies before the first of `sites`."""
+
+@runtime_checkable
+class EncodingGenerator(Generator, Protocol):
+    """A generator that finds the latents of given images, so that its sites can be edited in them."""
+
+    encoding: str  # the parameters that `encode` depends on, beside the fingerprint
+
+    def encode(self, images: Tensor, labels: Tensor, noise: Streams) -> EncodedLatent:
+        """Latents whose images are as near as possible to `images` (B, C, H, W) in [0, 1], of the site `image`'s shape.
+
+        `labels` (B,) int64 are the generator's own class numbers, -1 where it is unconditional. Each image's encoding
+        depends on the image, its label and its stream alone.
+        """
+
+    def restore(self, labels: Tensor, tensors: Mapping[str, Tensor]) -> EncodedLatent:
+        """The encoding of these labels (B,) whose `tensors()` were stored."""
 
 
 class Classifier(Protocol):

@@ -74,6 +74,10 @@ class Catalog:
             raise PluginError(f"plugin '{plugin}' is blocked; remove it from the environment variable GRANU_DISABLE")
         raise UnknownName(kind, name, known)
 
+    def resolve_images(self, spec: Spec) -> Resolved:
+        """Find what images come from: the generator of that name, otherwise the dataset."""
+        return self.resolve("generator" if spec.name in self.of_kind("generator") else "dataset", spec)
+
     def resolve(self, kind: str, spec: Spec, extra: Sequence[str] = ()) -> Resolved:
         """Find the offer that a spec names and read its options, but for the keys in `extra`, which others read.
 

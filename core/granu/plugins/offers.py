@@ -45,6 +45,8 @@ class GeneratorOffer(Offer):
     `weights(options)` returns the name or path of the weights that these options select. `read(path, options)` reads
     weights in another format for `granu convert` and returns the header and tensors of a granu weights file.
     `describe(options, context)` says for `granu info` what the weights hold, under headings such as `architecture`.
+    `draws` says that it makes a `DrawingGenerator`, `encodes` that it makes an `EncodingGenerator`; a function of the
+    options decides case by case. `samples` is how many clean images measure the standard deviations, by default.
     """
 
     kind: ClassVar[str] = "generator"
@@ -52,6 +54,9 @@ class GeneratorOffer(Offer):
     weights: Callable[[Any], str]
     read: Callable[[Path, Any], tuple[WeightsHeader, Mapping[str, Tensor]]] | None = None
     describe: Callable[[Any, BuildContext], Mapping[str, str]] | None = None
+    draws: bool | Callable[[Any], bool] = True
+    encodes: bool | Callable[[Any], bool] = False
+    samples: int = 1000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from granu.errors import PluginError
+from granu.plugins.built import as_drawing
 from granu.plugins.catalog import Resolved
 from granu.plugins.context import BuildContext
 from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource
@@ -16,7 +16,7 @@ from granu.search.perturbation import SearchedPerturbation
 from granu.search.registry import make_search
 from granu.spaces.site_statistics import StatisticsCache
 from granu.spaces.sites import SitePerturbation
-from granu.types import Classifier, Generator, Perturbation, Site
+from granu.types import Classifier, DrawingGenerator, Perturbation, Site
 
 
 class Builder:
@@ -25,7 +25,7 @@ class Builder:
     def __init__(self, plan: EvalPlan, context: BuildContext) -> None:
         self.plan, self.context = plan, context
         self._classifiers: dict[str, Classifier] = {}
-        self._generators: dict[str, Generator] = {}
+        self._generators: dict[str, DrawingGenerator] = {}
         self._statistics: dict[tuple[str, int], StatisticsCache] = {}
         self._perturbations: dict[str, Perturbation] = {}
         self._sources: dict[str, Source] = {}
@@ -57,13 +57,10 @@ class Builder:
             self._classifiers[key] = built
         return self._classifiers[key]
 
-    def generator(self, source: PlannedSource) -> Generator:
+    def generator(self, source: PlannedSource) -> DrawingGenerator:
         """The generator that draws a source's images."""
         if source.key not in self._generators:
-            built = self._make(source.resolved)
-            if not isinstance(built, Generator):
-                raise PluginError(f"`{source.key}` did not build a generator: sites, draw and tail are needed")
-            self._generators[source.key] = built
+            self._generators[source.key] = as_drawing(self._make(source.resolved), source.key)
         return self._generators[source.key]
 
     def perturbation(self, planned: PlannedPerturbation) -> Perturbation:
@@ -110,7 +107,7 @@ class Builder:
         return DatasetSource(self._make(planned.resolved), seed, device)
 
 
-def image_prefix(source: PlannedSource, generator: Generator) -> str:
+def image_prefix(source: PlannedSource, generator: DrawingGenerator) -> str:
     """The beginning of the ids of a generator's images: its name, and a short hash of it where options were given.
 
     The path of its weights takes no part, so that another machine draws the same images.

@@ -198,8 +198,8 @@ def _named_source(catalog: Catalog, data: str | Resolved) -> PlannedSource:
 
 
 def _source_of(catalog: Catalog, spec: Spec) -> PlannedSource:
-    kind = "generator" if spec.name in catalog.of_kind("generator") else "dataset"
-    return PlannedSource(kind, catalog.resolve(kind, spec))
+    resolved = catalog.resolve_images(spec)
+    return PlannedSource(resolved.offer.kind, resolved)
 
 
 def _default_source(catalog: Catalog) -> PlannedSource:

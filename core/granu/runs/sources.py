@@ -13,7 +13,7 @@ from granu.errors import ClassifierError, DataError
 from granu.images.ops import clamp_for_descent, quantize
 from granu.runs.fingerprints import image_hash
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Dataset, Generator
+from granu.types import Batch, Classifier, Dataset, DrawingGenerator
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class GeneratorSource:
 
     named = True
 
-    def __init__(self, generator: Generator, name: str, seed: int, device: str) -> None:
+    def __init__(self, generator: DrawingGenerator, name: str, seed: int, device: str) -> None:
         self.generator, self.name, self.seed, self.device = generator, name, seed, device
         self.classes = generator.classes
 

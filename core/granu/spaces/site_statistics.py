@@ -13,7 +13,7 @@ from torch import Tensor
 
 from granu.files import write_whole
 from granu.streams import Streams
-from granu.types import Generator, Site
+from granu.types import DrawingGenerator, Site
 
 # Minimum deviation, relative to the root mean square of the site's deviations, and of its activation: else moving a
 # constant neuron would cost nothing
@@ -59,7 +59,9 @@ class StatisticsCache:
     It takes all sites that a run needs, so that one pass over the clean samples measures them together.
     """
 
-    def __init__(self, generator: Generator, sites: Sequence[Site], samples: int, folder: Path, device: str) -> None:
+    def __init__(
+        self, generator: DrawingGenerator, sites: Sequence[Site], samples: int, folder: Path, device: str
+    ) -> None:
         self.generator, self.samples, self.device = generator, samples, device
         self.sites = tuple(site for site in sites if site.scale == "sigma")
         self.folder = folder / "statistics"
@@ -140,7 +142,9 @@ class StatisticsCache:
             return  # without a cache the next run only takes longer
 
 
-def measure(generator: Generator, sites: Sequence[Site], label: int, samples: int, device: str) -> dict[str, Measured]:
+def measure(
+    generator: DrawingGenerator, sites: Sequence[Site], label: int, samples: int, device: str
+) -> dict[str, Measured]:
     """Measure each neuron's standard deviation over `samples` clean images of one class: site -> site.shape.
 
     `label` may be ACROSS: the images are then of all classes in turn. Uses running sums over chunks (Chan et al. 1979).
@@ -172,7 +176,7 @@ def measure(generator: Generator, sites: Sequence[Site], label: int, samples: in
     }
 
 
-def _labels(generator: Generator, label: int, positions: range, samples: int, device: str) -> Tensor | None:
+def _labels(generator: DrawingGenerator, label: int, positions: range, samples: int, device: str) -> Tensor | None:
     """The classes of clean samples; those of ACROSS are spread evenly over all classes, whichever are drawn."""
     if label == UNCONDITIONAL:
         return None

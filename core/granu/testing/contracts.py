@@ -35,6 +35,7 @@ from granu.types import (
     Classifier,
     Criterion,
     Dataset,
+    DrawingGenerator,
     Evidence,
     Generator,
     ImageEvidence,
@@ -89,7 +90,7 @@ def check_import_without_torch(*modules: str) -> None:
     assert result.returncode == 0, f"importing {' or '.join(modules)} imports torch"
 
 
-def check_generator(generator: Generator, count: int = 3) -> None:
+def check_generator(generator: DrawingGenerator, count: int = 3) -> None:
     """Check sites, draws and tails with `count` (at least 2) images.
 
     Images depend on their own streams alone, a zero edit reproduces the clean image exactly, `select` narrows a tail,

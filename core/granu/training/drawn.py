@@ -7,11 +7,12 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from granu.errors import OptionError, PluginError
+from granu.errors import OptionError
+from granu.plugins.built import as_drawing
 from granu.plugins.catalog import Resolved
 from granu.plugins.context import BuildContext
 from granu.runs.sources import GeneratorSource
-from granu.types import Batch, Dataset, Generator
+from granu.types import Batch, Dataset, DrawingGenerator
 
 BLOCK = 250  # images drawn together
 
@@ -23,7 +24,7 @@ class DrawnImages:
     is evaluated on images that it was trained on, whatever the seeds.
     """
 
-    def __init__(self, generator: Generator, name: str, count: int, seed: int, device: str) -> None:
+    def __init__(self, generator: DrawingGenerator, name: str, count: int, seed: int, device: str) -> None:
         if not generator.classes:
             raise OptionError(f"`{name}` draws images without classes; training needs their labels")
         self.source = GeneratorSource(generator, f"{name}/training", seed, device)
@@ -59,6 +60,4 @@ def open_dataset(resolved: Resolved, context: BuildContext, count: int, seed: in
     built = context.make(resolved)
     if resolved.offer.kind == "dataset":
         return built
-    if not isinstance(built, Generator):
-        raise PluginError(f"`{resolved.spec}` did not build a generator: sites, draw and tail are needed")
-    return DrawnImages(built, resolved.spec.name, count, seed, context.device)
+    return DrawnImages(as_drawing(built, resolved.spec), resolved.spec.name, count, seed, context.device)

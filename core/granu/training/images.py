@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from granu.errors import ClassifierError, OptionError, PluginError
+from granu.errors import ClassifierError, OptionError
 from granu.images.ops import clamp_for_descent, quantize
+from granu.plugins.built import as_drawing
 from granu.plugins.spec import parse_spec
 from granu.runs.sources import few, match_classes, names_of
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Dataset, Generator
+from granu.types import Batch, Classifier, Dataset, DrawingGenerator
 
 if TYPE_CHECKING:
     from granu.images.classifier import ImageClassifier
@@ -33,7 +34,7 @@ class LabelledImages(Protocol):
 class GeneratedImages:
     """Images that a generator draws, of the classes wanted."""
 
-    def __init__(self, generator: Generator, name: str) -> None:
+    def __init__(self, generator: DrawingGenerator, name: str) -> None:
         if not generator.classes:
             raise OptionError(f"`{name}` draws images without classes; training needs their labels")
         self.generator, self.name = generator, name
@@ -93,10 +94,7 @@ def _among(known: Sequence[int], labels: Tensor, streams: Streams) -> Tensor:
 
 def open_images(spec: str, context: BuildContext) -> LabelledImages:
     """The images of a generator or a dataset that a spec names."""
-    parsed = parse_spec(spec)
-    if parsed.name not in context.catalog.of_kind("generator"):
-        return DatasetImages(context.build("dataset", spec), spec)
-    generator = context.build("generator", spec)
-    if not isinstance(generator, Generator):
-        raise PluginError(f"`{spec}` did not build a generator: sites, draw and tail are needed")
-    return GeneratedImages(generator, spec)
+    resolved = context.catalog.resolve_images(parse_spec(spec))
+    if resolved.offer.kind == "dataset":
+        return DatasetImages(context.make(resolved), spec)
+    return GeneratedImages(as_drawing(context.make(resolved), spec), spec)

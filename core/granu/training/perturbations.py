@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from granu.errors import OptionError, PluginError
+from granu.errors import OptionError
+from granu.plugins.built import as_drawing
 from granu.runs.plan import PlannedSource, PlannedSpace
 from granu.runs.planning import plan_spaces
 from granu.spaces.site_statistics import StatisticsCache
 from granu.spaces.sites import SitePerturbation
 from granu.training.images import GeneratedImages, LabelledImages
-from granu.types import Generator, SpaceFactory
+from granu.types import SpaceFactory
 
 if TYPE_CHECKING:
     from granu.plugins.context import BuildContext
@@ -65,9 +66,7 @@ class _Generators:
 
     def images(self, source: PlannedSource) -> GeneratedImages:
         if source.key not in self._images:
-            generator = self.context.make(source.resolved)
-            if not isinstance(generator, Generator):
-                raise PluginError(f"`{source.key}` did not build a generator: sites, draw and tail are needed")
+            generator = as_drawing(self.context.make(source.resolved), source.key)
             self._images[source.key] = GeneratedImages(generator, source.key)
         return self._images[source.key]
 

@@ -94,10 +94,7 @@ def _resolve(catalog: Catalog, kind: str, given: str | Resolved) -> Resolved:
 
 def _resolve_images(catalog: Catalog, given: str | Resolved) -> Resolved:
     """A dataset, or a generator that draws the images."""
-    if isinstance(given, Resolved):
-        return given
-    spec = parse_spec(given)
-    return catalog.resolve("generator" if spec.name in catalog.of_kind("generator") else "dataset", spec)
+    return given if isinstance(given, Resolved) else catalog.resolve_images(parse_spec(given))
 
 
 def _checked_out(out: Path | None) -> Path:

@@ -119,7 +119,7 @@ def test_what_is_no_generator_is_refused(planned: Plan) -> None:
     builder = builder_of(planned("pixel:l2", classifiers=("tiny-classifier",), data=images(0)))
     with pytest.raises(PluginError) as raised:
         builder.generator(PlannedSource("generator", resolve_thing(offer)))
-    assert str(raised.value) == "`hollow` did not build a generator: sites, draw and tail are needed"
+    assert str(raised.value) == "`hollow` did not build a generator that draws images: sites, draw and tail are needed"
 
 
 @pytest.mark.parametrize(("precision", "low"), [("float32", False), ("bfloat16", True)])
