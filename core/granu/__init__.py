@@ -34,6 +34,7 @@ from granu.plugins.offers import (
     Weights,
 )
 from granu.plugins.options import option
+from granu.plugins.torchvision import without_broken_torchvision
 from granu.plugins.values import ClassNames, numbered_classes, read_class_names, read_size
 from granu.types import (
     Batch,
@@ -208,6 +209,7 @@ __all__ = [
     "shown",
     "suggest",
     "train",
+    "without_broken_torchvision",
 ]
 
 _LAZY = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from granu import ClassifierError, WeightsError, shown, suggest
+from granu import ClassifierError, WeightsError, shown, suggest, without_broken_torchvision
 
 # what a configuration may say beside the network: code or kernels to fetch, another device or precision
 OTHER_KEYS = {
@@ -22,15 +22,15 @@ WRAPPER = "timm_wrapper"  # a network of timm, whose configuration names another
 def import_transformers(name: str) -> Any:
     """Import transformers, for the classifier `name`. ClassifierError if that fails."""
     try:
-        import transformers  # type: ignore[import-not-found, unused-ignore]
-        import transformers.utils  # type: ignore[import-not-found, unused-ignore]
+        with without_broken_torchvision():
+            import transformers  # type: ignore[import-not-found, unused-ignore]
+            import transformers.utils  # type: ignore[import-not-found, unused-ignore]
 
-        transformers.AutoModelForImageClassification  # noqa: B018  transformers imports lazily
-    except (ImportError, RuntimeError) as problem:  # a torchvision built for another torch
+            transformers.AutoModelForImageClassification  # noqa: B018  transformers imports lazily
+    except (ImportError, RuntimeError) as problem:
         reason = str(problem).splitlines()[0]
         raise ClassifierError(
-            f"`{name}` cannot be used: importing transformers fails ({reason}); install it with pip install "
-            "'granu[hf]', and the torchvision that matches your torch, or none"
+            f"`{name}` cannot be used: importing transformers fails ({reason}); install it with pip install 'granu[hf]'"
         ) from problem
     return transformers
 
