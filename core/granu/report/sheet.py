@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from granu.errors import GranuError, RunFolderError, UnknownName
+from granu.plugins.imagenet import class_title
 from granu.report import formatting, style
 from granu.report.pairing import MeasuredClassifier
 from granu.report.rows import check_run, classifiers_of, natural
@@ -180,7 +181,7 @@ def _caption(trial: Trial, classes: Sequence[str]) -> str:
 def _class(number: int | None, classes: Sequence[str]) -> str:
     if number is None:
         return "?"
-    return classes[number] if 0 <= number < len(classes) else f"class {number}"
+    return class_title(classes[number]) if 0 <= number < len(classes) else f"class {number}"
 
 
 def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | None = None) -> None:

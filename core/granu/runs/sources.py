@@ -11,6 +11,7 @@ from torch import Tensor
 
 from granu.errors import ClassifierError, DataError
 from granu.images.ops import clamp_for_descent, quantize
+from granu.plugins.imagenet import wordnet_id
 from granu.runs.fingerprints import image_hash
 from granu.streams import Streams
 from granu.types import Batch, Classifier, Dataset, DrawingGenerator
@@ -129,14 +130,24 @@ def match_classes(source: Labelled, classifier: Classifier, source_name: str, na
         return None
     if not source.named and len(ours) <= len(theirs):
         return torch.arange(len(ours))
-    numbers = {class_name.casefold(): number for number, class_name in enumerate(theirs)}
-    if any(class_name.casefold() not in numbers for class_name in ours):
+    numbers = numbers_by_name(ours, theirs)
+    if None in numbers:
         raise ClassifierError(
             f"the classes of '{source_name}' ({len(ours)}: {few(ours)}) are not those of '{name}' "
             f"({len(theirs)}: {few(theirs)}); take a classifier of the same classes, or name its outputs with classes="
             + (_CONVERT if isinstance(source, GeneratorSource) and _are_numbers(ours) else "")
         )
-    return torch.tensor([numbers[class_name.casefold()] for class_name in ours])
+    return torch.tensor(numbers)
+
+
+def numbers_by_name(names: Sequence[str], known: Sequence[str]) -> list[int | None]:
+    """The number of each name among the `known` ones; None where it is not among them.
+
+    Upper and lower case are the same, and so are the WordNet id and the names of a class of ImageNet.
+    """
+    numbers = {name.casefold(): number for number, name in enumerate(known)}
+    by_id = {wordnet_id(name): number for number, name in enumerate(known)}
+    return [numbers.get(name.casefold(), by_id.get(wordnet_id(name))) for name in names]
 
 
 _CONVERT = ", or the generator's with `granu convert ... --classes`"
