@@ -67,7 +67,7 @@ class ImageSet(Protocol):
     def batches(self, batches: Iterable[Sequence[int]]) -> Iterator[Labelled]: ...
 
 
-def open_images(selection: Selection, gigabytes: float, readers: int, report: Report) -> ImageSet:
+def open_selection(selection: Selection, gigabytes: float, readers: int, report: Report) -> ImageSet:
     """The selected images, in memory if they take at most `gigabytes`, judged by the first that can be read."""
     if not selection.positions:
         raise DataError(f"`{selection.name}` has no images")
