@@ -481,6 +481,11 @@ def test_given_images_are_encoded(planned: Planned) -> None:
         tiny_linear_classifier(), images, batch.labels, "auto:z,steps=20", classes=tiny_linear_classifier().classes
     )
     assert result.images.shape == (8, 1, 8, 8) and result.found.sum() == 7 and result.unit == "sigma (RMS)"
+    larger = package.resize(images, 10, 10).clamp(0, 1)
+    attacked = package.attack(
+        tiny_linear_classifier(), larger, batch.labels, "auto:z,steps=20", classes=tiny_linear_classifier().classes
+    )
+    assert attacked.images.shape == (8, 1, 8, 8) and not attacked.found.all(), "also the one that is misclassified"
     run = package.evaluate("auto:z,steps=20", tiny_linear_classifier(), (images, batch.labels), judges=[])
     assert sum(trial.outcome == FOUND for trial in run.trials) == 7
 
