@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from granu.errors import GranuError, RunFolderError, UnknownName
+from granu.errors import GranuError, UnknownName
 from granu.report import formatting, style
 from granu.report.pairing import MeasuredClassifier
-from granu.report.rows import check_run, classifiers_of, natural
-from granu.runs.gallery import DEFAULT_KEEP, changed_name, clean_name
+from granu.report.rows import check_run, classifiers_of
+from granu.report.strips import Strip, class_name, diverging, strips
+from granu.runs.gallery import DEFAULT_KEEP
 from granu.runs.run import Run
 from granu.runs.trials import CLASSIFIER, FOUND, Trial
 
@@ -26,27 +25,7 @@ CAPTION = 0.34  # above a changed image
 HEAD = 0.62  # above the first row
 SIZE = 0.95  # inches of an image
 LETTER = 0.09  # inches of a letter of the title
-LARGEST = 256  # pixels of an image's longer side, to which larger images are shrunk
 CONFIRMED = style.COLOURS[2]  # the frame of an image whose label every judge still sees
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One changed image and its difference from the clean one."""
-
-    trial: Trial
-    changed: np.ndarray  # (H, W, 3) in [0, 1]
-    difference: np.ndarray  # (H, W) in [-1, 1]: the mean over colours of changed - clean
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A clean image and its changed versions, by perturbation."""
-
-    image: str
-    label: int | None
-    clean: np.ndarray  # (H, W, 3) in [0, 1]
-    shots: dict[str, Shot]
 
 
 def sheet(run: Run, classifier: str | None = None, most: int = DEFAULT_KEEP) -> Figure:
@@ -61,8 +40,8 @@ def sheet(run: Run, classifier: str | None = None, most: int = DEFAULT_KEEP) -> 
 
     measured = _chosen(run, classifier)
     keys = _with_images(measured)
-    strips = _strips(measured, keys, most)
-    if not strips:
+    drawn = list(itertools.islice(strips(measured, keys), most))
+    if not drawn:
         raise GranuError(
             f"{run} holds no images of {measured.name}; `granu eval --keep {DEFAULT_KEEP}` saves some"
             if keys
@@ -70,7 +49,7 @@ def sheet(run: Run, classifier: str | None = None, most: int = DEFAULT_KEEP) -> 
         )
     classes = run.record.classifiers[measured.name].classes
     step = 2 * (1 + GAP) + CAPTION
-    across, down = (len(keys) + 1) * (1 + GAP) + 0.15, HEAD + len(strips) * step + 0.1
+    across, down = (len(keys) + 1) * (1 + GAP) + 0.15, HEAD + len(drawn) * step + 0.1
     with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=(across * SIZE, down * SIZE))
         axes = figure.add_axes((0, 0, 1, 1))
@@ -84,7 +63,7 @@ def sheet(run: Run, classifier: str | None = None, most: int = DEFAULT_KEEP) -> 
         axes.text(across - 0.05, 0.27, legend, ha="right", va="bottom", fontsize=8, color=CONFIRMED)
         for place, key in enumerate(keys):
             axes.text(_left(place) + 0.5, HEAD, names[key], ha="center", va="bottom", fontsize=_fitting(names[key], 9))
-        for number, strip in enumerate(strips):
+        for number, strip in enumerate(drawn):
             _draw_strip(axes, strip, keys, HEAD + number * step, classes)
     return figure
 
@@ -103,49 +82,10 @@ def _with_images(measured: MeasuredClassifier) -> list[str]:
     return [key for key in measured.perturbations if key not in inside]
 
 
-def _strips(measured: MeasuredClassifier, keys: Sequence[str], most: int) -> list[Strip]:
-    by_image: dict[str, dict[str, Trial]] = {}
-    for trial in measured.trials:
-        if trial.perturbation in keys:
-            by_image.setdefault(trial.image, {})[trial.perturbation] = trial
-    strips = (_strip(measured.run, image, by_image[image]) for image in sorted(by_image, key=natural))
-    return list(itertools.islice(filter(None, strips), most))
-
-
-def _strip(run: Run, image: str, trials: Mapping[str, Trial]) -> Strip | None:
-    """The saved images of one clean image; None where none were saved."""
-    clean = _read(run, clean_name(image))
-    if clean is None:
-        return None
-    shots = {}
-    for key, trial in trials.items():
-        changed = _read(run, changed_name(image, trial.classifier, key))
-        if changed is not None:
-            shots[key] = Shot(trial, changed, (changed - clean).mean(axis=2))
-    return Strip(image, next(iter(shots.values())).trial.label, clean, shots) if shots else None
-
-
-def _read(run: Run, name: str) -> np.ndarray | None:
-    """A saved image (H, W, 3) in [0, 1]; one larger than LARGEST is shrunk, to save memory."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        data = run.read_image(name)
-        if data is None:
-            return None
-        with Image.open(io.BytesIO(data)) as image:
-            colour = image.convert("RGB")
-    except OSError:
-        raise RunFolderError(f"the image {name} of {run} cannot be read; delete it to draw the others") from None
-    colour.thumbnail((LARGEST, LARGEST))
-    return np.asarray(colour, dtype=np.float32) / 255
-
-
 def _draw_strip(axes: Axes, strip: Strip, keys: Sequence[str], top: float, classes: Sequence[str]) -> None:
     first = top + CAPTION
     _place(axes, strip.clean, 0.1, first)
-    label = _class(strip.label, classes)
+    label = class_name(strip.label, classes)
     axes.text(0.6, first - 0.06, f"clean: {label}", ha="center", va="bottom", fontsize=_fitting(f"clean: {label}", 8))
     axes.text(0.6, first + 1 + GAP + 0.5, "change", ha="center", va="center", fontsize=8, color=style.QUIET)
     for place, key in enumerate(keys):
@@ -174,13 +114,7 @@ def _caption(trial: Trial, classes: Sequence[str]) -> str:
     if trial.outcome != FOUND:
         return "not found"
     size = f"{formatting.number(trial.size)} → " if trial.size is not None else "→ "
-    return size + _class(trial.predicted, classes)
-
-
-def _class(number: int | None, classes: Sequence[str]) -> str:
-    if number is None:
-        return "?"
-    return classes[number] if 0 <= number < len(classes) else f"class {number}"
+    return size + class_name(trial.predicted, classes)
 
 
 def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | None = None) -> None:
@@ -193,14 +127,6 @@ def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | 
     axes.imshow(image, extent=(left, left + wide, top + high, top), interpolation=smooth, aspect="auto", zorder=1)
     colour, width = (frame, 2.0) if frame else (style.FAINT, 0.6)
     axes.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=colour, linewidth=width, zorder=2))
-
-
-def diverging(difference: np.ndarray) -> np.ndarray:
-    """A difference (H, W) as colours (H, W, 3): red lighter, blue darker, white unchanged."""
-    import matplotlib
-
-    scale = float(abs(difference).max()) or 1.0
-    return matplotlib.colormaps["RdBu_r"](0.5 + 0.5 * difference / scale)[..., :3]
 
 
 def _left(place: int) -> float:
