@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import RunFolderError
 from granu.report import style
 from granu.report.benchmark import benchmarks
 from granu.report.by_class import ENOUGH, by_class
 from granu.report.by_image import by_image
+from granu.report.export import write_file
 from granu.report.formatting import image_sizes
 from granu.report.headline import headline
 from granu.report.notes import failures, notes
@@ -55,11 +55,7 @@ class Cell:
 
 def write_page(run: Run, file: Path, reference: str | None = None) -> None:
     """Write the page of a run. RunFolderError if that fails."""
-    text = page(run, reference)
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise RunFolderError(f"cannot write {file}: {problem.strerror}; name another file") from None
+    write_file(file, page(run, reference).encode())
 
 
 def page(run: Run, reference: str | None = None) -> str:
