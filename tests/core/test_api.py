@@ -255,7 +255,7 @@ REFUSALS: list[tuple[type[GranuError], str, Ask]] = [
     (OptionError, "`pixel:all` means 3 perturbations; attack takes one",
      lambda: granu.attack(linear(), IMAGES, LABELS, "pixel:all")),
     (UnknownName, "did you mean 'pixel'", lambda: granu.attack(linear(), IMAGES, LABELS, "pixl:l2")),
-    (OptionError, "the sites of a generator draw their own",
+    (OptionError, "the sites of `stylegan` draw their own",
      lambda: granu.attack(linear(), IMAGES, LABELS, "stylegan:layer6")),
     (DataError, "does not fit images of 4 pixels",
      lambda: granu.attack(linear(), IMAGES, LABELS, "frequency:start=9")),

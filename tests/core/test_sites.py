@@ -14,8 +14,9 @@ from torch import Tensor
 
 from granu import OptionError, Site, UnknownName
 from granu.spaces.base import PixelSpace
+from granu.spaces.samples import ACROSS, DrawnSamples
 from granu.spaces.site_names import choose_sites
-from granu.spaces.site_statistics import ACROSS, FLOOR, Measured, StatisticsCache, measure
+from granu.spaces.site_statistics import FLOOR, Measured, StatisticsCache, measure
 from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
 from granu.testing import tiny
@@ -25,7 +26,7 @@ from granu.testing.tiny import TinyGenerator
 def test_running_sums_give_the_deviation_of_all_samples_at_once() -> None:
     generator = TinyGenerator()
     site = generator.sites()[1]
-    measured = measure(generator, [site], 2, 250, "cpu")[site.name].deviation
+    measured = measure(DrawnSamples(generator, 250, "cpu"), [site], 2)[site.name].deviation
     streams = Streams(0, [f"clean-2-{i}" for i in range(250)], "statistics")
     everything = generator.tail(generator.draw(streams, torch.full((250,), 2)), [site.name]).clean[site.name]
     assert torch.allclose(measured, everything.std(dim=0), atol=1e-5)
@@ -34,32 +35,32 @@ def test_running_sums_give_the_deviation_of_all_samples_at_once() -> None:
 def test_a_class_is_measured_once_and_then_read_from_disk(tmp_path: Path) -> None:
     generator = TinyGenerator()
     sites = generator.sites()
-    first = StatisticsCache(generator, sites, 100, tmp_path, "cpu").of_class(1)
+    first = StatisticsCache(DrawnSamples(generator, 100, "cpu"), sites, tmp_path).of_class(1)
 
     class Silent(TinyGenerator):
         def draw(self, noise, labels):  # type: ignore[no-untyped-def]
             raise AssertionError("measured again")
 
-    second = StatisticsCache(Silent(), sites, 100, tmp_path, "cpu").of_class(1)
+    second = StatisticsCache(DrawnSamples(Silent(), 100, "cpu"), sites, tmp_path).of_class(1)
     assert all(torch.equal(first.deviation[name], second.deviation[name]) for name in first.deviation)
     assert "image" not in first.deviation
 
 
 def test_a_damaged_cache_is_measured_again(tmp_path: Path) -> None:
     generator = TinyGenerator()
-    first = StatisticsCache(generator, generator.sites(), 100, tmp_path, "cpu").of_class(0)
+    first = StatisticsCache(DrawnSamples(generator, 100, "cpu"), generator.sites(), tmp_path).of_class(0)
     for file in (tmp_path / "statistics").iterdir():
         file.write_bytes(file.read_bytes()[:20])
-    second = StatisticsCache(generator, generator.sites(), 100, tmp_path, "cpu").of_class(0)
+    second = StatisticsCache(DrawnSamples(generator, 100, "cpu"), generator.sites(), tmp_path).of_class(0)
     assert torch.equal(first.deviation["layer0"], second.deviation["layer0"])
 
 
 def test_the_deviation_of_a_constant_neuron_is_clamped_to_the_floor(tmp_path: Path) -> None:
     generator = TinyGenerator()
     generator.across[:, 3] = 0  # tanh(0) stays 0 whatever the latent is
-    statistics = StatisticsCache(generator, [generator.sites()[2]], 100, tmp_path, "cpu").of_class(0)
+    statistics = StatisticsCache(DrawnSamples(generator, 100, "cpu"), [generator.sites()[2]], tmp_path).of_class(0)
     sigma = statistics.deviation["layer1"]
-    measured = measure(generator, [generator.sites()[2]], 0, 100, "cpu")["layer1"].deviation
+    measured = measure(DrawnSamples(generator, 100, "cpu"), [generator.sites()[2]], 0)["layer1"].deviation
     typical = measured.square().mean().sqrt()
     assert torch.isclose(sigma[3], FLOOR * typical) and statistics.clamped["layer1"] >= 1
 
@@ -77,7 +78,7 @@ class Unconditional(TinyGenerator):
 
 def test_a_generator_without_classes_has_one_set_of_statistics(tmp_path: Path) -> None:
     generator = Unconditional()
-    cache = StatisticsCache(generator, generator.sites(), 60, tmp_path, "cpu")
+    cache = StatisticsCache(DrawnSamples(generator, 60, "cpu"), generator.sites(), tmp_path)
     first = cache.of_class(0)
     assert cache.of_class(2) is first and cache.of_class(-1) is first
     assert len(list((tmp_path / "statistics").iterdir())) == 3
@@ -88,7 +89,7 @@ def test_a_generator_without_classes_has_one_set_of_statistics(tmp_path: Path) -
 
 def test_statistics_are_measured_for_the_asked_class_only_and_in_memory_afterwards(tmp_path: Path) -> None:
     generator = TinyGenerator()
-    cache = StatisticsCache(generator, generator.sites(), 40, tmp_path, "cpu")
+    cache = StatisticsCache(DrawnSamples(generator, 40, "cpu"), generator.sites(), tmp_path)
     assert cache.summary() == {}
     first = cache.of_class(0)
     for file in (tmp_path / "statistics").iterdir():
@@ -104,7 +105,7 @@ def test_a_summary_has_the_most_clamped_neurons_of_a_class(tmp_path: Path) -> No
             deviation = torch.cat([torch.ones(math.prod(site.shape) - constant), torch.zeros(constant)])
             return Measured(deviation, torch.tensor(1.0))
 
-    cache = Fixed(TinyGenerator(), TinyGenerator().sites(), 40, tmp_path, "cpu")
+    cache = Fixed(DrawnSamples(TinyGenerator(), 40, "cpu"), TinyGenerator().sites(), tmp_path)
     for label in (0, 1, 2):
         cache.of_class(label)
     assert cache.summary() == {
@@ -118,11 +119,11 @@ def test_a_summary_has_the_most_clamped_neurons_of_a_class(tmp_path: Path) -> No
 def test_statistics_on_disk_are_for_one_generator_class_site_and_number_of_samples(change: str, tmp_path: Path) -> None:
     generator = TinyGenerator()
     sites = {site.name: site for site in generator.sites()}
-    StatisticsCache(generator, [sites["layer0"]], 40, tmp_path, "cpu").of_class(0)
+    StatisticsCache(DrawnSamples(generator, 40, "cpu"), [sites["layer0"]], tmp_path).of_class(0)
     if change == "fingerprint":
         generator.fingerprint = "other"
     site = sites["layer1" if change == "site" else "layer0"]
-    cache = StatisticsCache(generator, [site], 41 if change == "samples" else 40, tmp_path, "cpu")
+    cache = StatisticsCache(DrawnSamples(generator, 41 if change == "samples" else 40, "cpu"), [site], tmp_path)
     cache.of_class(1 if change == "label" else 0)
     files = list((tmp_path / "statistics").iterdir())
     assert len(files) == 2 and all(len(file.stem) == 32 and file.suffix == ".safetensors" for file in files)
@@ -131,16 +132,16 @@ def test_statistics_on_disk_are_for_one_generator_class_site_and_number_of_sampl
 def test_only_sites_that_are_not_on_disk_are_measured(tmp_path: Path) -> None:
     generator = TinyGenerator()
     z, layer0, *_ = generator.sites()
-    stored = StatisticsCache(generator, [z], 40, tmp_path / "deep" / "er", "cpu").of_class(0)
-    both = StatisticsCache(generator, [z, layer0], 40, tmp_path / "deep" / "er", "cpu").of_class(0)
+    stored = StatisticsCache(DrawnSamples(generator, 40, "cpu"), [z], tmp_path / "deep" / "er").of_class(0)
+    both = StatisticsCache(DrawnSamples(generator, 40, "cpu"), [z, layer0], tmp_path / "deep" / "er").of_class(0)
     assert torch.equal(both.deviation["z"], stored.deviation["z"]) and set(both.deviation) == {"z", "layer0"}
 
 
 def test_a_cache_that_cannot_be_written_gives_the_statistics_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "statistics").write_text("a file where the folder would be")
     generator = TinyGenerator()
-    measured = StatisticsCache(generator, generator.sites(), 40, tmp_path, "cpu").of_class(0)
-    expected = measure(generator, [generator.sites()[0]], 0, 40, "cpu")
+    measured = StatisticsCache(DrawnSamples(generator, 40, "cpu"), generator.sites(), tmp_path).of_class(0)
+    expected = measure(DrawnSamples(generator, 40, "cpu"), [generator.sites()[0]], 0)
     assert torch.equal(measured.deviation["z"], expected["z"].deviation)
 
 
@@ -158,7 +159,7 @@ def test_the_deviation_does_not_depend_on_how_many_samples_are_measured_at_a_tim
 
     monkeypatch.setattr("granu.spaces.site_statistics.NUMBERS", numbers)
     chosen = list(generator.sites()[:3])
-    measured = measure(Counting(), chosen, 1, samples, "cpu")
+    measured = measure(DrawnSamples(Counting(), samples, "cpu"), chosen, 1)
     streams = Streams(0, [f"clean-1-{i}" for i in range(samples)], "statistics")
     clean = generator.tail(generator.draw(streams, torch.ones(samples, dtype=torch.long)), ["z", "layer1"]).clean
     for name in ("z", "layer1"):
@@ -172,7 +173,7 @@ def test_deviations_are_raised_to_a_hundredth_of_their_root_mean_square(tmp_path
         def _read(self, site: Site, label: int) -> Measured:
             return Measured(torch.tensor([[3.0, 4.0], [0.001, 0.0]]), torch.tensor(1.0))
 
-    statistics = Fixed(TinyGenerator(), TinyGenerator().sites()[:1], 1, tmp_path, "cpu").of_class(0)
+    statistics = Fixed(DrawnSamples(TinyGenerator(), 1, "cpu"), TinyGenerator().sites()[:1], tmp_path).of_class(0)
     floor = 0.01 * math.sqrt((9 + 16 + 1e-6) / 4)
     assert torch.allclose(statistics.deviation["z"], torch.tensor([[3.0, 4.0], [floor, floor]]))
     assert statistics.clamped == {"z": 2}
@@ -183,7 +184,7 @@ def test_deviations_are_raised_to_a_ten_thousandth_of_the_activation(tmp_path: P
         def _read(self, site: Site, label: int) -> Measured:
             return Measured(torch.tensor([0.3, 0.01]), torch.tensor(500.0))
 
-    statistics = Fixed(TinyGenerator(), TinyGenerator().sites()[:1], 1, tmp_path, "cpu").of_class(0)
+    statistics = Fixed(DrawnSamples(TinyGenerator(), 1, "cpu"), TinyGenerator().sites()[:1], tmp_path).of_class(0)
     assert torch.allclose(statistics.deviation["z"], torch.tensor([0.3, 0.05])) and statistics.clamped == {"z": 1}
 
 
@@ -201,14 +202,14 @@ class ByClass(TinyGenerator):
 
 def test_a_site_that_is_constant_within_a_class_is_measured_across_classes(tmp_path: Path) -> None:
     generator = ByClass()
-    cache = StatisticsCache(generator, generator.sites(), 30, tmp_path, "cpu")
+    cache = StatisticsCache(DrawnSamples(generator, 30, "cpu"), generator.sites(), tmp_path)
     statistics = cache.of_class(1)
     assert "z" in statistics.across and not statistics.constant
     expected = (torch.linspace(-1, 1, 12).view(3, 4) + 100).repeat(10, 1).std(dim=0)
     assert torch.allclose(statistics.deviation["z"], expected, atol=1e-4)
     assert torch.equal(statistics.deviation["z"], cache.of_class(2).deviation["z"])
     assert cache.summary()["z"]["across"] == 1
-    again = StatisticsCache(generator, generator.sites(), 30, tmp_path, "cpu").of_class(1)
+    again = StatisticsCache(DrawnSamples(generator, 30, "cpu"), generator.sites(), tmp_path).of_class(1)
     assert torch.equal(again.deviation["z"], statistics.deviation["z"]) and again.across == statistics.across
 
 
@@ -223,14 +224,14 @@ def test_classes_take_part_evenly_even_if_there_are_more_than_samples() -> None:
             asked.extend(labels.tolist())
             return super().draw(noise, labels % 3)
 
-    measure(Many(), TinyGenerator().sites()[:1], ACROSS, 4, "cpu")
+    measure(DrawnSamples(Many(), 4, "cpu"), TinyGenerator().sites()[:1], ACROSS)
     assert asked == [0, 250, 500, 750]
 
 
 def test_a_site_where_nothing_varies_is_refused_and_others_are_not(tmp_path: Path) -> None:
     generator, batch = ByClass(), tiny.tiny_batch(3)
     generator.everywhere = True
-    cache = StatisticsCache(generator, generator.sites(), 30, tmp_path, "cpu")
+    cache = StatisticsCache(DrawnSamples(generator, 30, "cpu"), generator.sites(), tmp_path)
     assert "z" in cache.of_class(0).constant and "z" not in cache.of_class(0).deviation
     sites = {site.name: site for site in generator.sites()}
     with pytest.raises(OptionError, match="the site 'z' is the same in all images"):
@@ -244,7 +245,7 @@ def opened(tmp_path: Path) -> Callable[..., Any]:
     def open_(*names: str) -> Any:
         generator, batch = TinyGenerator(), tiny.tiny_batch(3)
         sites = [site for site in generator.sites() if site.name in names]
-        cache = StatisticsCache(generator, generator.sites(), 50, tmp_path, "cpu")
+        cache = StatisticsCache(DrawnSamples(generator, 50, "cpu"), generator.sites(), tmp_path)
         perturbation = SitePerturbation(generator, sites, cache)
         return perturbation, perturbation.open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids)), batch, cache
 
@@ -278,7 +279,7 @@ def test_a_selected_space_is_that_of_the_selected_images(opened: Callable[..., A
 
 def test_a_space_of_edits_may_hold_one_image(tmp_path: Path) -> None:
     generator, batch = TinyGenerator(), tiny.tiny_batch(1)
-    cache = StatisticsCache(generator, generator.sites(), 20, tmp_path, "cpu")
+    cache = StatisticsCache(DrawnSamples(generator, 20, "cpu"), generator.sites(), tmp_path)
     perturbation = SitePerturbation(generator, generator.sites()[:2], cache)
     space = perturbation.open(tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids))
     assert space.start().shape == (1, 20)

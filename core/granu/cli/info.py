@@ -66,12 +66,13 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
     about["cite"] = list(offer.cite)
     about["options"] = _options(offer)
     if isinstance(offer, GeneratorOffer):
-        from granu.runs.planning import SITE_KEYS
         from granu.search.options import SEARCH_KEYS
+        from granu.spaces.site_options import SITE_KEYS
 
         context = BuildContext(catalog)
         given = spec if spec.name == entry.name else Spec(entry.name)
         resolved = catalog.resolve("generator", given, (*SEARCH_KEYS, *SITE_KEYS))
+        about["draws"], about["encodes"] = offer.can_draw(resolved.options), offer.can_encode(resolved.options)
         about["weights"] = offer.weights(resolved.options)
         try:
             sites = offer.sites(resolved.options, context)
@@ -94,12 +95,12 @@ def _describe(catalog: Catalog, entry: Entry, spec: Spec) -> dict[str, Any]:
 
 
 def _options(offer: Offer) -> list[dict[str, str]]:
-    from granu.runs.planning import SiteOptions
     from granu.search.options import describe_searches
+    from granu.spaces.site_options import describe_site_options
 
     rows = describe_options(offer.options)
     if isinstance(offer, GeneratorOffer):
-        rows += describe_options(SiteOptions)
+        rows += describe_site_options(offer)
     if isinstance(offer, GeneratorOffer) or (isinstance(offer, PerturbationOffer) and offer.searched):
         rows += describe_searches()
     return [{"name": name, "default": default, "help": help_} for name, default, help_ in rows]
@@ -128,9 +129,17 @@ def _plain(value: Any) -> str:
     return shown(value, LONGEST_VALUE)
 
 
+def _images(draws: bool, encodes: bool) -> str:
+    """What a generator does for its images, in words."""
+    ways = [("draws its own", draws), ("encodes those of --data", encodes)]
+    return " and ".join(text for text, does in ways if does) or "none"
+
+
 def _print(about: dict[str, Any]) -> None:
     show.say(f"{about['name']}  ({about['kind']}, plugin {about['plugin']} of {about['distribution']})")
     show.say(f"  {about['summary']}")
+    if "draws" in about:
+        show.say(f"  images: {_images(about['draws'], about['encodes'])}")
     for key in ("title", "about", "licence", "source", "weights", "sha256"):
         if about.get(key):
             show.say(f"  {key}: {about[key]}")

@@ -12,6 +12,7 @@ from granu.runs.run import Run
 def result_as_json(run: Run, reference: str | None = None) -> dict[str, Any]:
     """Rows, means over perturbations, health signs and failures of a run, for machines."""
     from granu.report.benchmark import benchmarks
+    from granu.report.encodings import of_encodings
     from granu.report.export import records
     from granu.report.health import check
     from granu.report.notes import of_generators, of_perturbations
@@ -23,7 +24,7 @@ def result_as_json(run: Run, reference: str | None = None) -> dict[str, Any]:
         "rows": records(found),
         "benchmarks": [asdict(benchmark) for benchmark in benchmarks(run, found, reference)],
         "health": [{"classifier": f.classifier, "sign": f.sign, "where": dict(f.where)} for f in check(found)],
-        "notes": [*of_generators(run.record), *of_perturbations(run.record)],
+        "notes": [*of_encodings(run), *of_generators(run.record), *of_perturbations(run.record)],
         "failures": [asdict(failure) for failure in run.record.failures],
     }
 

@@ -46,6 +46,17 @@ def fit_channels(images: Tensor, channels: int) -> Tensor:
     return images.mean(dim=1, keepdim=True)
 
 
+def crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:
+    """The largest part of images (B, C, H, W) in their middle with the proportions of height and width."""
+    high, wide = images.shape[-2:]
+    if high * width > wide * height:
+        high = max(1, round(wide * height / width))
+    else:
+        wide = max(1, round(high * width / height))
+    top, left = (images.shape[-2] - high) // 2, (images.shape[-1] - wide) // 2
+    return images[..., top : top + high, left : left + wide]
+
+
 def pad_to(images: Tensor, height: int, width: int) -> Tensor:
     """Pad with zeros on all sides to (B, C, height, width), as 28 x 28 digits become 32 x 32."""
     top, left = (height - images.shape[-2]) // 2, (width - images.shape[-1]) // 2
@@ -91,6 +102,11 @@ def distances(clean: Tensor, changed: Tensor) -> dict[str, Tensor]:
         "pixels": differs.any(dim=1).flatten(1).sum(dim=1),
         "features": differs.flatten(1).sum(dim=1),
     }
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of images in [0, 1], (B,) in dB; at most 100, which stands for equal images too."""
+    return -10 * (a - b).square().flatten(1).mean(dim=1).clamp_min(1e-10).log10()
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:

@@ -75,8 +75,15 @@ class Catalog:
         raise UnknownName(kind, name, known)
 
     def resolve_images(self, spec: Spec) -> Resolved:
-        """Find what images come from: the generator of that name, otherwise the dataset."""
-        return self.resolve("generator" if spec.name in self.of_kind("generator") else "dataset", spec)
+        """Find what images come from: the generator of that name, otherwise the dataset.
+
+        OptionError for a generator that draws no images.
+        """
+        resolved = self.resolve("generator" if spec.name in self.of_kind("generator") else "dataset", spec)
+        offer = resolved.offer
+        if isinstance(offer, GeneratorOffer) and not offer.can_draw(resolved.options):
+            raise OptionError(f"`{spec}` encodes images and draws none; name a dataset, for example folder:val")
+        return resolved
 
     def resolve(self, kind: str, spec: Spec, extra: Sequence[str] = ()) -> Resolved:
         """Find the offer that a spec names and read its options, but for the keys in `extra`, which others read.

@@ -58,6 +58,14 @@ class GeneratorOffer(Offer):
     encodes: bool | Callable[[Any], bool] = False
     samples: int = 1000
 
+    def can_draw(self, options: Any) -> bool:
+        """Return True if the generator draws images with these options."""
+        return self.draws(options) if callable(self.draws) else self.draws
+
+    def can_encode(self, options: Any) -> bool:
+        """Return True if the generator encodes given images with these options."""
+        return self.encodes(options) if callable(self.encodes) else self.encodes
+
 
 @dataclass(frozen=True, kw_only=True)
 class PerturbationOffer(Offer):

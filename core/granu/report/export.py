@@ -47,6 +47,8 @@ def _record(row: Row) -> dict[str, Value]:
         "counted": row.counted,
         "clean_wrong": row.clean_wrong,
         "unreadable": row.unreadable,
+        "reconstruction_wrong": row.reconstruction_wrong,
+        "not_encoded": row.not_encoded,
         "failed": row.failed,
         "failed_because": "; ".join(f"{reason} ({times})" for reason, times in row.reasons),
         **_rate("found", row.found),

@@ -9,6 +9,7 @@ from granu.report.rows import Row
 
 FAILED_SHARE = 0.05  # of searches that could not run
 CLEAN_SHARE = 0.80  # of clean images classified correctly, below which the classifier hardly fits the images
+ENCODED_SHARE = 0.80  # of correctly classified images whose reconstruction shows them and is classified correctly too
 CONTROL_SHARE = 0.50  # of random changes that fool the classifier too
 CONFIRMED_SHARE = 0.50  # of found images whose label every judge still sees
 FEW = 20  # images
@@ -44,9 +45,14 @@ def check(rows: Sequence[Row]) -> list[Flag]:
 
 
 def _clean(row: Row) -> str | None:
-    images = row.counted + row.clean_wrong
-    weak = images and row.counted / images < CLEAN_SHARE
+    images = row.clean_right + row.clean_wrong
+    weak = images and row.clean_right / images < CLEAN_SHARE
     return f"{row.clean_wrong} of {images}" if weak else None
+
+
+def _encoded(row: Row) -> str | None:
+    lost = row.reconstruction_wrong + row.not_encoded
+    return f"{lost} of {row.clean_right}" if lost > (1 - ENCODED_SHARE) * row.clean_right else None
 
 
 def _few(row: Row) -> str | None:
@@ -78,6 +84,7 @@ def _confirmed(row: Row) -> str | None:
 
 SIGNS: tuple[tuple[str, Callable[[Row], str | None]], ...] = (
     ("many clean images are misclassified; check that classifier and images fit together", _clean),
+    ("many images are lost by their encoding, so what is measured may not stand for all", _encoded),
     ("few images, so raise --count before concluding", _few),
     ("searches failed", _failed),
     ("nothing found; the search may be weak rather than the classifier robust", _nothing),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from granu.report.encodings import of_encodings
 from granu.report.health import check
 from granu.report.rows import Row
 from granu.runs.records import RunRecord
+from granu.runs.run import Run
 
 
 def failures(record: RunRecord) -> list[str]:
@@ -17,9 +19,9 @@ def failures(record: RunRecord) -> list[str]:
     ]
 
 
-def notes(record: RunRecord, rows: Sequence[Row]) -> list[str]:
-    """A sentence per health sign, and what to know of each generator and perturbation."""
-    return [*map(str, check(rows)), *of_generators(record), *of_perturbations(record)]
+def notes(run: Run, rows: Sequence[Row]) -> list[str]:
+    """A sentence per health sign, and what to know of encodings, generators and perturbations."""
+    return [*map(str, check(rows)), *of_encodings(run), *of_generators(run.record), *of_perturbations(run.record)]
 
 
 def of_perturbations(record: RunRecord) -> list[str]:
@@ -37,7 +39,7 @@ def across_classes(record: RunRecord) -> list[str]:
     by_generator: dict[str, list[str]] = {}
     for perturbation in record.perturbations.values():
         names = [site.name for site in perturbation.sites if site.across]
-        known = by_generator.setdefault(perturbation.source.spec, [])
+        known = by_generator.setdefault(perturbation.edited, [])
         known += [name for name in names if name not in known]
     return [
         f"{generator}: constant within a class, so one sigma is the deviation across classes: {', '.join(names)}"
@@ -65,7 +67,7 @@ def clamped(record: RunRecord) -> list[str]:
     for perturbation in record.perturbations.values():
         for site in perturbation.sites:
             if site.clamped and site.neurons:
-                sites = by_generator.setdefault(perturbation.source.spec, {})
+                sites = by_generator.setdefault(perturbation.edited, {})
                 sites[site.name] = max(sites.get(site.name, (0, 0)), (site.clamped, site.neurons))
     return [
         f"{generator}: near-constant neurons clamped to the minimum std: "

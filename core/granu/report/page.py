@@ -73,7 +73,7 @@ def page(run: Run, reference: str | None = None) -> str:
         headline=headline(run, found),
         legend=LEGEND,
         means=[sentence for one in benchmarks(run, found, reference) for sentence in one.lines()],
-        notes=notes(run.record, found),
+        notes=notes(run, found),
         failures=failures(run.record),
         columns=[(c, m) for c, m in zip(made.columns, made.meanings, strict=True) if c != "classifier"],
         blocks=_blocks(run.record, found, made),
@@ -92,7 +92,7 @@ def _facts(run: Run, found: Sequence[Row]) -> list[tuple[str, str]]:
     records = [record for key, record in run.record.perturbations.items() if key in measured]
     made_with = run.record.commands[-1].made_with if run.record.commands else {}
     facts = [
-        ("images", max(row.counted + row.clean_wrong + row.unreadable for row in found)),
+        ("images", max(row.counted + row.left_out for row in found)),
         ("from", ", ".join(dict.fromkeys(record.source.spec for record in records))),
         ("height x width", image_sizes(sorted({size for row in found for size in row.image_sizes})) or None),
         ("seed", run.record.seed),

@@ -41,7 +41,7 @@ def lines_below(run: Run, found: Sequence[Row], reference: str | None = None) ->
         LEGEND,
         *(sentence for benchmark in benchmarks(run, found, reference) for sentence in benchmark.lines()),
         *(f"failed: {sentence}" for sentence in failures(run.record)),
-        *(f"note: {sentence}" for sentence in notes(run.record, found)),
+        *(f"note: {sentence}" for sentence in notes(run, found)),
     ]
 
 

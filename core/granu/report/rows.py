@@ -14,7 +14,17 @@ from granu.report.benchmark import accuracy, fixed_sizes
 from granu.report.statistics import Mean, Median, Observation, Rate, median_size, rate
 from granu.runs.records import PerturbationRecord
 from granu.runs.run import Run
-from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, IMAGES, UNREADABLE, Trial
+from granu.runs.trials import (
+    CLASSIFIER,
+    CLEAN_WRONG,
+    FAILED,
+    FOUND,
+    IMAGES,
+    NOT_ENCODED,
+    RECONSTRUCTION_WRONG,
+    UNREADABLE,
+    Trial,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,8 @@ class Row:
     counted: int
     clean_wrong: int
     unreadable: int
+    reconstruction_wrong: int
+    not_encoded: int
     failed: int
     reasons: tuple[tuple[str, int], ...]  # why searches failed, most frequent first
     found: Rate
@@ -50,6 +62,16 @@ class Row:
     forward: float  # passes through the classifier per counted image
     backward: float
     image_sizes: tuple[tuple[int, int], ...]  # heights and widths, smallest first, at which changes were measured
+
+    @property
+    def clean_right(self) -> int:
+        """Images that were classified correctly as they came, also those that an encoding lost."""
+        return self.counted + self.reconstruction_wrong + self.not_encoded
+
+    @property
+    def left_out(self) -> int:
+        """Images that enter no rate."""
+        return self.clean_wrong + self.unreadable + self.reconstruction_wrong + self.not_encoded
 
 
 def rows(run: Run) -> list[Row]:
@@ -147,6 +169,8 @@ def _row(classifier: str, record: PerturbationRecord, trials: Sequence[Trial]) -
         counted=len(counted),
         clean_wrong=sum(t.outcome == CLEAN_WRONG for t in trials),
         unreadable=sum(t.outcome == UNREADABLE for t in trials),
+        reconstruction_wrong=sum(t.outcome == RECONSTRUCTION_WRONG for t in trials),
+        not_encoded=sum(t.outcome == NOT_ENCODED for t in trials),
         failed=len(failed),
         reasons=tuple(Counter(t.note or "no reason given" for t in failed).most_common()),
         found=rate(len(found), len(counted)),

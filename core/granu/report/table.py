@@ -60,15 +60,20 @@ def _title(classifier: str, own: Sequence[Row]) -> str:
     sizes = formatting.image_sizes(sorted({size for row in own for size in row.image_sizes}))
     title, first = f"{classifier}: ", own[0]
     if _same_images(own):
-        title += f"{first.counted} of {first.counted + first.clean_wrong} "
+        title += f"{first.clean_right} of {first.clean_right + first.clean_wrong} "
     title += "images classified correctly"
-    if _same_images(own) and first.unreadable:
-        title += f", {first.unreadable} unreadable"
+    if _same_images(own):
+        for number, what in (
+            (first.reconstruction_wrong, "misclassified as reconstructions"),
+            (first.not_encoded, "not encoded"),
+            (first.unreadable, "unreadable"),
+        ):
+            title += f", {number} {what}" if number else ""
     return f"{title} ({sizes})" if sizes else title
 
 
 def _same_images(own: Sequence[Row]) -> bool:
-    return len({(row.counted, row.clean_wrong, row.unreadable) for row in own}) == 1
+    return len({(row.counted, row.clean_wrong, row.unreadable, row.not_encoded) for row in own}) == 1
 
 
 def _without(full: Table, skipped: Collection[str]) -> Table:
@@ -87,7 +92,7 @@ def _needed(rows: Sequence[Row]) -> Sequence[Column]:
     wanted = {
         CLASSIFIER: several([row.classifier for row in rows]),
         ACCURACY: any(row.accuracy for row in rows),
-        LEFT_OUT: any(row.clean_wrong or row.unreadable for row in rows),
+        LEFT_OUT: any(row.left_out for row in rows),
         SIZE: any(row.size or row.budget is not None for row in rows),
         CONFIRMED_SIZE: any(row.confirmed_size for row in rows),
         UNIT: any(row.unit for row in rows),
@@ -103,7 +108,7 @@ def _images(row: Row) -> str:
 
 
 def _left_out(row: Row) -> str:
-    return str(row.clean_wrong + row.unreadable)
+    return str(row.left_out)
 
 
 def _found(row: Row) -> str:
@@ -132,7 +137,10 @@ def _control(row: Row) -> str:
 
 CLASSIFIER = Column("classifier", "classifier under test", lambda row: row.classifier)
 LEFT_OUT = Column(
-    "left out", "images that the classifier misclassifies before any change, or that cannot be read", _left_out
+    "left out",
+    "images that cannot be read or encoded, or that the classifier misclassifies before any change, also as a "
+    "reconstruction",
+    _left_out,
 )
 ACCURACY = Column(
     "accuracy %",

@@ -7,16 +7,20 @@ from typing import Any
 
 import torch
 
-from granu.plugins.built import as_drawing
+from granu.plugins.built import as_drawing, as_encoding, as_generator
 from granu.plugins.catalog import Resolved
 from granu.plugins.context import BuildContext
+from granu.runs.encoded_samples import EncodedSamples
+from granu.runs.encodings import Encoder
 from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource
-from granu.runs.sources import DatasetSource, GeneratorSource, Source
+from granu.runs.sources import DatasetSource, GeneratorSource, Source, match_generator
+from granu.runs.statistics import SharedStatistics
 from granu.search.perturbation import SearchedPerturbation
 from granu.search.registry import make_search
+from granu.spaces.samples import DrawnSamples, Samples
 from granu.spaces.site_statistics import StatisticsCache
 from granu.spaces.sites import SitePerturbation
-from granu.types import Classifier, DrawingGenerator, Perturbation, Site
+from granu.types import Classifier, DrawingGenerator, Generator, Perturbation
 
 
 class Builder:
@@ -25,8 +29,9 @@ class Builder:
     def __init__(self, plan: EvalPlan, context: BuildContext) -> None:
         self.plan, self.context = plan, context
         self._classifiers: dict[str, Classifier] = {}
-        self._generators: dict[str, DrawingGenerator] = {}
-        self._statistics: dict[tuple[str, int], StatisticsCache] = {}
+        self._generators: dict[str, Generator] = {}
+        self._encoders: dict[tuple[str, str], Encoder] = {}
+        self._statistics = SharedStatistics(plan.perturbations, self._samples, context.cache)
         self._perturbations: dict[str, Perturbation] = {}
         self._sources: dict[str, Source] = {}
         self._weights: dict[str, dict[str, str]] = {}
@@ -57,18 +62,29 @@ class Builder:
             self._classifiers[key] = built
         return self._classifiers[key]
 
-    def generator(self, source: PlannedSource) -> DrawingGenerator:
-        """The generator that draws a source's images."""
+    def generator(self, source: PlannedSource) -> Generator:
+        """A generator that draws images, or whose sites are edited."""
         if source.key not in self._generators:
-            self._generators[source.key] = as_drawing(self._make(source.resolved), source.key)
+            self._generators[source.key] = as_generator(self._make(source.resolved), source.key)
         return self._generators[source.key]
+
+    def encoder(self, planned: PlannedPerturbation) -> Encoder:
+        """What encodes the images of a perturbation. ClassifierError where the generator lacks their classes."""
+        assert planned.generator is not None
+        key = (planned.generator.key, planned.source.key)
+        if key not in self._encoders:
+            generator = as_encoding(self.generator(planned.generator), planned.generator.key)
+            numbers = match_generator(self.source(planned.source), generator, planned.source.key, planned.generator.key)
+            self._encoders[key] = Encoder(generator, numbers, self.context.cache, self.context.device)
+        return self._encoders[key]
 
     def perturbation(self, planned: PlannedPerturbation) -> Perturbation:
         """A perturbation, with the planned search where it only says what may change."""
         if planned.key not in self._perturbations:
             thing: Any
-            if planned.sites:
-                thing = SitePerturbation(self.generator(planned.source), planned.sites, self.statistics(planned))
+            if planned.generator is not None:
+                generator, residual = self.generator(planned.generator), planned.site_options.residual
+                thing = SitePerturbation(generator, planned.sites, self.statistics(planned), residual)
             else:
                 thing = self._make(planned.resolved)
             if planned.search is not None:
@@ -81,17 +97,17 @@ class Builder:
 
     def statistics(self, planned: PlannedPerturbation) -> StatisticsCache:
         """The standard deviations at all sites of a generator that the plan edits."""
-        key = (planned.source.key, planned.samples)
-        if key not in self._statistics:
-            wanted: dict[str, Site] = {}
-            for other in self.plan.perturbations:
-                if other.sites and (other.source.key, other.samples) == key:
-                    wanted.update({site.name: site for site in other.sites})
-            generator, context = self.generator(planned.source), self.context
-            self._statistics[key] = StatisticsCache(
-                generator, list(wanted.values()), planned.samples, context.cache, context.device
-            )
-        return self._statistics[key]
+        return self._statistics.of(planned)
+
+    def _samples(self, planned: PlannedPerturbation) -> Samples:
+        """Drawn images where the generator can draw, otherwise encoded ones of the perturbation's source."""
+        assert planned.generator is not None
+        count, device = planned.site_options.samples, self.context.device
+        if planned.generator.draws:
+            generator = as_drawing(self.generator(planned.generator), planned.generator.key)
+            return DrawnSamples(generator, count, device)
+        encoder, batch = self.encoder(planned), self.plan.request.batch
+        return EncodedSamples(encoder, self.source(planned.source), planned.source.key, count, batch)
 
     def source(self, planned: PlannedSource) -> Source:
         """The images of a perturbation."""
@@ -102,7 +118,7 @@ class Builder:
     def _open_source(self, planned: PlannedSource) -> Source:
         seed, device = self.plan.request.seed, self.context.device
         if planned.kind == "generator":
-            generator = self.generator(planned)
+            generator = as_drawing(self.generator(planned), planned.key)
             return GeneratorSource(generator, image_prefix(planned, generator), seed, device)
         return DatasetSource(self._make(planned.resolved), seed, device)
 

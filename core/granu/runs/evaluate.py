@@ -72,7 +72,7 @@ def make_executor(plan: EvalPlan, builder: Builder, workers: int, threads: int) 
     """This process for one worker, otherwise as many local processes of `threads` torch threads each."""
     if workers == 1:
         return SerialExecutor(Workbench(plan, builder))
-    sources = {p.key: p.source.key for p in plan.perturbations if not p.sites}
+    sources = {p.key: p.source.key for p in plan.perturbations}
     return ProcessExecutor(WorkbenchRecipe(plan.request, sources, builder.context), workers, threads)
 
 

@@ -35,10 +35,15 @@ def classifier_fingerprint(classifier: Classifier) -> str | None:
 
 def image_hash(image: Tensor, label: str) -> str:
     """A short hash of an image (C, H, W) in [0, 1], as 8-bit pixels, and of its class name."""
+    return image_digest(image, label)[:IMAGE_HASH_LENGTH]
+
+
+def image_digest(image: Tensor, about: str) -> str:
+    """SHA-256 of an image (C, H, W) in [0, 1], as 8-bit pixels, and of a text about it."""
     pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
-    digest = hashlib.sha256(f"{tuple(image.shape)} {label}".encode())
+    digest = hashlib.sha256(f"{tuple(image.shape)} {about}".encode())
     digest.update(_bytes(pixels))
-    return digest.hexdigest()[:IMAGE_HASH_LENGTH]
+    return digest.hexdigest()
 
 
 def _bytes(tensor: Tensor) -> bytes:

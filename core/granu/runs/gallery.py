@@ -1,4 +1,7 @@
-"""File names of a run's images: a folder per image, holding the clean one and one per classifier and perturbation."""
+"""File names of a run's images: a folder per image, holding the clean one and one per classifier and perturbation.
+
+Where a generator encoded the image, the folder also holds, per generator, what was encoded and its reconstruction.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,16 @@ def slug(text: str) -> str:
 def clean_name(image: str) -> str:
     """File name, within the run's images, of an image before any change."""
     return f"{slug(image)}/clean.png"
+
+
+def prepared_name(image: str, generator: str) -> str:
+    """File name of an image as a generator took it: cropped and resized."""
+    return f"{slug(image)}/prepared-{slug(generator)}.png"
+
+
+def reconstruction_name(image: str, generator: str) -> str:
+    """File name of what a generator makes of its encoding of an image, without an edit."""
+    return f"{slug(image)}/reconstruction-{slug(generator)}.png"
 
 
 def changed_name(image: str, classifier: str, perturbation: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from granu.plugins.catalog import Resolved
+from granu.plugins.offers import GeneratorOffer
 from granu.plugins.options import option_values
 from granu.plugins.spec import Spec
 from granu.runs.gallery import DEFAULT_KEEP
+from granu.spaces.site_options import SiteOptions
 from granu.types import Site
 
 
@@ -43,7 +45,7 @@ class PlannedSearch:
 
 @dataclass(frozen=True)
 class PlannedSource:
-    """The source of a perturbation's images: a generator or a dataset."""
+    """A generator or a dataset, as the source of a perturbation's images; or a generator whose sites are edited."""
 
     kind: str  # "generator" or "dataset"
     resolved: Resolved  # without target, and without the options that the core added
@@ -52,6 +54,23 @@ class PlannedSource:
     def key(self) -> str:
         """The source's own spec; perturbations that share it share its images."""
         return str(self.resolved.spec)
+
+    @property
+    def draws(self) -> bool:
+        """True for a generator that draws images."""
+        offer = self.resolved.offer
+        return isinstance(offer, GeneratorOffer) and offer.can_draw(self.resolved.options)
+
+    @property
+    def encodes(self) -> bool:
+        """True for a generator that encodes given images."""
+        offer = self.resolved.offer
+        return isinstance(offer, GeneratorOffer) and offer.can_encode(self.resolved.options)
+
+    def is_same(self, other: PlannedSource) -> bool:
+        """True if two specs mean the same thing with the same options, however they were typed."""
+        one, two = self.resolved, other.resolved
+        return (one.entry.name, self.kind, one.options) == (two.entry.name, other.kind, two.options)
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,20 @@ class PlannedPerturbation:
     source: PlannedSource
     judges: tuple[Resolved, ...] = ()
     sites: tuple[Site, ...] = ()  # of a generator, where the core derived the perturbation
-    samples: int = 0
+    generator: PlannedSource | None = None  # whose sites are edited
+    site_options: SiteOptions = field(default_factory=SiteOptions)
+
+    @property
+    def is_encoded(self) -> bool:
+        """True if the generator encodes the images of another source, and does not draw its own."""
+        return self.generator is not None and self.generator is not self.source
+
+    @property
+    def statistics_key(self) -> tuple[str, ...]:
+        """What the deviations at the sites are measured on: equal for perturbations that share the measurement."""
+        assert self.generator is not None
+        images = () if self.generator.draws else (self.source.key,)
+        return (self.generator.key, str(self.site_options.samples), *images)
 
     @property
     def scope(self) -> str:
@@ -86,7 +118,13 @@ class PlannedSpace:
     search: PlannedSearch  # one that spends a budget
     generator: PlannedSource | None  # that draws the images, at its own sites
     sites: tuple[Site, ...] = ()
-    samples: int = 0
+    site_options: SiteOptions = field(default_factory=SiteOptions)
+
+    @property
+    def statistics_key(self) -> tuple[str, ...]:
+        """As for a PlannedPerturbation."""
+        assert self.generator is not None
+        return (self.generator.key, str(self.site_options.samples))
 
 
 @dataclass(frozen=True)
@@ -125,10 +163,12 @@ class EvalPlan:
                     **_as_json(p.resolved),
                     "spec": p.key,
                     "images": _as_json(p.source.resolved),
+                    "generator": _as_json(p.generator.resolved) if p.generator else None,
+                    "encoded": p.is_encoded,
                     "judges": [str(judge.spec) for judge in p.judges],
                     "sites": [{"name": s.name, "shape": list(s.shape), "scale": s.scale} for s in p.sites],
                     "search": {"name": p.search.name, **option_values(p.search.options)} if p.search else None,
-                    "samples": p.samples,
+                    "site_options": option_values(p.site_options) if p.generator else None,
                 }
                 for p in self.perturbations
             ],

@@ -14,9 +14,10 @@ from granu.plugins.options import option_values
 from granu.runs.build import Builder
 from granu.runs.fingerprints import classifier_fingerprint
 from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource
-from granu.runs.records import ClassifierRecord, PerturbationRecord, SiteRecord, SourceRecord
+from granu.runs.records import ClassifierRecord, GeneratorRecord, PerturbationRecord, SiteRecord, SourceRecord
 from granu.runs.sources import names_of
 from granu.runs.work import Failure, first_line
+from granu.spaces.site_options import ENCODING_KEYS
 from granu.types import Classifier
 
 T = TypeVar("T")
@@ -30,6 +31,11 @@ class Preparation:
         self._failures: dict[str, Failure] = {}  # by the spec of a classifier or source
         sources = {p.source.key: p.source for p in plan.perturbations}
         self._sources = {key: self._try(key, partial(self._describe_source, one)) for key, one in sources.items()}
+        self._generators = {
+            _encoding_key(p): self._try(_encoding_key(p), partial(self._describe_generator, p))
+            for p in plan.perturbations
+            if p.is_encoded and self.opened(p.source)
+        }
         classifiers = {str(c.spec): c for c in (*plan.classifiers, *plan.judges)}
         self._classifiers = {
             key: self._try(key, partial(self._describe_classifier, one)) for key, one in classifiers.items()
@@ -42,6 +48,8 @@ class Preparation:
     def failure(self, planned: PlannedPerturbation, classifier: Resolved) -> Failure | None:
         """Why a perturbation of a classifier cannot be measured; None where it can."""
         needed = [str(classifier.spec), planned.source.key, *(str(j.spec) for j in planned.judges_of(classifier))]
+        if planned.is_encoded:
+            needed.append(_encoding_key(planned))
         return next((self._failures[key] for key in needed if key in self._failures), None)
 
     def classifier_records(self) -> Iterator[ClassifierRecord]:
@@ -49,11 +57,13 @@ class Preparation:
         return (record for record in self._classifiers.values() if record is not None)
 
     def perturbation_records(self) -> Iterator[PerturbationRecord]:
-        """Of every perturbation whose images opened."""
+        """Of every perturbation whose images, and the generator that encodes them, opened."""
         for planned in self.plan.perturbations:
             source = self._sources[planned.source.key]
-            if source is not None:
-                yield self._describe(planned, source)
+            encoded = planned.is_encoded
+            generator = self._generators.get(_encoding_key(planned)) if encoded else None
+            if source is not None and (generator is not None or not encoded):
+                yield self._describe(planned, source, generator)
 
     def _try(self, key: str, describe: Callable[[], T]) -> T | None:
         try:
@@ -69,6 +79,13 @@ class Preparation:
         source = self.builder.source(planned)
         fingerprint = self.builder.generator(planned).fingerprint if planned.kind == "generator" else None
         return SourceRecord(planned.key, planned.kind, fingerprint, tuple(source.classes))
+
+    def _describe_generator(self, planned: PlannedPerturbation) -> GeneratorRecord:
+        assert planned.generator is not None
+        generator = self.builder.encoder(planned).generator
+        return GeneratorRecord(
+            planned.generator.key, generator.fingerprint, generator.encoding, tuple(generator.classes)
+        )
 
     def _describe_classifier(self, resolved: Resolved) -> ClassifierRecord:
         classifier = self.builder.classifier(resolved)
@@ -88,9 +105,12 @@ class Preparation:
         named = [names for names in candidates if names != classifier.classes]
         return tuple(named[0] if named else classifier.classes)
 
-    def _describe(self, planned: PlannedPerturbation, source: SourceRecord) -> PerturbationRecord:
+    def _describe(
+        self, planned: PlannedPerturbation, source: SourceRecord, generator: GeneratorRecord | None
+    ) -> PerturbationRecord:
         resolved, search = planned.resolved, planned.search
-        weights = self.builder.weights(planned.source.resolved) if planned.source.kind == "generator" else {}
+        generators = [one for one in (planned.source, planned.generator) if one is not None and one.kind == "generator"]
+        weights = {name: sha for one in generators for name, sha in self.builder.weights(one.resolved).items()}
         return PerturbationRecord(
             key=planned.key,
             name=resolved.entry.name,
@@ -104,10 +124,26 @@ class Preparation:
             search_options=_plain(option_values(search.options)) if search else {},
             budget=search.budget if search else None,
             sites=tuple(SiteRecord(site.name, tuple(site.shape), site.scale) for site in planned.sites),
+            site_options=_site_options(planned),
+            generator=generator,
             judges=tuple(str(judge.spec) for judge in planned.judges),
             weights=weights,
             note=resolved.offer.note if isinstance(resolved.offer, PerturbationOffer) else "",
         )
+
+
+def _encoding_key(planned: PlannedPerturbation) -> str:
+    """A name for a generator that encodes the images of a source."""
+    assert planned.generator is not None
+    return f"{planned.source.key} in {planned.generator.key}"
+
+
+def _site_options(planned: PlannedPerturbation) -> dict[str, object]:
+    """The options of the sites; those of encodings only where images are encoded."""
+    if planned.generator is None:
+        return {}
+    options = option_values(planned.site_options)
+    return {key: value for key, value in options.items() if planned.is_encoded or key not in ENCODING_KEYS}
 
 
 def _plain(options: dict[str, object]) -> dict[str, object]:

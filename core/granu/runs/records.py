@@ -28,13 +28,25 @@ class SourceRecord:
 
 
 @dataclass(frozen=True)
+class GeneratorRecord:
+    """A generator that encoded a perturbation's images."""
+
+    spec: str
+    fingerprint: str
+    encoding: str  # the parameters of the encoding
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SiteRecord:
     """A site of a generator, and what its sizes were measured in."""
 
     name: str
     shape: tuple[int, ...]
     scale: str  # "sigma" or "pixel"
-    samples: int | None = None  # clean samples per class behind each neuron's standard deviation
+    samples: int | None = (
+        None  # clean images behind each neuron's standard deviation: per class if drawn, in all if not
+    )
     neurons: int | None = None
     clamped: int | None = None  # near-constant neurons whose deviation was raised to the minimum, at most in any class
     across: bool = False  # constant within a class, so that the deviation is the one across classes
@@ -57,9 +69,16 @@ class PerturbationRecord:
     search_options: Mapping[str, Any] = field(default_factory=dict)
     budget: float | None = None  # the size spent, by searches that spend one
     sites: tuple[SiteRecord, ...] = ()
+    site_options: Mapping[str, Any] = field(default_factory=dict)  # where a generator's sites are edited
+    generator: GeneratorRecord | None = None  # where it encoded the images of the source; None where it drew them
     judges: tuple[str, ...] = ()  # classifiers asked to vote on the label; none votes on itself
     weights: Mapping[str, str] = field(default_factory=dict)  # name -> sha256
     note: str = ""  # what a reader of the results must know about the perturbation
+
+    @property
+    def edited(self) -> str:
+        """The spec of the generator whose sites are edited, or else of what the images come from."""
+        return self.generator.spec if self.generator else self.source.spec
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,9 @@ def differences(before: PerturbationRecord, now: PerturbationRecord) -> Iterator
         ("judges", sorted(before.judges), sorted(now.judges)),
         ("options", dict(before.options), dict(now.options)),
         ("search", dict(before.search_options), dict(now.search_options)),
+        # records of earlier versions have none
+        ("site options", dict(before.site_options or now.site_options), dict(now.site_options)),
+        ("encoding", before.generator, now.generator),
     ):
         if old != new:
             yield f"{name} {_brief(old)} before, {_brief(new)} now"

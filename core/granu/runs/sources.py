@@ -9,11 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from granu.errors import ClassifierError, DataError
+from granu.errors import ClassifierError, DataError, suggest
 from granu.images.ops import clamp_for_descent, quantize
 from granu.runs.fingerprints import image_hash
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Dataset, DrawingGenerator
+from granu.types import Batch, Classifier, Dataset, DrawingGenerator, Generator
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ class DatasetSource:
             yield Batch(stacked, torch.tensor(labels, device=self.device), ids, hashes=hashes)
 
 
-def names_of(classifier: Classifier, ours: Sequence[str]) -> Sequence[str]:
-    """Names of a classifier's outputs, for images of the classes `ours`.
+def names_of(classifier: Classifier | Generator, ours: Sequence[str]) -> Sequence[str]:
+    """Names of a classifier's outputs, or of a generator's classes, for images of the classes `ours`.
 
-    A classifier without names (`named` is False) with as many outputs was trained on these classes in this order.
+    One without names (`named` is False) with as many outputs was trained on these classes in this order.
     """
     known = getattr(classifier, "named", True) or set(ours) <= set(classifier.classes)
     return classifier.classes if known or len(ours) != len(classifier.classes) else ours
@@ -127,16 +127,47 @@ def match_classes(source: Labelled, classifier: Classifier, source_name: str, na
     ours, theirs = source.classes, names_of(classifier, source.classes)
     if not ours:
         return None
-    if not source.named and len(ours) <= len(theirs):
-        return torch.arange(len(ours))
-    numbers = {class_name.casefold(): number for number, class_name in enumerate(theirs)}
-    if any(class_name.casefold() not in numbers for class_name in ours):
+    numbers, missing = _class_numbers(source, theirs)
+    if missing:
         raise ClassifierError(
             f"the classes of '{source_name}' ({len(ours)}: {few(ours)}) are not those of '{name}' "
             f"({len(theirs)}: {few(theirs)}); take a classifier of the same classes, or name its outputs with classes="
             + (_CONVERT if isinstance(source, GeneratorSource) and _are_numbers(ours) else "")
         )
-    return torch.tensor([numbers[class_name.casefold()] for class_name in ours])
+    return numbers
+
+
+def match_generator(source: Labelled, generator: Generator, source_name: str, name: str) -> Tensor | None:
+    """The generator's class number for each class of the source, (K,); None for a generator without classes.
+
+    DataError where a class of the source is not among the generator's.
+    """
+    if not generator.classes:
+        return None
+    if not source.classes:
+        raise DataError(f"`{source_name}` has images without classes, and `{name}` encodes images of a class")
+    theirs = names_of(generator, source.classes)
+    numbers, missing = _class_numbers(source, theirs)
+    if missing:
+        more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+        raise DataError(
+            f"`{name}` cannot encode `{source_name}`: its class '{missing[0]}'{more} unknown to the generator; "
+            + suggest(missing[0], theirs)
+        )
+    return numbers
+
+
+def _class_numbers(source: Labelled, theirs: Sequence[str]) -> tuple[Tensor, list[str]]:
+    """The number among `theirs` for each class of the source, (K,), by name; and the classes that are not there.
+
+    Classes without names are numbers already.
+    """
+    ours = source.classes
+    if not source.named and len(ours) <= len(theirs):
+        return torch.arange(len(ours)), []
+    numbers = {class_name.casefold(): number for number, class_name in enumerate(theirs)}
+    missing = [class_name for class_name in ours if class_name.casefold() not in numbers]
+    return torch.tensor([numbers.get(class_name.casefold(), -1) for class_name in ours]), missing
 
 
 _CONVERT = ", or the generator's with `granu convert ... --classes`"

@@ -14,7 +14,13 @@ FOUND = "found"
 NOT_FOUND = "not-found"  # censored at `tried`
 FAILED = "failed"  # the search could not run, `note` says why; counts as not found
 UNREADABLE = "unreadable"  # the image is broken; left out of rates
-OUTCOMES = (CLEAN_WRONG, FOUND, NOT_FOUND, FAILED, UNREADABLE)
+RECONSTRUCTION_WRONG = "reconstruction-wrong"  # misclassified once it was prepared or reconstructed; left out of rates
+NOT_ENCODED = "not-encoded"  # no encoding that shows the image, `note` says why; left out of rates
+OUTCOMES = (CLEAN_WRONG, FOUND, NOT_FOUND, FAILED, UNREADABLE, RECONSTRUCTION_WRONG, NOT_ENCODED)
+
+SOURCE, PREPARED, RECONSTRUCTION = "source", "prepared", "reconstruction"  # what an encoded image is before any edit
+ARMS = (SOURCE, PREPARED, RECONSTRUCTION)
+PSNR, SSIM = "reconstruction_psnr", "reconstruction_ssim"  # in `extra`: of the reconstruction and the prepared image
 
 IMAGES = "images"  # the verdict is about changed images, quantized to 8 bits
 CLASSIFIER = "classifier"  # the verdict is about a change inside the classifier: no image, no judges
@@ -24,6 +30,8 @@ EVIDENCE = (IMAGES, CLASSIFIER)
 @dataclass(frozen=True)
 class Trial:
     """One line of `trials.jsonl`. Sizes are in `unit`; `l2` to `features` compare the judged 8-bit image to the clean.
+
+    The clean image of one that a generator encoded is the reconstruction, with `residual=yes` the prepared image.
 
     Where `evidence` is "classifier" nothing is known of a changed image: `l2` to `features` and `votes` are empty.
     """
@@ -50,6 +58,7 @@ class Trial:
     width: int | None = None
     votes: dict[str, int] = field(default_factory=dict)  # judge -> the class it gives to the changed image
     levels: dict[str, int] = field(default_factory=dict)  # fixed size -> the class given to the image changed so much
+    arms: dict[str, int] = field(default_factory=dict)  # of an encoded image: arm -> the class given without an edit
     control: bool | None = None  # whether a random change of the same size fooled too
     forward: int = 0
     backward: int = 0

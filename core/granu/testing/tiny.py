@@ -1,4 +1,4 @@
-"""A small world for tests: a generator of 8 x 8 images of three classes, and classifiers for them.
+"""A small world for tests: generators of 8 x 8 images of three classes, and classifiers for them.
 
 Everything is computed from a seed in milliseconds, nothing is trained. The smallest L2 change of the linear classifier
 is known in closed form, so that tests can compare searches with it.
@@ -6,7 +6,7 @@ is known in closed form, so that tests can compare searches with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +67,58 @@ class TinyGenerator:
         assert isinstance(latent, TinyLatent)
         label = nn.functional.one_hot(latent.labels, len(CLASSES)).float()
         return open_tail(self.steps, {"z": latent.z, "label": label}, sites)
+
+
+@dataclass
+class TinyEncoding:
+    """Coefficients of images."""
+
+    z: Tensor  # (B, 64)
+    labels: Tensor  # (B,)
+
+    def select(self, index: Tensor) -> TinyEncoding:
+        return TinyEncoding(self.z[index], self.labels[index])
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        return {"z": self.z}
+
+
+class TinyEncoder:
+    """Encodes images as coefficients in an orthonormal basis, of which all but the first `kept` are lost.
+
+    Sites z, pixels, image. With `classes`, the coefficients are those of what an image differs by from its class.
+    """
+
+    encoding = "exact"
+
+    def __init__(self, kept: int = 60, classes: Sequence[str] = ()) -> None:
+        self.kept, self.classes = kept, classes
+        noise = torch.Generator().manual_seed(0)
+        self.basis = torch.linalg.qr(torch.randn(SIDE * SIDE, SIDE * SIDE, generator=noise)).Q  # a row each
+        self.middle = 0.4 + 0.2 * torch.rand(len(classes) + 1, SIDE * SIDE, generator=noise)  # the last for no class
+        self.fingerprint = f"tiny-encoder-{kept}-{len(classes)}"
+        self.steps = (
+            Step("pixels", ("z", "middle"), lambda z, middle: middle + z @ self.basis),
+            Step("image", ("pixels",), lambda x: x.view(-1, 1, SIDE, SIDE)),
+        )
+
+    def sites(self) -> Sequence[Site]:
+        return (
+            Site("z", (SIDE * SIDE,), "coefficients"),
+            Site("pixels", (SIDE * SIDE,), "their sum"),
+            Site("image", (1, SIDE, SIDE), "the image's pixels", scale="pixel"),
+        )
+
+    def encode(self, images: Tensor, labels: Tensor, noise: Streams) -> TinyEncoding:
+        z = (images.flatten(1) - self.middle[labels]) @ self.basis.T
+        return TinyEncoding(z * (torch.arange(SIDE * SIDE) < self.kept), labels)
+
+    def restore(self, labels: Tensor, tensors: Mapping[str, Tensor]) -> TinyEncoding:
+        return TinyEncoding(tensors["z"], labels)
+
+    def tail(self, latent: Latent, sites: Sequence[str]) -> Tail:
+        assert isinstance(latent, TinyEncoding)
+        return open_tail(self.steps, {"z": latent.z, "middle": self.middle[latent.labels]}, sites)
 
 
 def tiny_batch(count: int = 6, seed: int = 0, generator: TinyGenerator | None = None) -> Batch:

@@ -10,6 +10,8 @@ from granu.errors import OptionError
 from granu.plugins.built import as_drawing
 from granu.runs.plan import PlannedSource, PlannedSpace
 from granu.runs.planning import plan_spaces
+from granu.runs.statistics import SharedStatistics
+from granu.spaces.samples import DrawnSamples
 from granu.spaces.site_statistics import StatisticsCache
 from granu.spaces.sites import SitePerturbation
 from granu.training.images import GeneratedImages, LabelledImages
@@ -35,7 +37,7 @@ def open_perturbations(
 ) -> list[OpenPerturbation]:
     """Open what a spec, or several joined by `|`, names: one perturbation for each target.
 
-    `defaults` are options that apply where the spec does not give them, as for `granu.plan_perturbations`, which finds
+    `defaults` are options that apply where the spec does not give them, as for `granu.plan_spaces`, which finds
     the same mistakes without torch. Sites of one generator share it and one pass over its clean samples.
     """
     planned = plan_spaces(spec, context, defaults)
@@ -60,9 +62,9 @@ class _Generators:
     """The generators of several perturbations and the statistics of all their sites, each made once."""
 
     def __init__(self, planned: Sequence[PlannedSpace], context: BuildContext) -> None:
-        self.planned, self.context = planned, context
+        self.context = context
         self._images: dict[str, GeneratedImages] = {}
-        self._statistics: dict[tuple[str, int], StatisticsCache] = {}
+        self._statistics = SharedStatistics(planned, self._samples, context.cache)
 
     def images(self, source: PlannedSource) -> GeneratedImages:
         if source.key not in self._images:
@@ -71,16 +73,9 @@ class _Generators:
         return self._images[source.key]
 
     def statistics(self, planned: PlannedSpace) -> StatisticsCache:
+        return self._statistics.of(planned)
+
+    def _samples(self, planned: PlannedSpace) -> DrawnSamples:
         assert planned.generator is not None
-        key = (planned.generator.key, planned.samples)
-        if key not in self._statistics:
-            others = [one for one in self.planned if one.generator and (one.generator.key, one.samples) == key]
-            sites = {site.name: site for one in others for site in one.sites}
-            self._statistics[key] = StatisticsCache(
-                self.images(planned.generator).generator,
-                list(sites.values()),
-                planned.samples,
-                self.context.cache,
-                self.context.device,
-            )
-        return self._statistics[key]
+        generator = self.images(planned.generator).generator
+        return DrawnSamples(generator, planned.site_options.samples, self.context.device)

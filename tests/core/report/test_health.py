@@ -10,6 +10,7 @@ from granu.report.health import Flag, check
 from granu.report.notes import across_classes, clamped, failures, notes, unlabelled
 from granu.report.rows import rows
 from granu.runs.records import FailureRecord, RunRecord, SiteRecord, SourceRecord
+from granu.runs.run import Run
 from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, Trial
 
 
@@ -104,7 +105,7 @@ def test_near_constant_neurons_are_reported_once_per_generator() -> None:
 
 def test_notes_hold_signs_and_clamped_neurons() -> None:
     run = run_of(trials(19, **VOTE), perturbation("tiny:z", judges=("judge",), sites=(site("z", 1, 64),)))
-    assert notes(run.record, rows(run)) == [
+    assert notes(run, rows(run)) == [
         "zoo:a: few images, so raise --count before concluding: tiny:z (19)",
         "tiny: near-constant neurons clamped to the minimum std: z (1 of 64)",
     ]
@@ -128,7 +129,7 @@ def test_a_generator_without_classes_is_said_to_have_the_classifiers_labels() ->
     records += [perturbation("pixel:l2", source=data), perturbation("tiny:z", source=TINY)]
     record = RunRecord(perturbations={record.key: record for record in records})
     sentence = "waves: the generator has no classes, so the label of an image is the classifier's own prediction"
-    assert unlabelled(record) == [sentence] and sentence in notes(record, [])
+    assert unlabelled(record) == [sentence] and sentence in notes(Run(record), [])
 
 
 def test_failures_count_their_images() -> None:

@@ -77,7 +77,8 @@ def test_records_hold_every_number_unrounded() -> None:
     assert (record["confirmed_size"], record["confirmed_size_low"]) == (1 / 3, 1 / 3)
     assert {key: value for key, value in record.items() if not key.startswith(rates)} == {
         "classifier": "zoo:a", "perturbation": "tiny:z", "evidence": "images", "unit": "sigma", "budget": None,
-        "counted": 1, "clean_wrong": 0, "unreadable": 0, "failed": 0, "failed_because": "",
+        "counted": 1, "clean_wrong": 0, "unreadable": 0, "reconstruction_wrong": 0,
+        "not_encoded": 0, "failed": 0, "failed_because": "",
         "levels": "", "accuracy": None, "accuracy_low": None, "accuracy_high": None,
         "size": 1 / 3, "size_low": 1 / 3, "size_high": None, "size_beyond": None,
         "l2": 0.1, "linf": 0.2, "ssim": 0.3, "pixels": 4, "features": 5, "forward": 6.0, "backward": 7.0,

@@ -201,7 +201,7 @@ def test_one_worker_is_this_process_and_more_plan_the_request_again(planned: Pla
     assert isinstance(processes, ProcessExecutor) and (processes.workers, processes.threads) == (3, 2)
     recipe = processes.build
     assert isinstance(recipe, WorkbenchRecipe)
-    assert (recipe.request, recipe.sources) == (plan.request, {L2: "tiny"})
+    assert (recipe.request, recipe.sources) == (plan.request, {L2: "tiny", "tiny:z": "tiny"})
     recipe.sources[L2] = "stylegan"
     bench = recipe()
     assert bench.plan.request is plan.request and bench.builder.plan is bench.plan and bench.plan is not plan

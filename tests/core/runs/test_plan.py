@@ -93,11 +93,11 @@ def test_sites_take_their_own_generators_images_and_pixels_those_of_the_command(
 def test_the_options_of_search_and_statistics_do_not_make_another_generator(planned: Plan) -> None:
     plan = planned("tiny:z,samples=7,steps=3", "tiny:layer0,search=worst,budget=1", classifiers=CLASSIFIER)
     assert sources(plan) == ["tiny", "tiny"]
-    assert [p.samples for p in plan.perturbations] == [7, 1000]
+    assert [p.site_options.samples for p in plan.perturbations] == [7, 1000]
 
 
 def test_data_beside_sites_alone_is_refused(planned: Plan) -> None:
-    with pytest.raises(OptionError, match="the sites of a generator draw their own"):
+    with pytest.raises(OptionError, match="the sites of `tiny` draw their own"):
         planned("tiny:z", classifiers=CLASSIFIER, data="tiny")
 
 
@@ -151,7 +151,8 @@ def test_a_plan_is_json(planned: Plan) -> None:
     data = json.loads(json.dumps(plan.as_json()))
     assert data["count"] == 7 and data["classifiers"][0]["spec"] == "tiny-classifier"
     site, worst = data["perturbations"]
-    assert site["sites"] == [{"name": "layer1", "shape": [32], "scale": "sigma"}] and site["samples"] == 9
+    assert site["sites"] == [{"name": "layer1", "shape": [32], "scale": "sigma"}]
+    assert site["site_options"]["samples"] == 9
     assert worst["search"]["name"] == "worst" and worst["search"]["budget"] == 0.125
     assert worst["images"]["spec"] == "tiny" and worst["judges"] == []
 
@@ -245,7 +246,7 @@ def test_an_option_of_a_searchs_name_belongs_to_a_perturbation_that_searches_by_
     assert [p.search for p in plan.perturbations] == [None, None, None]
     assert (first.resolved.options.steps, first.resolved.options.word) == (9, "a")
     assert (every.resolved.options.word, plain.resolved.options.word) == ("all", "none")
-    assert (first.sites, first.samples, first.source.kind) == ((), 0, "dataset")
+    assert (first.sites, first.generator, first.source.kind) == ((), None, "dataset")
 
 
 def test_targets_may_depend_on_options(checked: None, planned: Plan) -> None:
@@ -309,7 +310,8 @@ def test_the_json_of_a_plan_holds_every_option_of_every_part(planned: Plan) -> N
         "perturbations": [
             {
                 "spec": "tiny:layer1+layer0,samples=9,steps=4", **where, "options": {"weights": "none"},
-                "images": images, "judges": judges, "samples": 9,
+                "images": images, "generator": images, "encoded": False, "judges": judges,
+                "site_options": {"samples": 9, "residual": False, "psnr": 15.0},
                 "sites": [{"name": "layer0", "shape": [16], "scale": "sigma"},
                           {"name": "layer1", "shape": [32], "scale": "sigma"}],
                 "search": {"name": "smallest", "steps": 4, "limit": None, "deepfool-init": 0, "margin": 0.001},
@@ -318,7 +320,8 @@ def test_the_json_of_a_plan_holds_every_option_of_every_part(planned: Plan) -> N
                 "spec": "pixel:linf,budget=1/8,search=worst", "plugin": "pixel",
                 "distribution": f"granu {granu.__version__}",
                 "options": option_values(plan.perturbations[1].resolved.options),
-                "images": images, "judges": judges, "samples": 0, "sites": [],
+                "images": images, "generator": None, "encoded": False, "judges": judges,
+                "site_options": None, "sites": [],
                 "search": {"name": "worst", "steps": 40, "budget": 0.125, "margin": 0.001},
             },
         ],
@@ -333,7 +336,8 @@ def test_a_perturbation_that_searches_by_itself_has_no_search_in_json(checked: N
 SENTENCES: list[tuple[tuple[str, ...], dict[str, object], str]] = [
     ((), {}, "say what to change with --perturb or --suite, for example --perturb stylegan:layer6"),
     (("tiny:z",), {"classifiers": ()}, "name a classifier with --classifier, for example --classifier zoo:mnist-cnn"),
-    (("tiny:z",), {"data": "tiny"}, "--data is for changes to images; the sites of a generator draw their own"),
+    (("tiny:z",), {"data": "tiny"},
+     "--data is for changes to images and for generators that encode them; the sites of `tiny` draw their own"),
     (("tiny:z,samples=1",), {}, "`tiny:z,samples=1`: samples=1 is out of range; it must be from 2 to 1e+06"),
     (("tiny:z,steps=0",), {}, "`tiny:z,steps=0`: steps=0 is out of range; it must be from 1 to 100000"),
     (("pixel:l2,steps=0",), {}, "`pixel:l2,steps=0`: steps=0 is out of range; it must be from 1 to 100000"),

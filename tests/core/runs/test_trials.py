@@ -10,13 +10,26 @@ from typing import Any
 
 import pytest
 
-from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, OUTCOMES, UNREADABLE, Trial, read_trial
+from granu.runs.trials import (
+    CLASSIFIER,
+    CLEAN_WRONG,
+    FAILED,
+    FOUND,
+    NOT_ENCODED,
+    NOT_FOUND,
+    OUTCOMES,
+    RECONSTRUCTION_WRONG,
+    UNREADABLE,
+    Trial,
+    read_trial,
+)
 
 FULL = Trial(
     "cat/1.png", "pixel:l2", "zoo:cnn", FOUND, image_hash="0123456789abcdef", label=3, clean_margin=1.5, predicted=5,
     margin=-0.25, unit="pixel L2", size=0.5, tried=0.75, l2=0.5, linf=0.125, ssim=0.875, pixels=7, features=9,
     height=28, width=32, votes={"zoo:judge": 3, "zoo:other": -1}, control=False, forward=101, backward=100,
-    extra={"scale": 1.0}, levels={"1": 3, "2.5": 5}, note="a note",
+    extra={"scale": 1.0}, levels={"1": 3, "2.5": 5}, arms={"source": 3, "reconstruction": 3},
+    note="a note",
 )  # fmt: skip
 
 
@@ -74,7 +87,8 @@ DAMAGES: list[tuple[Mapping[str, Any], str]] = [
     ({"note": 3}, "note cannot be 3"),
     (
         {"outcome": "broken"},
-        "outcome cannot be 'broken'; it is one of clean-wrong, found, not-found, failed, unreadable",
+        "outcome cannot be 'broken'; it is one of clean-wrong, found, not-found, failed, unreadable, "
+        "reconstruction-wrong, not-encoded",
     ),
     ({"evidence": "hearsay"}, "evidence cannot be 'hearsay'; it is one of images, classifier"),
 ]
@@ -102,7 +116,8 @@ def test_a_line_that_is_no_object_is_refused(line: str) -> None:
 
 def test_only_images_that_were_classified_correctly_enter_the_rates() -> None:
     counted = {outcome for outcome in OUTCOMES if Trial("a", "p", "c", outcome).counts}
-    assert counted == {FOUND, NOT_FOUND, FAILED} and set(OUTCOMES) - counted == {CLEAN_WRONG, UNREADABLE}
+    assert counted == {FOUND, NOT_FOUND, FAILED}
+    assert set(OUTCOMES) - counted == {CLEAN_WRONG, UNREADABLE, RECONSTRUCTION_WRONG, NOT_ENCODED}
 
 
 def test_a_found_change_is_confirmed_where_every_judge_still_sees_the_label() -> None:

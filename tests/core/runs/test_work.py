@@ -30,9 +30,10 @@ from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.gallery import changed_name, clean_name
+from granu.runs.measurement import UNCONDITIONAL, Measurement
 from granu.runs.plan import EvalPlan
 from granu.runs.trials import FAILED, FOUND
-from granu.runs.work import UNCONDITIONAL, Failure, Measurement, Outcome, Workbench, WorkItem, is_out_of_memory
+from granu.runs.work import Failure, Outcome, Workbench, WorkItem, is_out_of_memory
 from granu.testing.tiny import tiny_linear_classifier
 
 Plan = Callable[..., EvalPlan]

@@ -12,6 +12,7 @@ from granu.images.classifier import ImageClassifier
 from granu.images.ops import quantize
 from granu.search.options import SEARCHES
 from granu.spaces.base import PixelSpace
+from granu.spaces.samples import DrawnSamples
 from granu.spaces.site_statistics import StatisticsCache
 from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
@@ -114,7 +115,7 @@ def test_a_site_is_searched_in_standard_deviations(batch: Batch, tmp_path: objec
 
     generator = tiny.TinyGenerator()
     sites = generator.sites()[:3]
-    statistics = StatisticsCache(generator, sites, 200, Path(str(tmp_path)), "cpu")
+    statistics = StatisticsCache(DrawnSamples(generator, 200, "cpu"), sites, Path(str(tmp_path)))
     for site in sites:
         check_space_factory(SitePerturbation(generator, [site], statistics), tiny.tiny_bent_classifier(), batch)
     both = SitePerturbation(generator, sites[1:], statistics)
@@ -131,7 +132,7 @@ def test_the_image_site_is_the_pixel_space_itself(batch: Batch, tmp_path: object
 
     generator = tiny.TinyGenerator()
     image = generator.sites()[-1]
-    statistics = StatisticsCache(generator, [image], 200, Path(str(tmp_path)), "cpu")
+    statistics = StatisticsCache(DrawnSamples(generator, 200, "cpu"), [image], Path(str(tmp_path)))
     space = SitePerturbation(generator, [image], statistics).open(
         tiny.tiny_bent_classifier(), batch, Streams(0, batch.ids)
     )

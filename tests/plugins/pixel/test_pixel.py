@@ -16,6 +16,7 @@ from granu.search.perturbation import SearchedPerturbation
 from granu.search.smallest import Smallest
 from granu.search.worst import Worst
 from granu.spaces.base import PixelSpace
+from granu.spaces.samples import DrawnSamples
 from granu.spaces.site_statistics import StatisticsCache
 from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
@@ -66,7 +67,7 @@ def test_worst_keeps_its_budget() -> None:
 def test_the_image_site_of_a_generator_opens_the_same_space(tmp_path: Path) -> None:
     generator, batch = tiny.TinyGenerator(), tiny.tiny_batch(3)
     site = generator.sites()[-1]
-    cache = StatisticsCache(generator, [site], 10, tmp_path, "cpu")
+    cache = StatisticsCache(DrawnSamples(generator, 10, "cpu"), [site], tmp_path)
     image = SitePerturbation(generator, (site,), cache).open(
         tiny.tiny_linear_classifier(), batch, Streams(0, batch.ids)
     )
