@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,10 @@ from granu.report import style
 from granu.report.pairing import MeasuredClassifier
 from granu.report.rows import classifiers_of, natural
 from granu.report.sentences import amount, describe
-from granu.report.strips import Shot, Strip, class_name, diverging, read_picture, strips
+from granu.report.strips import Encoding, Shot, Strip, class_name, diverging, read_picture, strips
 from granu.runs.gallery import clean_name
 from granu.runs.run import Run
-from granu.runs.trials import FOUND, Trial
+from granu.runs.trials import FOUND, PREPARED, PSNR, RECONSTRUCTION, Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Panel:
-    """One image of a strip under its caption, and its difference from the clean image."""
+    """One image of a strip under its caption, and its difference from the image before the edit."""
 
     name: str
     title: str  # the full name
@@ -102,16 +102,45 @@ def _strip(
 ) -> ClassifierStrip:
     classes = run.record.classifiers[classifier].classes
     names = style.short_names([run.record.perturbations[key] for key in trials])
+    values = list(trials.values())
     panels = []
     clean = read_picture(run, clean_name(image)) if strip is None else strip.clean
     if clean is not None:
-        label = class_name(next(iter(trials.values())).label, classes)
+        label = class_name(values[0].label, classes)
         panels.append(Panel("clean", image, _picture(clean, f"{image} before any change, label {label}")))
-    shots = strip.shots if strip else {}
-    panels += [_panel(classifier, image, names[key], shots[key], classes) for key in trials if key in shots]
-    return ClassifierStrip(
-        classifier, colour, tuple(panels), describe(classifier, list(trials.values()), names, classes)
-    )
+    shots, encodings = (strip.shots, dict(strip.encodings)) if strip else ({}, {})
+    for key in trials:
+        generator = run.record.perturbations[key].generator
+        if generator is not None and (encoding := encodings.pop(generator.spec, None)) is not None:
+            panels += _before_edit(image, generator.spec, encoding, clean, classes)
+        if key in shots:
+            panels.append(_panel(classifier, image, names[key], shots[key], classes))
+    return ClassifierStrip(classifier, colour, tuple(panels), describe(classifier, values, names, classes))
+
+
+def _before_edit(
+    image: str, generator: str, encoding: Encoding, clean: np.ndarray | None, classes: Sequence[str]
+) -> Iterator[Panel]:
+    """What a generator took, where that differs from the clean image, and what it makes of its encoding."""
+    arms = encoding.trial.arms
+    if clean is None or clean.shape != encoding.prepared.shape or bool((clean != encoding.prepared).any()):
+        alt = f"{image} cropped and resized for {generator}"
+        yield Panel("prepared", alt, _picture(encoding.prepared, alt), lines=_seen(arms.get(PREPARED), classes))
+    if encoding.reconstruction is not None and encoding.difference is not None:
+        alt = f"reconstruction of {image} by {generator}"
+        yield Panel(
+            "reconstruction", alt, _picture(encoding.reconstruction, alt),
+            _picture(diverging(encoding.difference), f"difference of the {alt} and the image that it encoded"),
+            (*_likeness(encoding.trial), *_seen(arms.get(RECONSTRUCTION), classes)),
+        )  # fmt: skip
+
+
+def _likeness(trial: Trial) -> tuple[str, ...]:
+    return (f"PSNR {trial.extra[PSNR]:.1f} dB",) if PSNR in trial.extra else ()
+
+
+def _seen(predicted: int | None, classes: Sequence[str]) -> tuple[str, ...]:
+    return () if predicted is None else (f"sees {class_name(predicted, classes)}",)
 
 
 def _panel(classifier: str, image: str, name: str, shot: Shot, classes: Sequence[str]) -> Panel:
@@ -122,7 +151,7 @@ def _panel(classifier: str, image: str, name: str, shot: Shot, classes: Sequence
         name,
         trial.perturbation,
         _picture(shot.changed, f"{image} changed by {trial.perturbation}: {classifier} sees {said}"),
-        _picture(diverging(shot.difference), f"difference of {image} changed by {trial.perturbation} and clean"),
+        _picture(diverging(shot.difference), f"difference of {image} changed by {trial.perturbation} and before"),
         (amount(trial), f"sees {said}", *_judges(trial, classes)) if found else ("not found",),
         found and bool(trial.votes) and trial.confirmed,
     )

@@ -7,7 +7,26 @@ from dataclasses import replace
 
 from granu.report import formatting
 from granu.report.strips import class_name
-from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, UNREADABLE, Trial
+from granu.runs.trials import (
+    CLASSIFIER,
+    CLEAN_WRONG,
+    FAILED,
+    FOUND,
+    NOT_ENCODED,
+    NOT_FOUND,
+    PREPARED,
+    RECONSTRUCTION,
+    RECONSTRUCTION_WRONG,
+    UNREADABLE,
+    Trial,
+)
+
+ARM_WORDS = {PREPARED: "once the image is cropped and resized", RECONSTRUCTION: "in the reconstruction"}
+WORDS = {
+    FAILED: "The search could not run",
+    UNREADABLE: "The image could not be read",
+    NOT_ENCODED: "The image could not be encoded, so nothing was searched",
+}
 
 
 def describe(classifier: str, trials: Sequence[Trial], names: Mapping[str, str], classes: Sequence[str]) -> str:
@@ -31,11 +50,10 @@ def amount(trial: Trial) -> str:
 def _sentences(
     classifier: str, trials: Sequence[Trial], names: Mapping[str, str], classes: Sequence[str]
 ) -> Iterator[str]:
-    wrong = next((trial for trial in trials if trial.outcome == CLEAN_WRONG), None)
-    if wrong is not None:
-        said, label = class_name(wrong.predicted, classes), class_name(wrong.label, classes)
-        yield f"{classifier} sees {said} instead of {label} before any change, so nothing was searched."
-        return
+    for trial in trials:
+        if trial.outcome == CLEAN_WRONG:
+            yield f"{classifier} {_sees(trial, trial.predicted, classes)} before any change, so nothing was searched."
+            return
     subject = classifier
     for chosen, ending in _by_evidence([trial for trial in trials if trial.outcome == FOUND]):
         label = class_name(chosen[0].label, classes)
@@ -44,10 +62,35 @@ def _sentences(
     if missing := [trial for trial in trials if trial.outcome == NOT_FOUND]:
         whom = classifier if subject == classifier else "it"
         yield f"No change that fools {whom} was found {_limits(missing, names)}."
+    for sentence, own in _unsearched(classifier, trials, classes).items():
+        yield sentence.format(where=formatting.listed([names[trial.perturbation] for trial in own]))
+
+
+def _unsearched(classifier: str, trials: Sequence[Trial], classes: Sequence[str]) -> dict[str, list[Trial]]:
+    """Sentences on what could not be searched, with a place for where; the same sentence is said once."""
+    said: dict[str, list[Trial]] = {}
     for trial in trials:
-        if trial.outcome in (FAILED, UNREADABLE):
-            what = "The search could not run" if trial.outcome == FAILED else "The image could not be read"
-            yield f"{what} at {names[trial.perturbation]}: {(trial.note or 'no reason given').rstrip('.')}."
+        if trial.outcome == RECONSTRUCTION_WRONG:
+            arm = next(
+                (arm for arm in (PREPARED, RECONSTRUCTION) if trial.arms.get(arm) != trial.label), RECONSTRUCTION
+            )
+            sees = _sees(trial, trial.predicted, classes)
+            sentence = f"{classifier} {sees} {ARM_WORDS[arm]}, before any edit, so nothing was searched at "
+        elif trial.outcome in WORDS:
+            sentence = f"{WORDS[trial.outcome]} at "
+        else:
+            continue
+        reason = "" if trial.outcome == RECONSTRUCTION_WRONG else f": {(trial.note or 'no reason given').rstrip('.')}"
+        said.setdefault(_literal(sentence) + "{where}" + _literal(reason) + ".", []).append(trial)
+    return said
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _sees(trial: Trial, seen: int | None, classes: Sequence[str]) -> str:
+    return f"sees {class_name(seen, classes)} instead of {class_name(trial.label, classes)}"
 
 
 def _by_evidence(found: Sequence[Trial]) -> Iterator[tuple[list[Trial], str]]:

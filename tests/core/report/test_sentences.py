@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from granu.report.sentences import amount, describe
-from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, NOT_FOUND, UNREADABLE, Trial
+from granu.runs.trials import (
+    CLASSIFIER,
+    CLEAN_WRONG,
+    FAILED,
+    FOUND,
+    NOT_ENCODED,
+    NOT_FOUND,
+    RECONSTRUCTION_WRONG,
+    UNREADABLE,
+    Trial,
+)
 
 CLASSES = tuple("0123456789")
 NAMES = {"tiny:z": "z", "tiny:layer1": "layer1", "tiny:image": "image"}
@@ -83,3 +93,22 @@ def test_a_fixed_size_is_told_as_the_level_that_it_is() -> None:
         "a sees 9 instead of 7 after a change of severity 3 at z and severity 5 at layer1; no judge was asked."
     )
     assert amount(found("z", None)) == "" and amount(found("z", 2.0)) == "2.00 sigma"
+
+
+def test_what_an_encoding_loses_is_no_success_of_the_change_and_is_said_once() -> None:
+    arms = {"source": 7, "prepared": 7, "reconstruction": 3}
+    lost = [other(key, RECONSTRUCTION_WRONG, predicted=3, arms=arms) for key in ("z", "layer1")]
+    assert said(*lost, found("image", 1.0, votes=KEPT)) == (
+        "a sees 9 instead of 7 after a change of 1.00 sigma at image; every judge still sees 7. "
+        "a sees 3 instead of 7 in the reconstruction, before any edit, so nothing was searched at z and layer1."
+    )
+    cropped = other("z", RECONSTRUCTION_WRONG, predicted=4, arms={"source": 7, "prepared": 4, "reconstruction": 7})
+    assert said(cropped) == (
+        "a sees 4 instead of 7 once the image is cropped and resized, before any edit, so nothing was searched at z."
+    )
+
+
+def test_an_image_that_was_not_encoded_says_why() -> None:
+    note = "the PSNR {of} the reconstruction is below psnr=30"
+    missing = [other(key, NOT_ENCODED, note=note) for key in ("z", "image")]
+    assert said(*missing) == f"The image could not be encoded, so nothing was searched at z and image: {note}."
