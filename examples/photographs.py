@@ -3,10 +3,10 @@
     pip install scikit-image
     python examples/photographs.py photographs
     granu eval --data folder:photographs,size=224,colour=rgb --perturb sparse-pixel --classifier \
-        python:examples/efficientnet_lite0.py:build,size=224,mean=0.5,std=0.5,classes=imagenet-names.txt
+        python:examples/efficientnet_lite0.py:build,size=224,mean=0.5,std=0.5,classes=imagenet
 
 They come with scikit-image: a cat by Stefan van der Walt, a coffee by Rachel Michetti, a photographer by Lav Varshney.
-`imagenet-names.txt` lists the names of the 1,000 classes in the usual order, one per line, such as Egyptian_cat.
+Their folders have the names of classes of ImageNet, such as Egyptian_cat.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from granu.errors import (
     suggest,
 )
 from granu.plugins.hooks import hookimpl
+from granu.plugins.imagenet import imagenet_classes, imagenet_names
 from granu.plugins.offers import (
     ClassifierOffer,
     DatasetOffer,
@@ -175,6 +176,8 @@ __all__ = [
     "fit_channels",
     "gaussian_blur",
     "hookimpl",
+    "imagenet_classes",
+    "imagenet_names",
     "is_granu_weights",
     "is_safetensors",
     "is_torch_file",

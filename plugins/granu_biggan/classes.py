@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
-from granu import OptionError, suggest
+from granu import OptionError, imagenet_classes, imagenet_names, suggest
 
 IMAGENET = 1000
 
@@ -46,23 +42,8 @@ def _meanings(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Map lower-case words to the class numbers they may mean; a name takes precedence over a synonym."""
     meanings: dict[str, tuple[int, ...]] = {}
     if tuple(names) == imagenet_names():
-        for number, synonyms in enumerate(_imagenet()):
+        for number, synonyms in enumerate(imagenet_classes().values()):
             for word in {synonym.casefold() for synonym in synonyms}:
                 meanings[word] = (*meanings.get(word, ()), number)
     own = {name.casefold(): (number,) for number, name in enumerate(names)}
     return meanings | {str(number): (number,) for number in range(len(names))} | own
-
-
-@cache
-def imagenet_names() -> tuple[str, ...]:
-    """The first synonym of each of the 1000 classes, with the class number if it is not unique."""
-    firsts = [synonyms[0] for synonyms in _imagenet()]
-    count = Counter(name.casefold() for name in firsts)
-    return tuple(n if count[n.casefold()] == 1 else f"{n} ({number})" for number, n in enumerate(firsts))
-
-
-@cache
-def _imagenet() -> list[list[str]]:
-    """WordNet's synonyms for each class of ILSVRC 2012, in the order of the class numbers."""
-    lines = json.loads(Path(__file__).with_name("imagenet.json").read_text(encoding="utf-8"))
-    return [line.split(", ") for line in lines]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from granu import ClassNames, OptionError, numbered_classes, read_class_names, read_size
+from granu.plugins.imagenet import class_title
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,12 @@ def test_less_than_two_classes_are_refused(text: str) -> None:
         read_class_names(text)
 
 
+def test_imagenet_stands_for_the_wordnet_ids_of_its_thousand_classes() -> None:
+    names = read_class_names("imagenet")
+    assert names.named and len(set(names.names)) == 1000
+    assert (names.names[0], names.names[292], names.names[999]) == ("n01440764", "n02129604", "n15075141")
+
+
 def test_numbered_classes_have_no_names() -> None:
     assert numbered_classes(2) == ClassNames(("0", "1"), named=False) and len(numbered_classes(7)) == 7
 
@@ -45,3 +52,10 @@ def test_sizes(text: str, size: tuple[int, int]) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match=r"`it`: size=.* is not a size; write it like 224 or 28x32"):
         read_size(text, "it")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("n02129604", "tiger"), ("n00000001", "n00000001"), ("tiger", "tiger"), ("n", "n"), ("7", "7")]
+)
+def test_reports_print_a_wordnet_id_as_the_name_of_its_class(name: str, title: str) -> None:
+    assert class_title(name) == title

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from granu.errors import OptionError
+from granu.plugins.imagenet import imagenet_classes
 
 MOST_CLASSES = 100_000
+IMAGENET = "imagenet"
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,13 @@ def numbered_classes(count: int) -> ClassNames:
 
 
 def read_class_names(text: str) -> ClassNames:
-    """Read names joined by plus, a file with one name per line, or the number of classes. OptionError for less than 2.
+    """Read names joined by plus, a file with one name per line, the number of classes, or `imagenet`.
 
-    Lets an option `classes` mean the same for all plugins: `classes=cat+dog`, `classes=names.txt`, `classes=10`.
+    Lets an option `classes` mean the same for all plugins: `classes=cat+dog`, `classes=names.txt`, `classes=10`,
+    `classes=imagenet` (the WordNet ids of ILSVRC 2012 in the usual order). OptionError for less than 2 names.
     """
+    if text == IMAGENET:
+        return ClassNames(tuple(imagenet_classes()))
     if _is_file(text):
         lines = Path(text).expanduser().read_text().splitlines()
         names = ClassNames(tuple(line.strip() for line in lines if line.strip()))
@@ -41,7 +46,7 @@ def read_class_names(text: str) -> ClassNames:
     if len(names) < 2 or not all(names.names):
         raise OptionError(
             f"classes={text} does not name two classes or more; join names by plus, like cat+dog, name a file with one "
-            "per line, or give their number"
+            "per line, give their number, or write imagenet"
         )
     return names
 

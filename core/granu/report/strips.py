@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from granu.errors import RunFolderError
+from granu.plugins.imagenet import class_title
 from granu.report.pairing import MeasuredClassifier
 from granu.report.rows import natural
 from granu.runs.gallery import changed_name, clean_name, prepared_name, reconstruction_name
@@ -133,4 +134,4 @@ def class_name(number: int | None, classes: Sequence[str]) -> str:
     """The name of a class; `class 7` where it has none, `?` where the class is unknown."""
     if number is None:
         return "?"
-    return classes[number] if 0 <= number < len(classes) else f"class {number}"
+    return class_title(classes[number]) if 0 <= number < len(classes) else f"class {number}"

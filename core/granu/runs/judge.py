@@ -10,7 +10,7 @@ from torch import Tensor
 
 from granu.errors import ClassifierError
 from granu.images.ops import quantize
-from granu.runs.sources import names_of
+from granu.runs.sources import names_of, numbers_by_name
 from granu.types import Classifier, ClassifierEvidence, Criterion, Evidence, ImageEvidence
 
 
@@ -127,10 +127,10 @@ def vote(
 
     `ours` are the classes of the images, which name the outputs of a network without names.
     """
-    numbers = {name.casefold(): number for number, name in enumerate(names_of(classifier, ours))}
     votes = {}
     for name, one in judges.items():
         own = classify(one, images, name).predicted
-        meaning = torch.tensor([numbers.get(c.casefold(), -1) for c in names_of(one, ours)], device=own.device)
+        numbers = numbers_by_name(names_of(one, ours), names_of(classifier, ours))
+        meaning = torch.tensor([-1 if number is None else number for number in numbers], device=own.device)
         votes[name] = meaning[own]
     return votes

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from granu.errors import ClassifierError, DataError, suggest
 from granu.images.ops import clamp_for_descent, quantize
+from granu.plugins.imagenet import wordnet_id
 from granu.runs.fingerprints import image_hash
 from granu.streams import Streams
 from granu.types import Batch, Classifier, Dataset, DrawingGenerator, Generator
@@ -165,9 +166,19 @@ def _class_numbers(source: Labelled, theirs: Sequence[str]) -> tuple[Tensor, lis
     ours = source.classes
     if not source.named and len(ours) <= len(theirs):
         return torch.arange(len(ours)), []
-    numbers = {class_name.casefold(): number for number, class_name in enumerate(theirs)}
-    missing = [class_name for class_name in ours if class_name.casefold() not in numbers]
-    return torch.tensor([numbers.get(class_name.casefold(), -1) for class_name in ours]), missing
+    numbers = numbers_by_name(ours, theirs)
+    missing = [class_name for class_name, number in zip(ours, numbers, strict=True) if number is None]
+    return torch.tensor([-1 if number is None else number for number in numbers]), missing
+
+
+def numbers_by_name(names: Sequence[str], known: Sequence[str]) -> list[int | None]:
+    """The number of each name among the `known` ones; None where it is not among them.
+
+    Upper and lower case are the same, and so are the WordNet id and the names of a class of ImageNet.
+    """
+    numbers = {name.casefold(): number for number, name in enumerate(known)}
+    by_id = {wordnet_id(name): number for number, name in enumerate(known)}
+    return [numbers.get(name.casefold(), by_id.get(wordnet_id(name))) for name in names]
 
 
 _CONVERT = ", or the generator's with `granu convert ... --classes`"

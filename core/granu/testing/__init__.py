@@ -5,7 +5,6 @@ from granu.testing.contracts import (
     check_classifier_is_saved,
     check_dataset,
     check_defense,
-    check_generator,
     check_import_without_torch,
     check_offer,
     check_perturbation,
@@ -13,12 +12,14 @@ from granu.testing.contracts import (
     check_space,
     check_space_factory,
 )
+from granu.testing.generators import check_encoder, check_generator
 
 __all__ = [
     "check_classifier",
     "check_classifier_is_saved",
     "check_dataset",
     "check_defense",
+    "check_encoder",
     "check_generator",
     "check_import_without_torch",
     "check_offer",

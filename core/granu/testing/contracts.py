@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from granu.images.classifier import ImageClassifier
-from granu.images.ops import clamp_for_descent
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.plugins.offers import AnyOffer, PerturbationOffer, Suite, Weights
@@ -28,6 +27,7 @@ from granu.plugins.spec import NAME
 from granu.runs.suites import read_suite
 from granu.search.options import SEARCH_KEYS
 from granu.streams import Streams
+from granu.testing.closeness import check_close
 from granu.training.defense import MAIN, Defense
 from granu.training.step import TrainingStep
 from granu.types import (
@@ -35,14 +35,10 @@ from granu.types import (
     Classifier,
     Criterion,
     Dataset,
-    DrawingGenerator,
     Evidence,
-    Generator,
     ImageEvidence,
-    Latent,
     Perturbation,
     Proposal,
-    Site,
     Space,
     SpaceFactory,
 )
@@ -90,28 +86,6 @@ def check_import_without_torch(*modules: str) -> None:
     assert result.returncode == 0, f"importing {' or '.join(modules)} imports torch"
 
 
-def check_generator(generator: DrawingGenerator, count: int = 3) -> None:
-    """Check sites, draws and tails with `count` (at least 2) images.
-
-    Images depend on their own streams alone, a zero edit reproduces the clean image exactly, `select` narrows a tail,
-    and a gradient reaches every site.
-    """
-    sites = generator.sites()
-    assert sites[-1].name == "image" and sites[-1].scale == "pixel", "the last site must be `image`, in pixels"
-    assert len({site.name for site in sites}) == len(sites), "two sites have the same name"
-    ids = [f"contract#{i}" for i in range(count)]
-    chosen = generator.labels
-    labels = torch.tensor([chosen[i % len(chosen)] for i in range(count)]) if generator.classes else None
-    latent = generator.draw(Streams(0, ids, "draw"), labels)
-    clean = generator.tail(latent, ["image"])({})
-    again = generator.draw(Streams(0, ids, "draw"), labels)
-    assert torch.equal(clean, generator.tail(again, ["image"])({})), "the same streams drew different images"
-    alone = generator.tail(latent.select(torch.tensor([count - 1])), ["image"])({})
-    _check_close(alone, clean[-1:], "an image depends on the other images of its batch")
-    for site in sites:
-        _check_tail(generator, latent, site, clean)
-
-
 def check_space(space: Space, count: int) -> None:
     """Check a space of changes to `count` images.
 
@@ -123,15 +97,15 @@ def check_space(space: Space, count: int) -> None:
     assert not space.size(start).any(), "the zero change must have size 0"
     budget = 0.5 * space.limit().clamp_max(1)
     change = space.draw(budget, Streams(0, [f"contract#{i}" for i in range(count)]))
-    _check_close(space.size(change), budget, "`draw` does not give the size asked for", SIZE_TOLERANCE)
-    _check_close(space.size(change / 2), budget / 2, "size does not scale with the change", SIZE_TOLERANCE)
+    check_close(space.size(change), budget, "`draw` does not give the size asked for", SIZE_TOLERANCE)
+    check_close(space.size(change / 2), budget / 2, "size does not scale with the change", SIZE_TOLERANCE)
     within = space.size(space.within(2 * change, budget))
     assert (within <= budget * (1 + SIZE_TOLERANCE)).all(), "`within` exceeds the budget"
     evidence = space.evidence(change)
     _check_evidence(space.evidence(start), count)
     _check_evidence(evidence, count)
     alone = space.select(torch.tensor([count - 1])).evidence(change[-1:])
-    _check_close(_values(alone), _values(evidence)[-1:], "`select` changes the evidence")
+    check_close(_values(alone), _values(evidence)[-1:], "`select` changes the evidence")
 
 
 def check_space_factory(perturbation: SpaceFactory, classifier: Classifier, batch: Batch) -> None:
@@ -141,9 +115,9 @@ def check_space_factory(perturbation: SpaceFactory, classifier: Classifier, batc
     check_space(space, len(batch.ids))
     evidence = space.evidence(space.start())
     if isinstance(evidence, ImageEvidence):
-        _check_close(evidence.images, batch.images, "the zero change changes the images", PIXEL_STEP)
+        check_close(evidence.images, batch.images, "the zero change changes the images", PIXEL_STEP)
     else:
-        _check_close(evidence.logits_at(), classifier(batch.images), "the zero change changes the logits")
+        check_close(evidence.logits_at(), classifier(batch.images), "the zero change changes the logits")
 
 
 def check_perturbation(perturbation: Perturbation, classifier: Classifier, batch: Batch) -> None:
@@ -165,7 +139,7 @@ def check_perturbation(perturbation: Perturbation, classifier: Classifier, batch
     latent = batch.latent.select(last) if batch.latent is not None else None
     alone = Batch(batch.images[last], batch.labels[last], batch.ids[-1:], latent)
     size = _perturb(perturbation, classifier, alone).size
-    _check_close(size, proposal.size[last], "a size depends on the other images of the batch", 1e-2)
+    check_close(size, proposal.size[last], "a size depends on the other images of the batch", 1e-2)
 
 
 def check_classifier(classifier: Classifier, images: Tensor) -> None:
@@ -179,7 +153,7 @@ def check_classifier(classifier: Classifier, images: Tensor) -> None:
     assert not probabilities, "the outputs look like probabilities; return logits"
     (gradient,) = torch.autograd.grad(logits.sum(), images)
     assert gradient.isfinite().all(), "the gradient must be finite"
-    _check_close(classifier(images[-1:]), logits[-1:], "logits depend on the other images of the batch")
+    check_close(classifier(images[-1:]), logits[-1:], "logits depend on the other images of the batch")
 
 
 def check_classifier_is_saved(classifier: ImageClassifier, context: BuildContext) -> None:
@@ -235,11 +209,11 @@ def check_defense(defense: Defense, classifier: ImageClassifier, batch: Batch, *
     assert all(gradient.isfinite().all() for gradient in gradients), "the gradient of the loss must be finite"
     assert torch.equal(loss(batch), whole), "the same streams gave a different loss"
     backwards = batch.select(torch.arange(len(batch.ids)).flip(0))
-    _check_close(loss(backwards), whole, "the loss depends on the order of the images", SIZE_TOLERANCE)
+    check_close(loss(backwards), whole, "the loss depends on the order of the images", SIZE_TOLERANCE)
     if per_image:
         halves = torch.stack([loss(batch.select(index)) for index in torch.arange(len(batch.ids) // 2 * 2).chunk(2)])
         even = loss(batch.select(torch.arange(len(batch.ids) // 2 * 2)))
-        _check_close(halves.mean(), even, "the loss is not the mean of those of two halves", SIZE_TOLERANCE)
+        check_close(halves.mean(), even, "the loss is not the mean of those of two halves", SIZE_TOLERANCE)
     logits = defense.robust_logits(_training_step(prepared.eval(), batch))
     if logits is not None:
         shape = (len(batch.ids), len(classifier.classes))
@@ -278,24 +252,6 @@ def _check_routes(routes: Mapping[str, Mapping[str, Tensor]], classifier: ImageC
         assert shapes == before, f"the route '{route}' does not fit the network as it was before `prepare`"
 
 
-def _check_tail(generator: Generator, latent: Latent, site: Site, clean: Tensor) -> None:
-    tail = generator.tail(latent, [site.name])
-    count, value = len(clean), tail.clean[site.name]
-    assert value.shape == (count, *site.shape), f"the activation at '{site.name}' does not have the site's shape"
-    _check_close(tail({}), clean, f"the tail behind '{site.name}' gives a different image", 1e-5)
-    zero = tail({site.name: torch.zeros_like(value)})
-    assert torch.equal(zero, tail({})), f"a zero edit at '{site.name}' changes the image"
-    ids = [f"contract#{i}" for i in range(count)]
-    edit = Streams(1, ids).normal(*site.shape) * value.std().clamp_min(0.1)
-    changed = tail({site.name: edit})
-    assert changed.shape == clean.shape, f"an edit at '{site.name}' changes the image's shape"
-    selected = tail.select(torch.tensor([1]))({site.name: edit[1:2]})
-    _check_close(selected, changed[1:2], f"`select` changes the tail behind '{site.name}'")
-    edit = edit.clone().requires_grad_()
-    clamp_for_descent(tail({site.name: edit})).square().sum().backward()
-    assert edit.grad is not None and edit.grad.isfinite().all(), f"no finite gradient reaches '{site.name}'"
-
-
 def _check_evidence(evidence: Evidence, count: int) -> None:
     if isinstance(evidence, ImageEvidence):
         images = evidence.images
@@ -314,9 +270,3 @@ def _values(evidence: Evidence) -> Tensor:
 
 def _perturb(perturbation: Perturbation, classifier: Classifier, batch: Batch) -> Proposal:
     return perturbation.perturb(classifier, batch, Criterion(batch.labels), Streams(0, batch.ids, "perturb"))
-
-
-def _check_close(one: Tensor, other: Tensor, otherwise: str, tolerance: float = 1e-4) -> None:
-    scale = other.abs().amax().clamp_min(1e-6)
-    difference = ((one - other).abs().amax() / scale).item()
-    assert difference <= tolerance, f"{otherwise} (relative difference {difference:.2g})"

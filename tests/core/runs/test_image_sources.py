@@ -21,6 +21,28 @@ from granu.runs.sources import DatasetSource, GeneratorSource, Unreadable, match
 from granu.testing.tiny import TinyGenerator, TinyLatent
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "numbers"),
+    [
+        (("n02129604", "n01440764"), ("tench", "tiger"), [1, 0]),  # folders of WordNet ids, a network with names
+        (("Egyptian_cat", "tripod"), ("n04485082", "n02124075"), [1, 0]),
+        (("panthera tigris",), ("goldfish, Carassius auratus", "tiger, Panthera tigris"), [1]),
+        (("n02012849",), ("crane (517)", "crane (134)"), [1]),  # two classes share this name
+        (("crane",), ("n02012849", "crane"), [1]),  # a name of the classifier's own comes first
+    ],
+)
+def test_classes_of_imagenet_match_by_wordnet_id_and_by_name(
+    ours: tuple[str, ...], theirs: tuple[str, ...], numbers: list[int]
+) -> None:
+    found = match_classes(source(ours), classifier(theirs), "data", "net")
+    assert found is not None and found.tolist() == numbers
+
+
+def test_a_name_that_two_classes_of_imagenet_share_matches_neither() -> None:
+    with pytest.raises(ClassifierError, match="are not those of"):
+        match_classes(source(("crane",)), classifier(("n02012849", "n03126707")), "data", "net")
+
+
 def test_a_generators_image_depends_on_its_number_alone() -> None:
     source = GeneratorSource(TinyGenerator(), "tiny", 0, "cpu")
     (many,) = source.batches(range(6))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from granu import OptionError
-from granu_biggan.classes import choose_classes, class_names, imagenet_names
+from granu import OptionError, imagenet_names
+from granu_biggan.classes import choose_classes, class_names
 
 
 def test_a_thousand_classes_have_the_names_of_imagenet() -> None:

@@ -15,7 +15,7 @@ from granu.plugins.catalog import Catalog
 from granu.plugins.context import BuildContext
 from granu.plugins.options import read_options
 from granu.streams import Streams
-from granu.testing.contracts import check_generator, check_import_without_torch
+from granu.testing import check_generator, check_import_without_torch
 from granu.weights.checkpoints import WeightsHeader, save_weights
 from granu_biggan import BigGANOptions, check, huggingface, make, sites
 from granu_biggan.bigganpytorch import config_from, from_tfhub

@@ -9,7 +9,7 @@ from nvidia_files import GOLDEN, Golden, network_pickle
 from granu.plugins.catalog import Catalog
 from granu.plugins.context import BuildContext
 from granu.streams import Streams
-from granu.testing.contracts import check_generator
+from granu.testing import check_generator
 from granu_stylegan import StyleGANOptions, make, sites
 from granu_stylegan.generator import StyleGANGenerator
 

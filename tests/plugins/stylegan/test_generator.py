@@ -9,7 +9,7 @@ from granu import WeightsError
 from granu.plugins.catalog import Catalog
 from granu.plugins.context import BuildContext
 from granu.streams import Streams
-from granu.testing.contracts import check_generator, check_import_without_torch
+from granu.testing import check_generator, check_import_without_torch
 from granu.weights.checkpoints import WeightsHeader, save_weights
 from granu_stylegan import StyleGANOptions
 from granu_stylegan.generator import StyleGANGenerator
