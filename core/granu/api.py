@@ -20,7 +20,7 @@ from granu.images.ops import decode_png, quantize
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.evaluate import measure
-from granu.runs.gallery import DEFAULT_KEEP, changed_name
+from granu.runs.gallery import DEFAULT_KEEP, changed_name, prepared_name
 from granu.runs.plan import EvalPlan, Request
 from granu.runs.planning import make_plan
 from granu.runs.run import Run, read_run, recorded_sources
@@ -40,8 +40,9 @@ Progress = Callable[[int, int, str], None]
 class AttackResult:
     """The result of `attack`, image by image, in the order given; N images.
 
-    `images` are as judged, quantized to 8 bits; one that was misclassified from the start is unchanged. `sizes` are in
-    `unit`, NaN where nothing was found; `l2` and `linf` are in [0, 1] pixel units, NaN where no image was changed.
+    `images` are as judged, quantized to 8 bits; one that was misclassified from the start is unchanged, at the size of
+    the generator if one encoded it. `sizes` are in `unit`, NaN where nothing was found; `l2` and `linf` are in [0, 1]
+    pixel units, NaN where no image was changed.
     """
 
     images: Tensor  # (N, C, H, W) in [0, 1]
@@ -81,7 +82,8 @@ def attack(
         model: network from (B, C, H, W) to logits (B, K). It is copied, so its mode and gradients stay as they are.
         images: (N, C, H, W) in [0, 1] or uint8, with 1 or 3 channels; or a loader of (images, labels); or a dataset.
         labels: class numbers (N,); left out with a loader or a dataset.
-        perturb: spec of one perturbation of images, such as "pixel:linf,search=worst,budget=8/255".
+        perturb: spec of one perturbation of images, such as "pixel:linf,search=worst,budget=8/255", or of one site of a
+            generator that encodes them.
         mean, std: per channel, for a network that wants (image - mean) / std.
         classes: names of the network's outputs; numbers if not given.
         device: by default the model's own.
@@ -227,8 +229,12 @@ def _result(run: Run, dataset: Dataset) -> AttackResult:
 
 
 def _judged_image(run: Run, trial: Trial, dataset: Dataset, index: int) -> Tensor:
-    changed = run.read_image(changed_name(trial.image, trial.classifier, trial.perturbation))
-    return quantize(dataset.read(index)[0]) if changed is None else decode_png(changed)
+    """The changed image; where there is none, the image as the generator would encode it, or as it was given."""
+    names = [changed_name(trial.image, trial.classifier, trial.perturbation)]
+    if generator := run.record.perturbations[trial.perturbation].generator:
+        names.append(prepared_name(trial.image, generator.spec))
+    kept = next((data for name in names if (data := run.read_image(name)) is not None), None)
+    return quantize(dataset.read(index)[0]) if kept is None else decode_png(kept)
 
 
 def _numbers(values: Sequence[float | None]) -> Tensor:

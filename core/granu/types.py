@@ -90,7 +90,10 @@ class DrawingGenerator(Generator, Protocol):
 
 @runtime_checkable
 class EncodingGenerator(Generator, Protocol):
-    """A generator that finds the latents of given images, so that its sites can be edited in them."""
+    """A generator that finds the latents of given images, so that its sites can be edited in them.
+
+    The core crops images to its proportions and resizes them; with an attribute `fit = "pad"` it pads smaller ones.
+    """
 
     encoding: str  # the parameters that `encode` depends on, beside the fingerprint
 
@@ -98,7 +101,8 @@ class EncodingGenerator(Generator, Protocol):
         """Latents whose images are as near as possible to `images` (B, C, H, W) in [0, 1], of the site `image`'s shape.
 
         `labels` (B,) int64 are the generator's own class numbers, -1 where it is unconditional. Each image's encoding
-        depends on the image, its label and its stream alone.
+        depends on the image, its label and its stream alone. DataError where an image cannot be encoded: the core then
+        encodes those of the batch one by one, and records the sentence for each that fails.
         """
 
     def restore(self, labels: Tensor, tensors: Mapping[str, Tensor]) -> EncodedLatent:

@@ -55,11 +55,14 @@ def evaluate(
             "--judge",
             autocompletion=complete.classifiers,
             help="Classifier that votes on whether the label is still recognisable; repeatable. 'none' disables. "
-            "Default: the judges of the generator that draws the images.",
+            "Default: the generator's judges.",
         ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="Source of images, like folder:val, for changes to images.")
+        str | None,
+        typer.Option(
+            "--data", help="Source of images, like folder:val, for changes to images and generators that encode them."
+        ),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", help="Images per classifier and perturbation.")] = 50,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same images and results.")] = 0,
@@ -167,6 +170,9 @@ def _print_plan(plan: EvalPlan, as_json: bool) -> None:
     show.say("classifiers: " + ", ".join(str(c.spec) for c in plan.classifiers))
     show.say("judges: " + (", ".join(str(j.spec) for j in plan.judges) or "none"))
     show.say("images: " + ", ".join(dict.fromkeys(p.source.key for p in plan.perturbations)))
+    encoded = [f"{p.source.key} by {p.generator.key}" for p in plan.perturbations if p.generator and p.is_encoded]
+    if encoded:
+        show.say("encoded: " + ", ".join(dict.fromkeys(encoded)))
     show.say("")
     show.columns(
         ("perturbation", "search", "edits", "plugin"),

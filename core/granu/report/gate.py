@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from granu.report import formatting
 from granu.report.comparison import counted_pairs, shared_images
@@ -111,7 +112,7 @@ def _tests(
     yield _rise(perturbation, f"{perturbation}: found on", pairs, FOUND, margin)
     if first.run.record.perturbations[perturbation].budget is None:
         logs = _logs(pairs)
-        smaller = 1 - math.exp(min(_median(logs), 0.0)) if logs else 0.0
+        smaller = 1 - math.exp(min(median(logs), 0.0)) if logs else 0.0
         yield GateTest(
             perturbation,
             f"{perturbation}: sizes are smaller by {_percent(100 * smaller)}",
@@ -183,16 +184,11 @@ def _needed(logs: Sequence[float], margin: float, tests: int) -> float:
     """Images that the sign test needs to reject at a true median of twice the margin, with these ratios' spread."""
     from scipy.stats import norm  # type: ignore[import-untyped]
 
-    middle, wanted, bound = _median(logs), math.log1p(-min(2 * margin, 0.99)), math.log1p(-margin)
+    middle, wanted, bound = median(logs), math.log1p(-min(2 * margin, 0.99)), math.log1p(-margin)
     below = sum(log - middle + wanted < bound for log in logs) / len(logs)
     below = min(max(below, 0.5 + 0.5 / len(logs)), 1 - 0.5 / len(logs))
     spread = float(norm.isf(ALPHA / tests)) * 0.5 + float(norm.ppf(POWER)) * math.sqrt(below * (1 - below))
     return math.ceil((spread / (below - 0.5)) ** 2)
-
-
-def _median(logs: Sequence[float]) -> float:
-    ordered = sorted(logs)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def _points(percent: float) -> str:

@@ -42,6 +42,10 @@ def read_site_options(offer: GeneratorOffer, given: Mapping[str, str], where: st
 
 
 def describe_site_options(offer: GeneratorOffer) -> list[tuple[str, str, str]]:
-    """(name, default, help) of each, with the offer's defaults."""
+    """(name, default, help) of each that applies to the offer, with its defaults."""
     defaults = {"samples": str(offer.samples)}
-    return [(name, defaults.get(name, default), help_) for name, default, help_ in describe_options(SiteOptions)]
+    return [
+        (name, defaults.get(name, default), help_)
+        for name, default, help_ in describe_options(SiteOptions)
+        if offer.encodes or name not in ENCODING_KEYS
+    ]

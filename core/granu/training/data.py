@@ -24,7 +24,7 @@ Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledBatch:
     """A batch: 8-bit images of one size as a tensor (B, C, H, W), otherwise as a list; classifier's class numbers."""
 
     images: Tensor | list[Tensor]
@@ -64,10 +64,10 @@ class ImageSet(Protocol):
     fingerprint: str  # changes with the images, as far as that is known without reading them all
 
     def __len__(self) -> int: ...
-    def batches(self, batches: Iterable[Sequence[int]]) -> Iterator[Labelled]: ...
+    def batches(self, batches: Iterable[Sequence[int]]) -> Iterator[LabelledBatch]: ...
 
 
-def open_images(selection: Selection, gigabytes: float, readers: int, report: Report) -> ImageSet:
+def open_selection(selection: Selection, gigabytes: float, readers: int, report: Report) -> ImageSet:
     """The selected images, in memory if they take at most `gigabytes`, judged by the first that can be read."""
     if not selection.positions:
         raise DataError(f"`{selection.name}` has no images")
@@ -105,12 +105,12 @@ class ImagesInMemory:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batches(self, batches: Iterable[Sequence[int]]) -> Iterator[Labelled]:
+    def batches(self, batches: Iterable[Sequence[int]]) -> Iterator[LabelledBatch]:
         """The batches of these indices."""
         for indices in batches:
             chosen = list(indices)
             images = self.images[chosen] if isinstance(self.images, Tensor) else [self.images[i] for i in chosen]
-            yield Labelled(images, self.labels[chosen], tuple(self.ids[i] for i in chosen))
+            yield LabelledBatch(images, self.labels[chosen], tuple(self.ids[i] for i in chosen))
 
 
 class ImagesOnDisk:
@@ -125,7 +125,7 @@ class ImagesOnDisk:
     def __len__(self) -> int:
         return len(self.selection.positions)
 
-    def batches(self, batches: Iterable[Sequence[int]]) -> Iterator[Labelled]:
+    def batches(self, batches: Iterable[Sequence[int]]) -> Iterator[LabelledBatch]:
         """The batches of these indices."""
         threads = ThreadPoolExecutor(self.readers)
         try:
@@ -166,10 +166,10 @@ def _attempt(selection: Selection) -> Callable[[int], tuple[Tensor, int, str] | 
     return attempt
 
 
-def _gathered(futures: Sequence[Future[tuple[Tensor, int, str]]]) -> Labelled:
+def _gathered(futures: Sequence[Future[tuple[Tensor, int, str]]]) -> LabelledBatch:
     images, labels, ids = zip(*(future.result() for future in futures), strict=True)
     same = len({image.shape for image in images}) == 1
-    return Labelled(torch.stack(images) if same else list(images), torch.tensor(labels), ids)
+    return LabelledBatch(torch.stack(images) if same else list(images), torch.tensor(labels), ids)
 
 
 def _hash(images: Iterable[Tensor], labels: Iterable[int], ids: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from granu.streams import Streams
 from granu.training.augment import CROPS, WHOLE, resized_crop_flip
 from granu.training.average import MovingAverage
 from granu.training.checkpoint import load_checkpoint, save_checkpoint
-from granu.training.data import ImageSet, Labelled, one_size, permutation
+from granu.training.data import ImageSet, LabelledBatch, one_size, permutation
 from granu.training.defense import Defense
 from granu.training.divergence import WINDOW, LossWatch
 from granu.training.interruption import Interruption
@@ -125,14 +125,14 @@ class Loop:
             if within and time.monotonic() - self.saved >= self.settings.checkpoint_seconds:
                 self._save()
 
-    def _batches(self) -> Iterator[Labelled]:
+    def _batches(self) -> Iterator[LabelledBatch]:
         """This process's part of the batches that are left in the epoch; the last incomplete batch is dropped."""
         order = permutation(len(self.training), _number(self.settings.seed, "order", self.epoch))
         size, done = self.settings.batch, self.step % self.per_epoch
         starts = range(done * size, self.per_epoch * size, size)
         return self.training.batches(self.machine.share(order[start : start + size]) for start in starts)
 
-    def _train_step(self, batch: Labelled, interruption: Interruption) -> bool:
+    def _train_step(self, batch: LabelledBatch, interruption: Interruption) -> bool:
         """One step; returns whether any process was asked to stop."""
         # layers such as dropout draw from torch's own generator, which a resumed training must find in the same state
         torch.manual_seed(_number(self.settings.seed, "network", self.step, self.machine.rank))
@@ -154,14 +154,14 @@ class Loop:
         self.step += 1
         return stop > 0
 
-    def _step(self, batch: Labelled) -> TrainingStep:
+    def _step(self, batch: LabelledBatch) -> TrainingStep:
         """A step on augmented images."""
         device = self.machine.device
         streams = Streams(self.settings.seed, batch.ids, f"train/{self.epoch}", str(device))
         images, labels = self._augmented(batch, streams.scope("augment")), batch.labels.to(device)
         return TrainingStep(self.classifier, images, labels, streams, self.step, self.step / self.steps, self.defenses)
 
-    def _augmented(self, batch: Labelled, streams: Streams) -> Tensor:
+    def _augmented(self, batch: LabelledBatch, streams: Streams) -> Tensor:
         """Images (B, C, H, W) in [0, 1], at the size of the network."""
         device, name = self.machine.device, self.settings.augment
         if name == CROPS:

@@ -16,7 +16,7 @@ from granu.plugins.catalog import Resolved
 from granu.plugins.context import BuildContext
 from granu.runs.sources import DatasetSource, match_classes
 from granu.training.augment import CROPS
-from granu.training.data import Fit, ImageSet, Report, Selection, open_images, permutation
+from granu.training.data import Fit, ImageSet, Report, Selection, open_selection, permutation
 from granu.training.defense import Defense
 from granu.training.machine import batch_on
 from granu.training.plan import TrainPlan
@@ -120,7 +120,7 @@ def try_out(classifier: ImageClassifier, selection: Selection) -> None:
 
 def read_images(selection: Selection, settings: TrainingSettings, report: Report) -> ImageSet:
     """The selected images, checked to show more than one class."""
-    images = open_images(selection, settings.memory, settings.readers, report)
+    images = open_selection(selection, settings.memory, settings.readers, report)
     labels = getattr(images, "labels", None)
     if isinstance(labels, Tensor) and len(labels) > 1 and len(labels.unique()) == 1:
         raise DataError(f"all {len(labels)} images of `{selection.name}` are of one class; training needs at least two")

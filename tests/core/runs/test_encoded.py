@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -480,6 +481,11 @@ def test_given_images_are_encoded(planned: Planned) -> None:
         tiny_linear_classifier(), images, batch.labels, "auto:z,steps=20", classes=tiny_linear_classifier().classes
     )
     assert result.images.shape == (8, 1, 8, 8) and result.found.sum() == 7 and result.unit == "sigma (RMS)"
+    larger = package.resize(images, 10, 10).clamp(0, 1)
+    attacked = package.attack(
+        tiny_linear_classifier(), larger, batch.labels, "auto:z,steps=20", classes=tiny_linear_classifier().classes
+    )
+    assert attacked.images.shape == (8, 1, 8, 8) and not attacked.found.all(), "also the one that is misclassified"
     run = package.evaluate("auto:z,steps=20", tiny_linear_classifier(), (images, batch.labels), judges=[])
     assert sum(trial.outcome == FOUND for trial in run.trials) == 7
 
@@ -489,3 +495,43 @@ def test_a_work_item_computes_the_same_trials_again(planned: Planned) -> None:
     item = WorkItem("auto:z,steps=5", CLASSIFIER, (0, 1, 2))
     first, second = (Workbench(plan, builder_of(plan)).run(item) for _ in range(2))
     assert first.failure is None and first.trials == second.trials and first.images == second.images
+
+
+# the command line
+
+
+def test_info_says_whether_a_generator_draws_or_encodes_with_its_options(granu: Callable[..., Any]) -> None:
+    shown = {}
+    for name in ("auto", "both", "both:draws=no", "tiny"):
+        answer = granu("info", name)
+        assert answer.returncode == 0, answer.stderr
+        shown[name] = next(line for line in answer.stdout.splitlines() if line.startswith("  images: "))
+        options = [option for option in ("samples", "residual", "psnr") if f"\n  {option} " in answer.stdout]
+        assert options == (["samples"] if name == "tiny" else ["samples", "residual", "psnr"])
+    assert shown == {
+        "auto": "  images: encodes those of --data",
+        "both": "  images: draws its own and encodes those of --data",
+        "both:draws=no": "  images: encodes those of --data",
+        "tiny": "  images: draws its own",
+    }
+    (about,) = json.loads(granu("info", "auto", "--json").stdout)
+    assert (about["draws"], about["encodes"]) == (False, True)
+    assert {o["name"]: o["default"] for o in about["options"]}["samples"] == "12", "the default of the offer"
+
+
+def test_a_dry_run_shows_which_images_are_encoded_by_what(granu: Callable[..., Any]) -> None:
+    asked = ("eval", "-p", "auto:z,psnr=20", "-p", "pixel:l2", "-c", CLASSIFIER, "--data", "shapes", "--dry-run")
+    assert "encoded: shapes by auto" in granu(*asked).stdout.splitlines()
+    site, pixel = json.loads(granu(*asked, "--json").stdout)["perturbations"]
+    assert (site["images"]["spec"], site["generator"]["spec"], site["encoded"]) == ("shapes", "auto", True)
+    assert site["site_options"] == {"samples": 12, "residual": False, "psnr": 20.0}
+    assert (pixel["images"]["spec"], pixel["generator"], pixel["encoded"]) == ("shapes", None, False)
+
+
+def test_a_run_is_resumed_without_naming_the_data_again(granu: Callable[..., Any]) -> None:
+    asked = ("eval", "-p", "both:z,steps=3", "-c", CLASSIFIER, "--out", "run", "--quiet", "--json", "--count")
+    assert granu(*asked, "2", "--data", "shapes").returncode == 0
+    again = granu(*asked, "4")
+    assert again.returncode == 0, again.stderr
+    assert len((Path("run") / "trials.jsonl").read_text().splitlines()) == 4
+    assert "shapes encoded by both: 4 images" in json.loads(again.stdout)["notes"][0]

@@ -14,7 +14,7 @@ from granu.errors import TrainingError
 from granu.images.classifier import ImageClassifier
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
-from granu.training.data import Labelled
+from granu.training.data import LabelledBatch
 from granu.training.loop import Loop
 from granu.training.step import TrainingStep
 from granu.training.validation import Accuracy, Validation
@@ -118,7 +118,7 @@ def test_an_image_has_other_random_numbers_in_each_epoch_wherever_it_stands(
     drawn: list[dict[str, float]] = [{}, {}]
     make = Loop._step
 
-    def watched(loop: Loop, batch: Labelled) -> TrainingStep:
+    def watched(loop: Loop, batch: LabelledBatch) -> TrainingStep:
         step = make(loop, batch)
         numbers = step.streams.scope("test").uniform(1)[:, 0].tolist()
         drawn[loop.epoch].update(zip(batch.ids, numbers, strict=True))

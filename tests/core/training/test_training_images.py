@@ -16,7 +16,7 @@ from trainings import Notes, same, weights
 from granu.errors import DataError
 from granu.streams import Streams
 from granu.training.augment import jitter, resized_crop_flip, shift_flip
-from granu.training.data import ImageSet, ImagesInMemory, ImagesOnDisk, Selection, open_images, permutation
+from granu.training.data import ImageSet, ImagesInMemory, ImagesOnDisk, Selection, open_selection, permutation
 
 IDS = tuple(f"i{number}" for number in range(6))
 
@@ -51,7 +51,7 @@ def selection(dataset: Numbers, positions: Sequence[int] | None = None) -> Selec
 
 
 def opened(dataset: Numbers, positions: Sequence[int] | None = None, gigabytes: float = 1.0) -> ImageSet:
-    return open_images(selection(dataset, positions), gigabytes, 4, lambda *_: None)
+    return open_selection(selection(dataset, positions), gigabytes, 4, lambda *_: None)
 
 
 @pytest.mark.parametrize("gigabytes", [1.0, 0.0])
@@ -95,7 +95,7 @@ def test_the_fingerprint_changes_with_pixels_labels_and_ids() -> None:
     darker = Selection(Numbers(), range(10), (7, 5), lambda image: image / 2, "numbers")
     swapped = Selection(Numbers(), range(10), (5, 7), lambda image: image, "numbers")
     for other in (darker, swapped):
-        assert open_images(other, 1.0, 1, lambda *_: None).fingerprint != plain
+        assert open_selection(other, 1.0, 1, lambda *_: None).fingerprint != plain
 
 
 def test_training_does_not_depend_on_where_images_are(trained: Callable[..., Any]) -> None:
