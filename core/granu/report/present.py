@@ -12,6 +12,7 @@ from granu.report import formatting
 from granu.report.benchmark import benchmarks
 from granu.report.comparison import Comparison, Value, compare, unshared
 from granu.report.export import records
+from granu.report.markdown import markdown_list, markdown_table
 from granu.report.markup import html_lines, html_table
 from granu.report.notes import failures, notes
 from granu.report.pairing import MeasuredClassifier, choose_pair, merged
@@ -42,6 +43,13 @@ def lines_below(run: Run, found: Sequence[Row], reference: str | None = None) ->
         *(f"failed: {sentence}" for sentence in failures(run.record)),
         *(f"note: {sentence}" for sentence in notes(run, found)),
     ]
+
+
+def table_markdown(run: Run, reference: str | None = None) -> str:
+    """The tables of a run and the lines below them as Markdown."""
+    found = rows(run)
+    tables = [markdown_table(made.columns, made.lines, title) for title, made in by_classifier(found)]
+    return "\n".join([*tables, markdown_list(lines_below(run, found, reference))])
 
 
 def rows_as_dicts(run: Run) -> list[dict[str, Value]]:
@@ -77,6 +85,11 @@ class CompareResult:
         """The table that `granu compare` prints, as text."""
         head = [f"first:  {self.first}", f"second: {self.second}"]
         return "\n".join([*head, text_table(COLUMNS, self.lines()), *self.lines_below()])
+
+    def markdown(self) -> str:
+        """The table and the lines below it as Markdown."""
+        title = f"{self.second}, compared with {self.first}"
+        return f"{markdown_table(COLUMNS, self.lines(), title)}\n{markdown_list(self.lines_below())}"
 
     def lines(self) -> list[tuple[str, ...]]:
         """The cells of the table, a line per perturbation; the columns are COLUMNS."""

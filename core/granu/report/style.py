@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu.errors import OptionError, RunFolderError
+from granu.errors import OptionError
+from granu.report.export import write_file
 from granu.runs.records import PerturbationRecord
 
 if TYPE_CHECKING:
@@ -120,11 +121,7 @@ def save(figure: Figure, file: Path) -> None:
     """Write a figure as SVG, PNG or PDF, as the file's name ends."""
     if file.suffix.lower() not in FORMATS:
         raise OptionError(f"{file} is not a figure format; end the name with {', '.join(FORMATS)}")
-    data = rendered(figure, file.suffix.lower()[1:])
-    try:
-        file.write_bytes(data)
-    except OSError as problem:
-        raise RunFolderError(f"cannot write {file}: {problem.strerror}; name another file") from None
+    write_file(file, rendered(figure, file.suffix.lower()[1:]))
 
 
 def rendered(figure: Figure, form: str, dpi: int = 160) -> bytes:
