@@ -21,6 +21,7 @@ from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.encodings import Encoder
 from granu.runs.gallery import changed_name, clean_name, prepared_name, reconstruction_name
+from granu.runs.judge import classify
 from granu.runs.plan import EvalPlan
 from granu.runs.run import Run
 from granu.runs.trials import CLEAN_WRONG, FOUND, NOT_ENCODED, PSNR, RECONSTRUCTION_WRONG, Trial
@@ -296,6 +297,9 @@ def test_the_clean_image_of_a_search_is_the_reconstruction(run_of: RunOf) -> Non
     )
     assert torch.equal(source, prepared) and not torch.equal(prepared, reconstruction)
     assert trial.l2 == pytest.approx(float((changed - reconstruction).norm()), rel=1e-4)
+    labels = torch.tensor([trial.label])
+    margin = classify(tiny_linear_classifier(), reconstruction[None], "tiny").margin(labels)
+    assert trial.clean_margin == pytest.approx(float(margin), abs=1e-3)
     assert trial.extra[PSNR] == pytest.approx(float(psnr(reconstruction[None], prepared[None])), abs=0.2)
 
 
