@@ -395,6 +395,18 @@ def test_the_table_says_what_was_left_out_and_how_good_reconstructions_are(run_o
     assert "many images are lost by their encoding" in table
 
 
+def test_what_is_left_out_is_said_for_each_choice_of_residual_and_psnr(run_of: RunOf) -> None:
+    specs = (
+        "auto:z,kept=1,psnr=0,steps=3",
+        "auto:z,kept=1,psnr=99,steps=3",
+        "auto:z,kept=1,psnr=0,residual=yes,steps=3",
+    )
+    lines = [line for line in run_of(*specs, **SHAPES).table().splitlines() if "encoded by" in line]
+    assert len(lines) == 2, "one on the reconstructions, one on the classifier"
+    assert "; left out with residual=no, psnr=0: " in lines[1] and "residual=yes" not in lines[1]
+    assert "; left out with residual=no, psnr=99: 7 not encoded (the PSNR of" in lines[1]
+
+
 # statistics and records
 
 
