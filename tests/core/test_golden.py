@@ -232,7 +232,7 @@ def perturbation_record(key: str, **fields: Any) -> dict[str, Any]:
         "key": key, "name": key, "target": None, "given": {}, "plugin": "golden", "distribution": "fake_golden 1.0",
         "options": {}, "source": {"spec": "grid", "kind": "dataset", "fingerprint": None, "classes": ["dark", "light"]},
         "search": None, "search_options": {}, "budget": None, "sites": [], "judges": [B, "corner"], "weights": {},
-        "note": "",
+        "note": "", "site_options": {}, "generator": None, "label": "",
         **fields,
     }  # fmt: skip
 
@@ -240,7 +240,7 @@ def perturbation_record(key: str, **fields: Any) -> dict[str, Any]:
 def classifier_record(name: str, options: dict[str, float], classes: list[str], fingerprint: str) -> dict[str, Any]:
     return {
         "name": name, "plugin": "golden", "distribution": "fake_golden 1.0", "options": options, "classes": classes,
-        "fingerprint": fingerprint, "weights": {},
+        "fingerprint": fingerprint, "weights": {}, "label": "",
     }  # fmt: skip
 
 
@@ -259,6 +259,7 @@ def test_every_record_of_the_run_is_the_one_that_was_planned(golden: Run) -> Non
                 given={"budget": "2.5", "samples": "3", "search": "worst", "steps": "1"},
                 source={"spec": "dots", "kind": "generator", "fingerprint": "dots 1", "classes": ["dark", "light"]},
                 search_options={"steps": 1, "budget": 2.5, "margin": 0.001},
+                site_options={"samples": 3},
             ),
         },
         "classifiers": {

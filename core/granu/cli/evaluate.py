@@ -29,7 +29,8 @@ def evaluate(
             "--perturb",
             "-p",
             autocompletion=complete.perturbations,
-            help="Perturbation to apply, like stylegan:layer6 or stylegan:all; repeatable.",
+            help="Perturbation to apply, like stylegan:layer6 or stylegan:all; repeatable. Reports call it by its "
+            "label=NAME.",
         ),
     ] = None,
     suite: Annotated[
@@ -46,7 +47,7 @@ def evaluate(
             "--classifier",
             "-c",
             autocompletion=complete.classifiers,
-            help="Classifier to test, like zoo:mnist-cnn; repeatable.",
+            help="Classifier to test, like zoo:mnist-cnn; repeatable. Reports call it by its label=NAME.",
         ),
     ] = None,
     judge: Annotated[

@@ -42,11 +42,14 @@ def report(
     """Show the results of a run, coarse to fine, with 95 % intervals."""
     from granu.cli.result import print_result, result_as_json
     from granu.report.export import write_csv, write_file
+    from granu.report.labels import labelled, title_of
     from granu.report.present import table_markdown
     from granu.report.rows import rows
     from granu.runs.run import read_run
 
-    read = read_run(run)
+    unlabelled = read_run(run)
+    read, classifier = labelled(unlabelled), title_of(unlabelled, classifier)
+    reference_classifier = title_of(unlabelled, reference_classifier)
     found, written = rows(read), [file for file in (html, figure, survival, sheet, csv, markdown) if file is not None]
     if csv is not None:
         write_csv(found, csv)

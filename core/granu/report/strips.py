@@ -11,7 +11,7 @@ from granu.errors import RunFolderError
 from granu.plugins.imagenet import class_title
 from granu.report.pairing import MeasuredClassifier
 from granu.report.rows import natural
-from granu.runs.gallery import changed_name, clean_name, prepared_name, reconstruction_name
+from granu.runs.gallery import clean_name, prepared_name, reconstruction_name
 from granu.runs.records import PerturbationRecord
 from granu.runs.run import Run
 from granu.runs.trials import Trial
@@ -73,7 +73,7 @@ def _strip(run: Run, image: str, trials: Mapping[str, Trial]) -> Strip | None:
         return None
     encodings, shots = _encodings(run, image, trials), {}
     for key, trial in trials.items():
-        changed = read_picture(run, changed_name(image, trial.classifier, key))
+        changed = read_picture(run, run.changed_name(image, trial.classifier, key))
         before = _before_edit(run.record.perturbations[key], clean, encodings)
         if changed is not None and before is not None:
             shots[key] = Shot(trial, changed, (changed - before).mean(axis=2))

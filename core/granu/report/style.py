@@ -60,7 +60,10 @@ def series_styles(classifiers: Sequence[str]) -> dict[str, SeriesStyle]:
 
 
 def short_names(records: Sequence[PerturbationRecord]) -> dict[str, str]:
-    """A short distinct name for each key: without options that all of a family share, and without a single family."""
+    """A short distinct name for each key: its label, or else without what all have.
+
+    That is options that all of a family share, and the name of a single family.
+    """
     families: dict[str, list[PerturbationRecord]] = {}
     for record in records:
         families.setdefault(record.name, []).append(record)
@@ -72,7 +75,7 @@ def short_names(records: Sequence[PerturbationRecord]) -> dict[str, str]:
     for record in records:
         given = sorted(record.given.items() - shared[record.name])
         details = ",".join([*filter(None, [record.target]), *(f"{key}={_short(value)}" for key, value in given)])
-        names[record.key] = ":".join(filter(None, ["" if one_family else record.name, details]))
+        names[record.key] = record.label or ":".join(filter(None, ["" if one_family else record.name, details]))
     often = Counter(names.values())
     return {key: name if often[name] == 1 else key for key, name in names.items()}
 
