@@ -232,7 +232,7 @@ def perturbation_record(key: str, **fields: Any) -> dict[str, Any]:
         "key": key, "name": key, "target": None, "given": {}, "plugin": "golden", "distribution": "fake_golden 1.0",
         "options": {}, "source": {"spec": "grid", "kind": "dataset", "fingerprint": None, "classes": ["dark", "light"]},
         "search": None, "search_options": {}, "budget": None, "sites": [], "judges": [B, "corner"], "weights": {},
-        "note": "",
+        "note": "", "site_options": {}, "generator": None, "label": "",
         **fields,
     }  # fmt: skip
 
@@ -240,7 +240,7 @@ def perturbation_record(key: str, **fields: Any) -> dict[str, Any]:
 def classifier_record(name: str, options: dict[str, float], classes: list[str], fingerprint: str) -> dict[str, Any]:
     return {
         "name": name, "plugin": "golden", "distribution": "fake_golden 1.0", "options": options, "classes": classes,
-        "fingerprint": fingerprint, "weights": {},
+        "fingerprint": fingerprint, "weights": {}, "label": "",
     }  # fmt: skip
 
 
@@ -259,6 +259,7 @@ def test_every_record_of_the_run_is_the_one_that_was_planned(golden: Run) -> Non
                 given={"budget": "2.5", "samples": "3", "search": "worst", "steps": "1"},
                 source={"spec": "dots", "kind": "generator", "fingerprint": "dots 1", "classes": ["dark", "light"]},
                 search_options={"steps": 1, "budget": 2.5, "margin": 0.001},
+                site_options={"samples": 3},
             ),
         },
         "classifiers": {
@@ -283,17 +284,19 @@ def slug(text: str, plain: str) -> str:
 
 
 def pngs() -> dict[str, Pixels]:
-    """The images that are kept: the first four of each source that a classifier got right."""
+    """The images that are kept: of each source the first four that the classifier gets right."""
     b, site = slug(B, "brightness_600"), slug(KNOB, "dots_knob_budget_2.5_samples_3_search_worst_steps_1")
     files = {
         "a/clean.png": IMAGES["a"], f"a/{A}--table.png": QUANTIZED["a"], f"a/{b}--table.png": QUANTIZED["a"],
         "b/clean.png": IMAGES["b"], f"b/{A}--table.png": QUANTIZED["b"], f"b/{b}--table.png": QUANTIZED["b"],
         "c/clean.png": IMAGES["c"], f"c/{b}--table.png": QUANTIZED["c"],
+        "d/clean.png": IMAGES["d"], f"d/{A}--table.png": QUANTIZED["d"], f"d/{b}--table.png": QUANTIZED["d"],
+        "e/clean.png": IMAGES["e"], f"e/{A}--table.png": QUANTIZED["e"],
     }  # fmt: skip
-    for n in (0, 2):
+    for n, classifiers in ((0, (A, b)), (2, (A, b)), (4, (b,))):
         folder = slug(f"dots#{n}", f"dots_{n}")
         files[f"{folder}/clean.png"] = [[[125 + n, 125], [120, 120]]]
-        for classifier in (A, b):
+        for classifier in classifiers:
             files[f"{folder}/{classifier}--{site}.png"] = [[[134 + n, 134], [136, 136]]]
     for n in (1, 3):
         folder = slug(f"dots#{n}", f"dots_{n}")
@@ -308,10 +311,12 @@ def test_exactly_the_first_images_are_kept_and_every_pixel_is_the_one_that_was_j
     assert {file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()} == expected.keys()
     for name, pixels in expected.items():
         with Image.open(root / name) as image:
-            assert image.format == "PNG" and image.mode == "L"
+            assert image.format == "PNG" and image.mode == ("L" if len(pixels) == 1 else "RGB")
             width, height = image.size
-            rows = [[image.getpixel((x, y)) for x in range(width)] for y in range(height)]
-        assert [rows] == pixels, name
+            channels = [
+                [[channel.getpixel((x, y)) for x in range(width)] for y in range(height)] for channel in image.split()
+            ]
+        assert channels == pixels, name
 
 
 def test_a_colour_image_is_kept_in_colour(world: None, run_of: Callable[..., Run]) -> None:

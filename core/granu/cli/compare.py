@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from granu.cli import show
+from granu.errors import OptionError
 
 GATE_FAILED = 4  # not 1, with which a crash ends
 
@@ -34,18 +35,35 @@ def compare(
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Draw sizes and their ratio, coarse to fine: .svg, .png or .pdf.")
     ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option("--junit", help="Write the verdict of --fail-if-worse as JUnit XML: a test case per change."),
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", help="Write the table and the verdict as Markdown, for a summary in CI."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two classifiers, image by image, on the images that both classify correctly."""
     from granu.report import style
+    from granu.report.export import write_file
     from granu.report.gate import gate
+    from granu.report.junit import junit_xml
+    from granu.report.markdown import markdown_list
     from granu.report.present import COLUMNS, compare_runs
     from granu.runs.run import read_run
 
+    if junit is not None and fail_if_worse is None:
+        raise OptionError("--junit writes the verdict of the gate; say with --fail-if-worse what fails, like 5 percent")
     result = compare_runs([read_run(folder) for folder in runs], classifier, versus)
     if figure is not None:
         style.save(result.figure(), figure)
     verdict = None if fail_if_worse is None else gate(result.first, result.second, fail_if_worse)
+    if verdict is not None and junit is not None:
+        write_file(junit, junit_xml(verdict, result.first, result.second))
+    if markdown is not None:
+        write_file(markdown, (result.markdown() + markdown_list(verdict.lines() if verdict else ())).encode())
     if as_json:
         show.as_json({
             "first": {"run": str(result.first.run), "classifier": result.first.name},

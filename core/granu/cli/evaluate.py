@@ -29,7 +29,8 @@ def evaluate(
             "--perturb",
             "-p",
             autocompletion=complete.perturbations,
-            help="Perturbation to apply, like stylegan:layer6 or stylegan:all; repeatable.",
+            help="Perturbation to apply, like stylegan:layer6 or stylegan:all; repeatable. Reports call it by its "
+            "label=NAME.",
         ),
     ] = None,
     suite: Annotated[
@@ -46,7 +47,7 @@ def evaluate(
             "--classifier",
             "-c",
             autocompletion=complete.classifiers,
-            help="Classifier to test, like zoo:mnist-cnn; repeatable.",
+            help="Classifier to test, like zoo:mnist-cnn; repeatable. Reports call it by its label=NAME.",
         ),
     ] = None,
     judge: Annotated[
@@ -67,7 +68,7 @@ def evaluate(
     count: Annotated[int, typer.Option("--count", "-n", help="Images per classifier and perturbation.")] = 50,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same images and results.")] = 0,
     batch: Annotated[int, typer.Option("--batch", help="Images at a time; affects memory, not results.")] = 50,
-    keep: Annotated[int, typer.Option("--keep", help="Save the images of the first KEEP.")] = DEFAULT_KEEP,
+    keep: Annotated[int, typer.Option("--keep", help="Save the first KEEP images that are changed.")] = DEFAULT_KEEP,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     precision: Annotated[
         str, typer.Option("--precision", help="float32 or bfloat16, for the search; verdicts are float32.")

@@ -34,18 +34,27 @@ def report(
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV, numbers at full precision.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the tables as Markdown, for a summary in CI.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the results of a run, coarse to fine, with 95 % intervals."""
     from granu.cli.result import print_result, result_as_json
-    from granu.report.export import write_csv
+    from granu.report.export import write_csv, write_file
+    from granu.report.labels import labelled, title_of
+    from granu.report.present import table_markdown
     from granu.report.rows import rows
     from granu.runs.run import read_run
 
-    read = read_run(run)
-    found, written = rows(read), [file for file in (html, figure, survival, sheet, csv) if file is not None]
+    unlabelled = read_run(run)
+    read, classifier = labelled(unlabelled), title_of(unlabelled, classifier)
+    reference_classifier = title_of(unlabelled, reference_classifier)
+    found, written = rows(read), [file for file in (html, figure, survival, sheet, csv, markdown) if file is not None]
     if csv is not None:
         write_csv(found, csv)
+    if markdown is not None:
+        write_file(markdown, table_markdown(read, reference_classifier).encode())
     if figure is not None or survival is not None or sheet is not None:
         from granu.report import style
         from granu.report.profile import profile

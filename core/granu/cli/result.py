@@ -15,9 +15,11 @@ def result_as_json(run: Run, reference: str | None = None) -> dict[str, Any]:
     from granu.report.encodings import of_encodings
     from granu.report.export import records
     from granu.report.health import check
+    from granu.report.labels import labelled
     from granu.report.notes import of_generators, of_perturbations
     from granu.report.rows import rows
 
+    run = labelled(run)
     found = rows(run)
     return {
         "run": str(run),
@@ -31,10 +33,12 @@ def result_as_json(run: Run, reference: str | None = None) -> dict[str, Any]:
 
 def print_result(run: Run, reference: str | None = None) -> None:
     """Print a table per classifier, coarse to fine, then means over perturbations, failures and notes."""
+    from granu.report.labels import labelled
     from granu.report.present import lines_below
     from granu.report.rows import rows
     from granu.report.table import by_classifier
 
+    run = labelled(run)
     found = rows(run)
     for title, made in by_classifier(found):
         show.table(made.columns, made.lines, title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,9 @@ from granu.plugins.discovery import DiscoveredPlugins, LoadError, discover
 from granu.plugins.offers import AnyOffer, DefenseOffer, GeneratorOffer, Offer, PerturbationOffer, Weights
 from granu.plugins.options import describe_options, read_options
 from granu.plugins.spec import Spec, parse_spec
+
+LABEL = "label"  # the option of every classifier and perturbation that names it in reports
+LABELLED = ("classifier", "perturbation")
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A spec, the offer that it names and its parsed options. Nothing is built yet."""
+    """A spec, the offer that it names and its parsed options. Nothing is built yet.
+
+    `label` is what reports call it, empty where it was not given; it is no part of the spec, which identifies results.
+    """
 
     spec: Spec
     entry: Entry
     options: Any
+    label: str = ""
 
     @property
     def offer(self) -> Any:
@@ -93,6 +100,10 @@ class Catalog:
         entry = self.find(kind, spec.name)
         offer = entry.offer
         assert isinstance(offer, Offer)
+        if kind in LABELLED:
+            spec, label = spec.without(LABEL)
+            if label is not None:
+                return replace(self.resolve(kind, spec, extra), label=label)
         if isinstance(offer, DefenseOffer) and offer.nested:
             return Resolved(spec, entry, read_options(offer.options, _with_nested(spec, offer), str(spec)))
         if spec.others:

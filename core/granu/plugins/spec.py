@@ -42,6 +42,12 @@ class Spec:
         """Return the same spec with other options."""
         return replace(self, options=tuple(sorted(options.items())))
 
+    def without(self, key: str) -> tuple[Spec, str | None]:
+        """Return the same spec without an option, and the option's value; None where it is not given."""
+        given = dict(self.options)
+        value = given.pop(key, None)
+        return (self, None) if value is None else (self.with_options(given), value)
+
 
 def parse_spec(text: str) -> Spec:
     """Parse `name[:part{,part}]`, where a part is `key=value` or, in first place only, a target.

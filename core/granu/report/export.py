@@ -1,8 +1,9 @@
-"""Rows as plain data: flat records for JSON, CSV and pandas, with numbers at full precision."""
+"""Rows as plain data: flat records for JSON, CSV and pandas, with numbers at full precision; and writing files."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +22,17 @@ def records(rows: Sequence[Row]) -> list[dict[str, Value]]:
 
 def write_csv(rows: Sequence[Row], file: Path) -> None:
     """Write the records as a CSV file. RunFolderError if that fails."""
-    lines = records(rows)
+    lines, text = records(rows), io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]))
+    writer.writeheader()
+    writer.writerows(lines)
+    write_file(file, text.getvalue().encode())
+
+
+def write_file(file: Path, data: bytes) -> None:
+    """Write a file that a report was asked for. RunFolderError if that fails."""
     try:
-        with file.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, list(lines[0]))
-            writer.writeheader()
-            writer.writerows(lines)
+        file.write_bytes(data)
     except OSError as problem:
         raise RunFolderError(f"cannot write {file}: {problem.strerror}; name another file") from None
 

@@ -27,18 +27,37 @@ FAILED_SHARE = 0.05  # of the second's searches that may fail to run
 class GateTest:
     """One question to the data: a worsening, how large it looks, and how sure it is that it exceeds the margin."""
 
+    subject: str
     sentence: str
     p: float  # of the hypothesis that it is at most the margin; adjusted by `judge` for all tests
 
 
 @dataclass(frozen=True)
+class GateCase:
+    """The part of a verdict on one subject: a change, or the clean accuracy on a source of images."""
+
+    subject: str
+    reasons: tuple[str, ...]  # why it fails, sentences
+
+    @property
+    def passed(self) -> bool:
+        """True if there is no reason to fail."""
+        return not self.reasons
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """The gate's answer: `reasons` why it fails, sentences; and what it could have noticed."""
+    """The gate's answer: a case for each source and each change; and what it could have noticed."""
 
     margin: float  # percent
-    reasons: tuple[str, ...]
+    cases: tuple[GateCase, ...]
     notes: tuple[str, ...]
     tests: int
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the gate fails, sentences."""
+        return tuple(reason for case in self.cases for reason in case.reasons)
 
     @property
     def passed(self) -> bool:
@@ -76,21 +95,26 @@ def gate(first: MeasuredClassifier, second: MeasuredClassifier, margin: float) -
     by_source = {first.run.record.perturbations[key].source.spec: key for key in reversed(keys)}
     tests = [_accuracy_test(source, key, first, second, margin / 100) for source, key in by_source.items()]
     tests += [test for key in keys for test in _tests(key, first, second, margin / 100)]
-    adjusted = holm([test.p for test in tests])
-    worse = [f"{test.sentence} (p {_p(p)})" for test, p in zip(tests, adjusted, strict=True) if p < ALPHA]
-    broken = [reason for key in keys for reason in _unmeasured(key, first, second, len(tests))]
-    return Verdict(margin, (*worse, *broken), tuple(_power(keys, first, second, margin / 100, len(tests))), len(tests))
+    reasons: dict[str, list[str]] = {subject: [] for subject in (*(test.subject for test in tests), *keys)}
+    for test, p in zip(tests, holm([test.p for test in tests]), strict=True):
+        if p < ALPHA:
+            reasons[test.subject].append(f"{test.sentence} (p {_p(p)})")
+    for key in keys:
+        reasons[key] += _unmeasured(key, first, second, len(tests))
+    cases = tuple(GateCase(subject, tuple(why)) for subject, why in reasons.items())
+    return Verdict(margin, cases, tuple(_power(keys, first, second, margin / 100, len(tests))), len(tests))
 
 
 def _tests(
     perturbation: str, first: MeasuredClassifier, second: MeasuredClassifier, margin: float
 ) -> Iterator[GateTest]:
     pairs = counted_pairs(perturbation, first, second)
-    yield _rise(f"{perturbation}: found on", pairs, FOUND, margin)
+    yield _rise(perturbation, f"{perturbation}: found on", pairs, FOUND, margin)
     if first.run.record.perturbations[perturbation].budget is None:
         logs = _logs(pairs)
         smaller = 1 - math.exp(min(median(logs), 0.0)) if logs else 0.0
         yield GateTest(
+            perturbation,
             f"{perturbation}: sizes are smaller by {_percent(100 * smaller)}",
             sign_test_below(logs, math.log1p(-margin)),
         )
@@ -103,15 +127,17 @@ def _accuracy_test(
     readable = [
         (a, b) for a, b in shared_images(perturbation, first, second) if UNREADABLE not in (a.outcome, b.outcome)
     ]
-    return _rise(f"{source}: misclassified without any change on", readable, CLEAN_WRONG, margin)
+    what = f"{source}: misclassified without any change on"
+    return _rise(f"clean accuracy on {source}", what, readable, CLEAN_WRONG, margin)
 
 
-def _rise(what: str, pairs: Sequence[tuple[Trial, Trial]], outcome: str, margin: float) -> GateTest:
+def _rise(subject: str, what: str, pairs: Sequence[tuple[Trial, Trial]], outcome: str, margin: float) -> GateTest:
     """The test of a rate of `outcome` that rose."""
     only_first = sum(a.outcome == outcome != b.outcome for a, b in pairs)
     only_second = sum(b.outcome == outcome != a.outcome for a, b in pairs)
     rise = (only_second - only_first) / len(pairs) if pairs else 0.0
     return GateTest(
+        subject,
         f"{what} {_points(100 * rise)} more images of a hundred",
         rate_rise_test(only_first, only_second, len(pairs), margin),
     )

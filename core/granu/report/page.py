@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu.errors import GranuError, RunFolderError
 from granu.report import style
 from granu.report.benchmark import benchmarks
+from granu.report.by_class import ENOUGH, by_class
+from granu.report.by_image import by_image
+from granu.report.export import write_file
 from granu.report.formatting import image_sizes
+from granu.report.headline import headline
 from granu.report.notes import failures, notes
 from granu.report.profile import profile
 from granu.report.rows import Row, rows
-from granu.report.sheet import sheet
 from granu.report.survival import survival_curves
 from granu.report.table import LEGEND, Table, table
+from granu.runs.gallery import DEFAULT_KEEP
 from granu.runs.records import RunRecord, names_in
 from granu.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHEET_DPI = 120
+CSS_PIXELS = 96  # of an inch
+LEGIBLE = 0.75  # of its size, to which a figure may shrink on a narrow screen
+PROFILE_ALT = "Granularity profile: median sizes of each change and classifier; the numbers are in the table of results"
+SURVIVAL_ALT = "Robust accuracy against size, a panel for each change; the medians are in the table of results"
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,7 @@ class Cell:
 
 def write_page(run: Run, file: Path, reference: str | None = None) -> None:
     """Write the page of a run. RunFolderError if that fails."""
-    text = page(run, reference)
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise RunFolderError(f"cannot write {file}: {problem.strerror}; name another file") from None
+    write_file(file, page(run, reference).encode())
 
 
 def page(run: Run, reference: str | None = None) -> str:
@@ -68,15 +70,19 @@ def page(run: Run, reference: str | None = None) -> str:
         name=run.folder.resolve().name if run.folder else "granu run",
         commands=[command.command for command in run.record.commands],
         facts=_facts(run, found),
+        headline=headline(run, found),
         legend=LEGEND,
         means=[sentence for one in benchmarks(run, found, reference) for sentence in one.lines()],
         notes=notes(run, found),
         failures=failures(run.record),
         columns=[(c, m) for c, m in zip(made.columns, made.meanings, strict=True) if c != "classifier"],
         blocks=_blocks(run.record, found, made),
-        profile=_svg(profile(run)) if sized else None,
-        survival=_svg(survival_curves(run)) if sized else None,
-        sheets=_sheets(run, found),
+        profile=_svg(profile(run), PROFILE_ALT) if sized else None,
+        survival=_svg(survival_curves(run), SURVIVAL_ALT) if sized else None,
+        classes=[(of, [[_cell(cell) for cell in line] for line in of.lines]) for of in by_class(run, found)],
+        enough=ENOUGH,
+        sections=by_image(run),
+        shown=DEFAULT_KEEP,
         record=json.dumps(run.record.as_json(), indent=2, default=str),
     )
 
@@ -119,19 +125,10 @@ def _cell(text: str) -> Cell:
     return Cell(value, bracket.strip() + interval)
 
 
-def _svg(figure: Figure) -> str:
-    """The figure's <svg> element, without the XML declaration before it."""
+def _svg(figure: Figure, alt: str) -> str:
+    """The figure's <svg> element, without the XML declaration before it; it shrinks only while it can be read."""
     text = style.rendered(figure, "svg").decode()
-    return text[text.index("<svg") :]
-
-
-def _sheets(run: Run, found: Sequence[Row]) -> list[tuple[str, str]]:
-    """(classifier, base64 of its sheet as PNG) for those with saved images."""
-    sheets = []
-    for name in dict.fromkeys(row.classifier for row in found):
-        try:
-            figure = sheet(run, name)
-        except GranuError:  # none were saved
-            continue
-        sheets.append((name, base64.b64encode(style.rendered(figure, "png", SHEET_DPI)).decode()))
-    return sheets
+    least = round(LEGIBLE * CSS_PIXELS * figure.get_figwidth())
+    return text[text.index("<svg") :].replace(
+        "<svg", f'<svg role="img" aria-label="{escape(alt)}" style="min-width: {least}px"', 1
+    )

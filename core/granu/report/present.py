@@ -12,6 +12,8 @@ from granu.report import formatting
 from granu.report.benchmark import benchmarks
 from granu.report.comparison import Comparison, Value, compare, unshared
 from granu.report.export import records
+from granu.report.labels import labelled, title_of
+from granu.report.markdown import markdown_list, markdown_table
 from granu.report.markup import html_lines, html_table
 from granu.report.notes import failures, notes
 from granu.report.pairing import MeasuredClassifier, choose_pair, merged
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 def table_text(run: Run) -> str:
     """The tables of a run and the lines below them, as `granu report` prints them into a file."""
+    run = labelled(run)
     found = rows(run)
     tables = [text_table(made.columns, made.lines, title) for title, made in by_classifier(found)]
     return "\n".join([*tables, *lines_below(run, found)])
@@ -44,22 +47,31 @@ def lines_below(run: Run, found: Sequence[Row], reference: str | None = None) ->
     ]
 
 
+def table_markdown(run: Run, reference: str | None = None) -> str:
+    """The tables of a run and the lines below them as Markdown."""
+    run = labelled(run)
+    found = rows(run)
+    tables = [markdown_table(made.columns, made.lines, title) for title, made in by_classifier(found)]
+    return "\n".join([*tables, markdown_list(lines_below(run, found, reference))])
+
+
 def rows_as_dicts(run: Run) -> list[dict[str, Value]]:
     """A flat record per classifier and perturbation, numbers at full precision."""
-    return records(rows(run))
+    return records(rows(labelled(run)))
 
 
 def figure(run: Run) -> Figure:
     """The granularity profile. GranuError where no smallest sizes were searched."""
     from granu.report.profile import profile
 
-    return profile(run)
+    return profile(labelled(run))
 
 
 def html(run: Run) -> str:
     """The tables of a run as an HTML fragment; of a run without trials, a sentence."""
     if not run.trials:
         return html_lines([*(f"failed: {sentence}" for sentence in failures(run.record)), f"{run} holds no trials yet"])
+    run = labelled(run)
     found = rows(run)
     tables = [html_table(made.columns, made.lines, title, made.meanings) for title, made in by_classifier(found)]
     return f"<div>{''.join(tables)}{html_lines(lines_below(run, found))}</div>"
@@ -77,6 +89,11 @@ class CompareResult:
         """The table that `granu compare` prints, as text."""
         head = [f"first:  {self.first}", f"second: {self.second}"]
         return "\n".join([*head, text_table(COLUMNS, self.lines()), *self.lines_below()])
+
+    def markdown(self) -> str:
+        """The table and the lines below it as Markdown."""
+        title = f"{self.second}, compared with {self.first}"
+        return f"{markdown_table(COLUMNS, self.lines(), title)}\n{markdown_list(self.lines_below())}"
 
     def lines(self) -> list[tuple[str, ...]]:
         """The cells of the table, a line per perturbation; the columns are COLUMNS."""
@@ -114,7 +131,8 @@ class CompareResult:
 
 def compare_runs(runs: Sequence[Run], classifier: str | None = None, versus: str | None = None) -> CompareResult:
     """Compare two classifiers of one run or of two. GranuError where they cannot be compared."""
-    first, second = choose_pair(runs, classifier, versus)
+    classifier, versus = title_of(runs[0], classifier), title_of(runs[-1], versus)
+    first, second = choose_pair([labelled(run, like=runs[0]) for run in runs], classifier, versus)
     made = compare(first, second)
     if not made:
         raise GranuError(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from granu.errors import GranuError, RunFolderError, UnknownName
-from granu.plugins.imagenet import class_title
+from granu.errors import GranuError, UnknownName
 from granu.report import formatting, style
 from granu.report.pairing import MeasuredClassifier
-from granu.report.rows import check_run, classifiers_of, natural
-from granu.runs.gallery import DEFAULT_KEEP, changed_name, clean_name
+from granu.report.rows import check_run, classifiers_of
+from granu.report.strips import Strip, class_name, diverging, strips
+from granu.runs.gallery import DEFAULT_KEEP
 from granu.runs.run import Run
-from granu.runs.trials import CLASSIFIER, FOUND, Trial
+from granu.runs.trials import CLASSIFIER, FOUND, PSNR, Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,66 +26,57 @@ CAPTION = 0.34  # above a changed image
 HEAD = 0.62  # above the first row
 SIZE = 0.95  # inches of an image
 LETTER = 0.09  # inches of a letter of the title
-LARGEST = 256  # pixels of an image's longer side, to which larger images are shrunk
 CONFIRMED = style.COLOURS[2]  # the frame of an image whose label every judge still sees
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One changed image and its difference from the clean one."""
+class Column:
+    """A column of the sheet: a perturbation, or what a generator makes of its encodings without an edit."""
 
-    trial: Trial
-    changed: np.ndarray  # (H, W, 3) in [0, 1]
-    difference: np.ndarray  # (H, W) in [-1, 1]: the mean over colours of changed - clean
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A clean image and its changed versions, by perturbation."""
-
-    image: str
-    label: int | None
-    clean: np.ndarray  # (H, W, 3) in [0, 1]
-    shots: dict[str, Shot]
+    name: str
+    perturbation: str | None = None
+    generator: str | None = None
 
 
 def sheet(run: Run, classifier: str | None = None, most: int = DEFAULT_KEEP) -> Figure:
     """Draw the saved images of one classifier, by default the run's first; at most `most` of them.
 
     Two rows per image: changed, under the size of the change and the class that the classifier gives, and the
-    difference from the clean one (red lighter, blue darker), each with the contrast of its own largest value.
-    Changes inside the classifier have no image and are left out.
+    difference from the image before the edit (red lighter, blue darker), each with the contrast of its own largest
+    value. Reconstructions stand before the changes of the generator that encoded the images. Changes inside the
+    classifier have no image and are left out.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     measured = _chosen(run, classifier)
     keys = _with_images(measured)
-    strips = _strips(measured, keys, most)
-    if not strips:
+    drawn = list(itertools.islice((strip for strip in strips(measured, keys) if strip.shots), most))
+    if not drawn:
         raise GranuError(
             f"{run} holds no images of {measured.name}; `granu eval --keep {DEFAULT_KEEP}` saves some"
             if keys
             else f"{measured.name} was measured in {run} under changes inside the classifier only, which have no images"
         )
     classes = run.record.classifiers[measured.name].classes
+    columns = _columns(run, keys)
     step = 2 * (1 + GAP) + CAPTION
-    across, down = (len(keys) + 1) * (1 + GAP) + 0.15, HEAD + len(strips) * step + 0.1
+    across, down = (len(columns) + 1) * (1 + GAP) + 0.15, HEAD + len(drawn) * step + 0.1
     with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=(across * SIZE, down * SIZE))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_xlim(0, across)
         axes.set_ylim(down, 0)
         axes.axis("off")
-        names = style.short_names([run.record.perturbations[key] for key in keys])
         legend = "framed: every judge still sees the label" if any(map(measured.judges, keys)) else ""
         width = int(across * SIZE / LETTER) - len(legend)
         axes.text(0.1, 0.27, _shortened(measured.name, width), va="bottom", fontsize=9, weight="bold")
         axes.text(across - 0.05, 0.27, legend, ha="right", va="bottom", fontsize=8, color=CONFIRMED)
-        for place, key in enumerate(keys):
-            axes.text(_left(place) + 0.5, HEAD, names[key], ha="center", va="bottom", fontsize=_fitting(names[key], 9))
-        for number, strip in enumerate(strips):
-            _draw_strip(axes, strip, keys, HEAD + number * step, classes)
+        for place, column in enumerate(columns):
+            name = column.name
+            axes.text(_left(place) + 0.5, HEAD, name, ha="center", va="bottom", fontsize=_fitting(name, 9))
+        for number, strip in enumerate(drawn):
+            _draw_strip(axes, strip, columns, HEAD + number * step, classes)
     return figure
 
 
@@ -104,65 +94,44 @@ def _with_images(measured: MeasuredClassifier) -> list[str]:
     return [key for key in measured.perturbations if key not in inside]
 
 
-def _strips(measured: MeasuredClassifier, keys: Sequence[str], most: int) -> list[Strip]:
-    by_image: dict[str, dict[str, Trial]] = {}
-    for trial in measured.trials:
-        if trial.perturbation in keys:
-            by_image.setdefault(trial.image, {})[trial.perturbation] = trial
-    strips = (_strip(measured.run, image, by_image[image]) for image in sorted(by_image, key=natural))
-    return list(itertools.islice(filter(None, strips), most))
+def _columns(run: Run, keys: Sequence[str]) -> list[Column]:
+    """The columns behind the clean images: before a generator's first perturbation its reconstructions."""
+    names = style.short_names([run.record.perturbations[key] for key in keys])
+    columns: list[Column] = []
+    for key in keys:
+        generator = run.record.perturbations[key].generator
+        if generator is not None and generator.spec not in [column.generator for column in columns]:
+            columns.append(Column("reconstruction", generator=generator.spec))
+        columns.append(Column(names[key], perturbation=key))
+    return columns
 
 
-def _strip(run: Run, image: str, trials: Mapping[str, Trial]) -> Strip | None:
-    """The saved images of one clean image; None where none were saved."""
-    clean = _read(run, clean_name(image))
-    if clean is None:
-        return None
-    shots = {}
-    for key, trial in trials.items():
-        changed = _read(run, changed_name(image, trial.classifier, key))
-        if changed is not None:
-            shots[key] = Shot(trial, changed, (changed - clean).mean(axis=2))
-    return Strip(image, next(iter(shots.values())).trial.label, clean, shots) if shots else None
-
-
-def _read(run: Run, name: str) -> np.ndarray | None:
-    """A saved image (H, W, 3) in [0, 1]; one larger than LARGEST is shrunk, to save memory."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        data = run.read_image(name)
-        if data is None:
-            return None
-        with Image.open(io.BytesIO(data)) as image:
-            colour = image.convert("RGB")
-    except OSError:
-        raise RunFolderError(f"the image {name} of {run} cannot be read; delete it to draw the others") from None
-    colour.thumbnail((LARGEST, LARGEST))
-    return np.asarray(colour, dtype=np.float32) / 255
-
-
-def _draw_strip(axes: Axes, strip: Strip, keys: Sequence[str], top: float, classes: Sequence[str]) -> None:
+def _draw_strip(axes: Axes, strip: Strip, columns: Sequence[Column], top: float, classes: Sequence[str]) -> None:
     first = top + CAPTION
     _place(axes, strip.clean, 0.1, first)
-    label = _class(strip.label, classes)
-    axes.text(0.6, first - 0.06, f"clean: {label}", ha="center", va="bottom", fontsize=_fitting(f"clean: {label}", 8))
+    label = class_name(strip.label, classes)
+    _write(axes, f"clean: {label}", 0.1, first)
     axes.text(0.6, first + 1 + GAP + 0.5, "change", ha="center", va="center", fontsize=8, color=style.QUIET)
-    for place, key in enumerate(keys):
-        shot = strip.shots.get(key)
-        if shot is None:
-            continue
+    for place, column in enumerate(columns):
         left = _left(place)
-        confirmed = bool(shot.trial.votes) and shot.trial.confirmed
-        _place(axes, shot.changed, left, first, CONFIRMED if confirmed else None)
-        _place(axes, diverging(shot.difference), left, first + 1 + GAP)
-        caption = _caption(shot.trial, classes)
-        found = shot.trial.outcome == FOUND
-        axes.text(
-            left + 0.5, first - 0.06, caption, ha="center", va="bottom",
-            fontsize=_fitting(caption, 8), color=style.INK if found else style.QUIET,
-        )  # fmt: skip
+        encoding, shot = strip.encodings.get(column.generator or ""), strip.shots.get(column.perturbation or "")
+        if encoding is not None and encoding.reconstruction is not None and encoding.difference is not None:
+            _place(axes, encoding.reconstruction, left, first)
+            _place(axes, diverging(encoding.difference), left, first + 1 + GAP)
+            psnr = encoding.trial.extra.get(PSNR)
+            _write(axes, "" if psnr is None else f"{psnr:.1f} dB", left, first)
+        if shot is not None:
+            confirmed = bool(shot.trial.votes) and shot.trial.confirmed
+            _place(axes, shot.changed, left, first, CONFIRMED if confirmed else None)
+            _place(axes, diverging(shot.difference), left, first + 1 + GAP)
+            colour = style.INK if shot.trial.outcome == FOUND else style.QUIET
+            _write(axes, _caption(shot.trial, classes), left, first, colour)
+
+
+def _write(axes: Axes, caption: str, left: float, top: float, colour: str = style.INK) -> None:
+    """A caption above an image."""
+    fontsize = _fitting(caption, 8)
+    axes.text(left + 0.5, top - 0.06, caption, ha="center", va="bottom", fontsize=fontsize, color=colour)
 
 
 def _shortened(text: str, most: int) -> str:
@@ -175,13 +144,7 @@ def _caption(trial: Trial, classes: Sequence[str]) -> str:
     if trial.outcome != FOUND:
         return "not found"
     size = f"{formatting.number(trial.size)} → " if trial.size is not None else "→ "
-    return size + _class(trial.predicted, classes)
-
-
-def _class(number: int | None, classes: Sequence[str]) -> str:
-    if number is None:
-        return "?"
-    return class_title(classes[number]) if 0 <= number < len(classes) else f"class {number}"
+    return size + class_name(trial.predicted, classes)
 
 
 def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | None = None) -> None:
@@ -194,14 +157,6 @@ def _place(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | 
     axes.imshow(image, extent=(left, left + wide, top + high, top), interpolation=smooth, aspect="auto", zorder=1)
     colour, width = (frame, 2.0) if frame else (style.FAINT, 0.6)
     axes.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=colour, linewidth=width, zorder=2))
-
-
-def diverging(difference: np.ndarray) -> np.ndarray:
-    """A difference (H, W) as colours (H, W, 3): red lighter, blue darker, white unchanged."""
-    import matplotlib
-
-    scale = float(abs(difference).max()) or 1.0
-    return matplotlib.colormaps["RdBu_r"](0.5 + 0.5 * difference / scale)[..., :3]
 
 
 def _left(place: int) -> float:

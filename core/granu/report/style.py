@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu.errors import OptionError, RunFolderError
+from granu.errors import OptionError
+from granu.report.export import write_file
 from granu.runs.records import PerturbationRecord
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def series_styles(classifiers: Sequence[str]) -> dict[str, SeriesStyle]:
 
 
 def short_names(records: Sequence[PerturbationRecord]) -> dict[str, str]:
-    """A short distinct name for each key: without options that all of a family share, and without a single family."""
+    """A short distinct name for each key: its label, or else without what all have.
+
+    That is options that all of a family share, and the name of a single family.
+    """
     families: dict[str, list[PerturbationRecord]] = {}
     for record in records:
         families.setdefault(record.name, []).append(record)
@@ -71,7 +75,7 @@ def short_names(records: Sequence[PerturbationRecord]) -> dict[str, str]:
     for record in records:
         given = sorted(record.given.items() - shared[record.name])
         details = ",".join([*filter(None, [record.target]), *(f"{key}={_short(value)}" for key, value in given)])
-        names[record.key] = ":".join(filter(None, ["" if one_family else record.name, details]))
+        names[record.key] = record.label or ":".join(filter(None, ["" if one_family else record.name, details]))
     often = Counter(names.values())
     return {key: name if often[name] == 1 else key for key, name in names.items()}
 
@@ -120,11 +124,7 @@ def save(figure: Figure, file: Path) -> None:
     """Write a figure as SVG, PNG or PDF, as the file's name ends."""
     if file.suffix.lower() not in FORMATS:
         raise OptionError(f"{file} is not a figure format; end the name with {', '.join(FORMATS)}")
-    data = rendered(figure, file.suffix.lower()[1:])
-    try:
-        file.write_bytes(data)
-    except OSError as problem:
-        raise RunFolderError(f"cannot write {file}: {problem.strerror}; name another file") from None
+    write_file(file, rendered(figure, file.suffix.lower()[1:]))
 
 
 def rendered(figure: Figure, form: str, dpi: int = 160) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from granu.errors import OptionError, UnknownName
-from granu.plugins.catalog import Catalog, Resolved
+from granu.plugins.catalog import LABEL, Catalog, Resolved
 from granu.plugins.context import BuildContext
 from granu.plugins.offers import GeneratorOffer, PerturbationOffer
 from granu.plugins.options import read_options
@@ -42,16 +42,23 @@ class Draft:
 
 
 def draft(catalog: Catalog, context: BuildContext, text: str) -> Iterator[Draft]:
-    """One perturbation for each target that a spec means."""
-    spec = parse_spec(text)
+    """One perturbation for each target that a spec means; a label is followed by the target if there are several."""
+    spec, label = parse_spec(text).without(LABEL)
     offer = catalog.find("perturbation", spec.name).offer
     if isinstance(offer, GeneratorOffer):
-        yield from _draft_sites(catalog, context, spec)
-        return
-    assert isinstance(offer, PerturbationOffer)
+        drafts = list(_draft_sites(catalog, context, spec))
+    else:
+        assert isinstance(offer, PerturbationOffer)
+        drafts = list(_draft_changes(catalog, offer, spec))
+    for one in drafts:
+        name = label if label is None or len(drafts) == 1 else f"{label}:{one.resolved.spec.target}"
+        yield one if name is None else replace(one, resolved=replace(one.resolved, label=name))
+
+
+def _draft_changes(catalog: Catalog, offer: PerturbationOffer, spec: Spec) -> Iterator[Draft]:
     extra = SEARCH_KEYS if offer.searched else ()
     own = {key: value for key, value in spec.options if key not in extra}
-    for target in _expand(spec.target, offer.sweep(read_options(offer.options, own, text))):
+    for target in _expand(spec.target, offer.sweep(read_options(offer.options, own, str(spec)))):
         one = spec if target is None else spec.with_target(target)
         resolved = catalog.resolve("perturbation", one, extra)
         searched = offer.is_searched(resolved.options)

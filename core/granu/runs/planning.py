@@ -49,6 +49,8 @@ def make_plan(
     )
     generators = [one for p in perturbations for one in (p.generator, p.source) if one is not None]
     plan = EvalPlan(request, perturbations, _classifiers(catalog, request, generators))
+    _check_labels([*plan.classifiers, *plan.judges])
+    _check_labels([p.resolved for p in perturbations])
     for resolved in _everything_named(plan):
         if resolved.offer.check is not None:
             resolved.offer.check(resolved.options, context)
@@ -125,6 +127,17 @@ def _weights(catalog: Catalog, generators: Sequence[PlannedSource]) -> Weights |
 def _everything_named(plan: EvalPlan) -> list[Resolved]:
     named = [*plan.classifiers, *plan.judges, *(p.resolved for p in plan.perturbations)]
     return [*named, *{p.source.key: p.source.resolved for p in plan.perturbations}.values()]
+
+
+def _check_labels(named: Sequence[Resolved]) -> None:
+    """OptionError where a label names two things."""
+    specs: dict[str, set[str]] = {}
+    for one in named:
+        if one.label:
+            specs.setdefault(one.label, set()).add(str(one.spec))
+    for label, same in specs.items():
+        if len(same) > 1:
+            raise OptionError(f"label={label} is given to {' and '.join(sorted(same))}; give each a label of its own")
 
 
 def _check_numbers(request: Request) -> None:

@@ -36,7 +36,10 @@ class Preparation:
             for p in plan.perturbations
             if p.is_encoded and self.opened(p.source)
         }
-        classifiers = {str(c.spec): c for c in (*plan.classifiers, *plan.judges)}
+        classifiers: dict[str, Resolved] = {}
+        for one in (*plan.classifiers, *plan.judges):  # one of both kinds may have its label in one place only
+            if one.label or str(one.spec) not in classifiers:
+                classifiers[str(one.spec)] = one
         self._classifiers = {
             key: self._try(key, partial(self._describe_classifier, one)) for key, one in classifiers.items()
         }
@@ -97,6 +100,7 @@ class Preparation:
             classes=self._class_names(classifier),
             fingerprint=classifier_fingerprint(classifier),
             weights=self.builder.weights(resolved),
+            label=resolved.label,
         )
 
     def _class_names(self, classifier: Classifier) -> tuple[str, ...]:
@@ -129,6 +133,7 @@ class Preparation:
             judges=tuple(str(judge.spec) for judge in planned.judges),
             weights=weights,
             note=resolved.offer.note if isinstance(resolved.offer, PerturbationOffer) else "",
+            label=resolved.label,
         )
 
 

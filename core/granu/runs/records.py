@@ -74,6 +74,7 @@ class PerturbationRecord:
     judges: tuple[str, ...] = ()  # classifiers asked to vote on the label; none votes on itself
     weights: Mapping[str, str] = field(default_factory=dict)  # name -> sha256
     note: str = ""  # what a reader of the results must know about the perturbation
+    label: str = ""  # what reports call it, where that was given
 
     @property
     def edited(self) -> str:
@@ -92,6 +93,7 @@ class ClassifierRecord:
     classes: tuple[str, ...]
     fingerprint: str | None  # of its weights and preprocessing; None where there is nothing to hash
     weights: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""  # what reports call it, where that was given
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu.errors import RunFolderError
+from granu.runs.gallery import changed_name
 from granu.runs.records import RunRecord, read_record
 from granu.runs.trials import Trial, read_trial
 
@@ -29,6 +30,8 @@ class Run:
     trials: list[Trial] = field(default_factory=list)
     folder: Path | None = None
     images: dict[str, bytes] = field(default_factory=dict)
+    # (classifier, perturbation) -> the names that their images are stored under, where labels replace them
+    stored: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return str(self.folder) if self.folder else "this run"
@@ -56,6 +59,10 @@ class Run:
         from granu.report.present import html
 
         return html(self)
+
+    def changed_name(self, image: str, classifier: str, perturbation: str) -> str:
+        """The name of the PNG of a changed image; classifier and perturbation are named as in the trials."""
+        return changed_name(image, *self.stored.get((classifier, perturbation), (classifier, perturbation)))
 
     def read_image(self, name: str) -> bytes | None:
         """A PNG by its name (`granu.runs.gallery`); None where it was not kept."""

@@ -9,9 +9,12 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from granu.errors import GranuError
 from granu.runs.build import Builder
 from granu.runs.encoded import EncodedMeasurement
+from granu.runs.kept import first_right
 from granu.runs.measurement import Measurement
 from granu.runs.plan import EvalPlan, PlannedPerturbation
 from granu.runs.sources import match_classes
@@ -52,6 +55,7 @@ class Workbench:
 
     def __init__(self, plan: EvalPlan, builder: Builder) -> None:
         self.plan, self.builder = plan, builder
+        self._kept_ids: dict[tuple[str, str], frozenset[str]] = {}  # by source and classifier
 
     def run(self, item: WorkItem) -> Outcome:
         """Compute an item. Whatever a plugin raises becomes its failure; MemoryError is left to the executor."""
@@ -81,7 +85,7 @@ class Workbench:
     def _measurement(self, planned: PlannedPerturbation, classifier: str) -> Measurement | EncodedMeasurement:
         resolved, source = self.plan.classifier(classifier), self.builder.source(planned.source)
         tested = self.builder.classifier(resolved)
-        kept = range(min(self.plan.request.keep, len(source)))
+        numbers = match_classes(source, tested, planned.source.key, classifier)
         plain = Measurement(
             planned=planned,
             perturbation=self.builder.perturbation(planned),
@@ -89,11 +93,20 @@ class Workbench:
             classifier=tested,
             judges={str(judge.spec): self.builder.classifier(judge) for judge in planned.judges_of(resolved)},
             classes=source.classes,
-            numbers=match_classes(source, tested, planned.source.key, classifier),
-            kept=frozenset(source.image_id(position) for position in kept),
+            numbers=numbers,
+            kept=self._kept(planned, classifier, numbers),
             seed=self.plan.request.seed,
         )
         return EncodedMeasurement(plain, self.builder.encoder(planned)) if planned.is_encoded else plain
+
+    def _kept(self, planned: PlannedPerturbation, classifier: str, numbers: Tensor | None) -> frozenset[str]:
+        """Images of the source whose PNGs are kept for a classifier."""
+        place = (planned.source.key, classifier)
+        if place not in self._kept_ids:
+            request, source = self.plan.request, self.builder.source(planned.source)
+            tested = self.builder.classifier(self.plan.classifier(classifier))
+            self._kept_ids[place] = first_right(source, tested, numbers, request.keep, request.count, request.batch)
+        return self._kept_ids[place]
 
 
 def is_out_of_memory(problem: BaseException) -> bool:

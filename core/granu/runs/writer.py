@@ -55,6 +55,7 @@ class RunWriter:
             if changed := "; ".join(differences(known, perturbation)):
                 raise self._conflict(f"`{perturbation.key}` was measured differently ({changed})")
             self._refuse_other_weights(known.weights, perturbation.weights)
+            self.record.perturbations[known.key] = dataclasses.replace(known, label=perturbation.label or known.label)
         for classifier in classifiers:
             before = self.record.classifiers.get(classifier.name)
             if before is not None and self._uses(classifier.name):
@@ -64,7 +65,8 @@ class RunWriter:
                         f"the classifier '{classifier.name}' is not the one measured there: its weights or "
                         "preprocessing changed"
                     )
-            self.record.classifiers[classifier.name] = classifier
+            label = classifier.label or (before.label if before else "")
+            self.record.classifiers[classifier.name] = dataclasses.replace(classifier, label=label)
         self.save_record()
 
     def begin(self, command: CommandRecord) -> None:

@@ -14,7 +14,8 @@ from granu.report import style
 from granu.report.formatting import number
 from granu.report.profile import profile
 from granu.report.rows import rows
-from granu.report.sheet import diverging, sheet
+from granu.report.sheet import sheet
+from granu.report.strips import diverging
 from granu.report.survival import survival_curves
 from granu.runs.gallery import changed_name, clean_name
 from granu.runs.records import PerturbationRecord
