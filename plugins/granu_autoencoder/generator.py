@@ -58,7 +58,7 @@ class AutoencoderGenerator:
             return Code(labels, self.network.encode(images))
 
     def restore(self, labels: Tensor, tensors: Mapping[str, Tensor]) -> Code:
-        return Code(labels, tensors["latent"])
+        return Code(labels, tensors["latent"].to(labels.device))
 
     def tail(self, latent: Code, sites: Sequence[str]) -> Tail:
         return open_tail(self.steps, {"latent": latent.latent}, sites)

@@ -130,7 +130,9 @@ def read_block_config(given: Mapping[str, Any], kind: str) -> BlockConfig:
     if not len(widths) == len(config.down_block_types) == len(config.up_block_types):
         raise WeightsError("it lists different numbers of block_out_channels, down_block_types and up_block_types")
     if config.norm_type == "spatial" and config.vq_embed_dim != latent:
-        raise WeightsError(f"its spatial norms read {latent} latent channels, and its codebook has {config.vq_embed_dim}")
+        raise WeightsError(
+            f"its spatial norms read {latent} latent channels, and its codebook has {config.vq_embed_dim}"
+        )
     return config
 
 

@@ -13,7 +13,6 @@ from granu import (
     StoredTensor,
     WeightsError,
     as_state_dict,
-    build_strictly,
     check_shapes,
     is_safetensors,
     read_all,
@@ -72,6 +71,7 @@ def check(options: AutoencoderOptions, context: BuildContext) -> None:
 
 def make_generator(options: AutoencoderOptions, context: BuildContext) -> AutoencoderGenerator:
     """Build the network that the files describe, and load the weights strictly."""
+    from granu import build_strictly
     from granu_autoencoder.generator import AutoencoderGenerator
     from granu_autoencoder.recomputing import recompute
 

@@ -111,7 +111,8 @@ class Clamp(nn.Module):
 
 def _sequences(pool: bool, latent: int, n: int = 8) -> Iterator[nn.Sequential]:
     yield nn.Sequential(
-        _conv(3, n), Block(n), _conv(n, n, 2), Block(n), _conv(n, n, 2), Block(n, pool), Block(n, pool), _conv(n, latent)
+        _conv(3, n), Block(n), _conv(n, n, 2), Block(n), _conv(n, n, 2), Block(n, pool), Block(n, pool),
+        _conv(n, latent),
     )  # fmt: skip
     yield nn.Sequential(
         Clamp(), _conv(latent, n), nn.ReLU(), Block(n, pool), Block(n, pool),
