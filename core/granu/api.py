@@ -20,7 +20,7 @@ from granu.images.ops import decode_png, quantize
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.evaluate import measure
-from granu.runs.gallery import DEFAULT_KEEP, changed_name, prepared_name
+from granu.runs.gallery import DEFAULT_KEEP, changed_name
 from granu.runs.plan import EvalPlan, Request
 from granu.runs.planning import make_plan
 from granu.runs.run import Run, read_run, recorded_sources
@@ -98,11 +98,12 @@ def attack(
     if len(plan.perturbations) > 1:
         raise OptionError(f"`{perturb}` means {len(plan.perturbations)} perturbations; attack takes one")
     with open_run(None, seed, precision) as writer:
-        measure(plan, context, writer, "granu.attack(...)", _silent)
+        builder = measure(plan, context, writer, "granu.attack(...)", _silent)
         run = writer.run
     if run.record.failures:
         raise GranuError(run.record.failures[0].reason)
-    return _result(run, dataset)
+    (planned,) = plan.perturbations
+    return _result(run, dataset, builder.encoder(planned).prepare if planned.is_encoded else quantize)
 
 
 def evaluate(
@@ -211,10 +212,11 @@ def _check_one_size(dataset: Dataset) -> None:
         raise DataError(f"attack takes images of one size, not {shapes[0]} and {shapes[1]}; use granu.evaluate instead")
 
 
-def _result(run: Run, dataset: Dataset) -> AttackResult:
+def _result(run: Run, dataset: Dataset, fit: Callable[[Tensor], Tensor]) -> AttackResult:
+    """The result of a run on a dataset; `fit` gives unchanged images the shape of the changed ones."""
     by_image = {trial.image: trial for trial in run.trials}
     trials = tuple(by_image[dataset.image_id(index)] for index in range(len(dataset)))
-    images = [_judged_image(run, trial, dataset, index) for index, trial in enumerate(trials)]
+    images = [_judged_image(run, trial, dataset, index, fit) for index, trial in enumerate(trials)]
     return AttackResult(
         images=torch.stack(images),
         sizes=_numbers([trial.size for trial in trials]),
@@ -228,13 +230,9 @@ def _result(run: Run, dataset: Dataset) -> AttackResult:
     )
 
 
-def _judged_image(run: Run, trial: Trial, dataset: Dataset, index: int) -> Tensor:
-    """The changed image; where there is none, the image as the generator would encode it, or as it was given."""
-    names = [changed_name(trial.image, trial.classifier, trial.perturbation)]
-    if generator := run.record.perturbations[trial.perturbation].generator:
-        names.append(prepared_name(trial.image, generator.spec))
-    kept = next((data for name in names if (data := run.read_image(name)) is not None), None)
-    return quantize(dataset.read(index)[0]) if kept is None else decode_png(kept)
+def _judged_image(run: Run, trial: Trial, dataset: Dataset, index: int, fit: Callable[[Tensor], Tensor]) -> Tensor:
+    changed = run.read_image(changed_name(trial.image, trial.classifier, trial.perturbation))
+    return fit(dataset.read(index)[0][None])[0] if changed is None else decode_png(changed)
 
 
 def _numbers(values: Sequence[float | None]) -> Tensor:

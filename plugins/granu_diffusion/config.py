@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from granu import WeightsError, shown
+from granu import WeightsError, imagenet_classes, shown
 from granu_diffusion import values
 from granu_diffusion.schedule import Schedule, read_schedule
 
 LARGEST_SIZE = 4096  # pixels, of a side
 MOST_CHANNELS = 4096
 MOST_CLASSES = 100_000
+IMAGENET = 1000
 
 # part of a pipeline -> classes of diffusers that it may have, the default first
 NETWORKS = {"unet": ("UNet2DModel", "UNet2DConditionModel"), "transformer": ("DiTTransformer2DModel",)}
@@ -98,10 +99,13 @@ class PipelineConfig:
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes that can be drawn, without the empty one."""
-        if not self.embedded_classes:
-            return ()
-        return self.classes or tuple(map(str, range(self.embedded_classes - (self.network.name == "transformer"))))
+        """Names of the classes that can be drawn, without the empty one; synonyms are joined by commas."""
+        if self.classes or not self.embedded_classes:
+            return self.classes
+        count = self.embedded_classes - (self.network.kind == "DiTTransformer2DModel")
+        if count == IMAGENET:
+            return tuple(", ".join(synonyms) for synonyms in imagenet_classes().values())
+        return tuple(map(str, range(count)))
 
     @property
     def empty_class(self) -> int | None:

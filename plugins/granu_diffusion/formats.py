@@ -43,11 +43,19 @@ class Source:
     def read(self, part: str) -> tuple[dict[str, Tensor], Path]:
         """The tensors of a part, floats as float32, and their file. WeightsError if they are damaged or missing."""
         if not self.path.is_dir():
-            stored = _of_part(read_header(self.path).tensors, part)
-            return read_all(stored, self.path), self.path
+            return read_all(self._of_part(part), self.path), self.path
         file = folders.weights_file(self.path / part)
         stored = read_header(file).tensors if is_safetensors(file) else as_state_dict(read_torch_file(file), file)
         return _renamed(read_all(stored, file)), file
+
+    def _of_part(self, part: str) -> dict[str, StoredTensor]:
+        """The tensors of a part in a granu weights file."""
+        stored, parts = read_header(self.path).tensors, (self.config.network, self.config.autoencoder)
+        known = {one.name for one in parts if one is not None}
+        if stray := [name for name in stored if name.partition(".")[0] not in known]:
+            raise WeightsError(f"the tensors in {self.path} do not fit its parts (unexpected: {shown(stray[0])})")
+        prefix = f"{part}."
+        return {name.removeprefix(prefix): tensor for name, tensor in stored.items() if name.startswith(prefix)}
 
 
 def open_source(path: Path) -> Source:
@@ -75,11 +83,6 @@ def _read_header(given: Mapping[str, object], classes: tuple[str, ...], file: Pa
     if "scheduler" not in parts:
         raise WeightsError(f"the header of {file} has no scheduler, so its noise levels are unknown")
     return read_config(parts, {name: f"{name} in the header of {file}" for name in parts}, classes)
-
-
-def _of_part(stored: Mapping[str, StoredTensor], part: str) -> dict[str, StoredTensor]:
-    prefix = f"{part}."
-    return {name.removeprefix(prefix): tensor for name, tensor in stored.items() if name.startswith(prefix)}
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

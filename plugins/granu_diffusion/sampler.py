@@ -12,23 +12,29 @@ from torch.utils.checkpoint import checkpoint
 
 from granu_diffusion.denoiser import Denoiser
 
+Pair = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class Factors:
-    """A step of DDIM in terms of the state x and the network's prediction p at timestep t.
+    """A step of DDIM from the state x at timestep t, where the network predicts p.
 
-    The next state is `state` x + `prediction` p; the predicted image, of which it holds `signal` times as much, is
-    `image_state` x + `image_prediction` p. `slope` is how the next state grows with x where the data are normal with
-    unit variance, and guides the inversion.
+    The predicted `image` and `noise` are sums of x and p with these factors; the next state is `b` times the image and
+    `r` times the noise. `slope` is how it grows with x if the data are normal with unit variance, and guides the
+    inversion.
     """
 
     t: int
-    state: float
-    prediction: float
-    image_state: float
-    image_prediction: float
-    signal: float
+    image: Pair
+    noise: Pair
+    b: float
+    r: float
     slope: float
+
+    @property
+    def following(self) -> Pair:
+        """The factors of x and p in the next state."""
+        return self.b * self.image[0] + self.r * self.noise[0], self.b * self.image[1] + self.r * self.noise[1]
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,10 @@ class Sampler:
 
     def _advance(self, i: int, x: Tensor, prediction: Tensor) -> Tensor:
         step = self.factors[i]
-        following = step.state * x + step.prediction * prediction
-        if self.clip is None:
-            return following
-        image = step.image_state * x + step.image_prediction * prediction
-        return following + step.signal * (image.clamp(-self.clip, self.clip) - image)
+        if self.clip is None:  # one sum: predicted images of far more than 1 do not cancel each other
+            return _sum(step.following, x, prediction)
+        image = _sum(step.image, x, prediction).clamp(-self.clip, self.clip)
+        return step.b * image + step.r * _sum(step.noise, x, prediction)
 
 
 def find_factors(timesteps: Sequence[int], length: int, levels: Tensor, last: float, kind: str) -> tuple[Factors, ...]:
@@ -71,15 +76,13 @@ def find_factors(timesteps: Sequence[int], length: int, levels: Tensor, last: fl
         a, s = _roots(float(levels[t]))
         following = float(levels[t - stride]) if t >= stride else last
         b, r = _roots(following)
-        # the predicted image and noise are each a sum of x and the prediction
         if kind == "epsilon":
             image, noise = (1 / a, -s / a), (0.0, 1.0)
         elif kind == "v_prediction":
             image, noise = (a, -s), (s, a)
         else:
             image, noise = (0.0, 1.0), (1 / s, -a / s)
-        state, prediction = (b * image[k] + r * noise[k] for k in (0, 1))
-        found.append(Factors(t, state, prediction, *image, b, slope=b * a + r * s))
+        found.append(Factors(t, image, noise, b, r, slope=b * a + r * s))
     return tuple(found)
 
 
@@ -91,6 +94,10 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     return function(*inputs)
 
 
-def _roots(level: float) -> tuple[float, float]:
+def _sum(factors: Pair, x: Tensor, prediction: Tensor) -> Tensor:
+    return factors[0] * x + factors[1] * prediction
+
+
+def _roots(level: float) -> Pair:
     """The factors of signal and noise."""
     return math.sqrt(level), math.sqrt(1 - level)

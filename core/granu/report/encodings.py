@@ -12,40 +12,50 @@ from granu.runs.records import PerturbationRecord
 from granu.runs.run import Run
 from granu.runs.trials import ARMS, NOT_ENCODED, PSNR, RECONSTRUCTION_WRONG, SSIM, Trial
 
-# of the site options, those that decide which images are left out
-DECIDING = ("residual", "psnr")
-
 
 def of_encodings(run: Run) -> list[str]:
     """A sentence per generator on its reconstructions, then one per classifier on the images before any edit."""
-    groups: dict[tuple[object, ...], list[PerturbationRecord]] = {}
+    groups: dict[tuple[str, str], list[PerturbationRecord]] = {}
     for record in run.record.perturbations.values():
         if record.generator is not None:
-            deciding = tuple(record.site_options.get(key) for key in DECIDING)
-            groups.setdefault((record.generator.spec, record.source.spec, *deciding), []).append(record)
-    return [sentence for records in groups.values() for sentence in _of_group(run, records)]
+            groups.setdefault((record.source.spec, record.generator.spec), []).append(record)
+    return [
+        sentence
+        for (source, generator), records in groups.items()
+        for sentence in _of_group(run, f"{source} encoded by {generator}", records)
+    ]
 
 
-def _of_group(run: Run, records: Sequence[PerturbationRecord]) -> Iterator[str]:
+def _of_group(run: Run, what: str, records: Sequence[PerturbationRecord]) -> Iterator[str]:
     """Notes on the images of perturbations whose encodings are the same."""
-    keys = {record.key for record in records}
-    trials = [trial for trial in run.trials if trial.perturbation in keys]
-    what = _name(records[0])
+    trials = _trials(run, records)
     known = [t for t in without_repeats(trials) if PSNR in t.extra]
     if known:
         psnr, ssim = (statistics.median(t.extra[key] for t in known if key in t.extra) for key in (PSNR, SSIM))
         count = "1 image" if len(known) == 1 else f"{len(known)} images"
         yield f"{what}: {count}, reconstructions with a median PSNR of {psnr:.1f} dB and SSIM of {ssim:.3f}"
+    variants: dict[str, list[PerturbationRecord]] = {}
+    for record in records:
+        variants.setdefault(_variant(record), []).append(record)
     for classifier in classifiers_of(run):
-        own = without_repeats(t for t in trials if t.classifier == classifier)
-        if text := "; ".join(filter(None, (_accuracies(own), _left_out(own)))):
+        parts = [_accuracies(without_repeats(t for t in trials if t.classifier == classifier))]
+        for name, some in variants.items():
+            own = without_repeats(t for t in _trials(run, some) if t.classifier == classifier)
+            if left_out := _left_out(own):
+                parts.append(f"left out with {name}: {left_out}" if len(variants) > 1 else f"left out: {left_out}")
+        if text := "; ".join(filter(None, parts)):
             yield f"{what}, {classifier}: {text}"
 
 
-def _name(record: PerturbationRecord) -> str:
-    assert record.generator is not None
-    residual = " with residual" if record.site_options.get("residual") else ""
-    return f"{record.source.spec} encoded by {record.generator.spec}{residual}"
+def _trials(run: Run, records: Sequence[PerturbationRecord]) -> list[Trial]:
+    keys = {record.key for record in records}
+    return [trial for trial in run.trials if trial.perturbation in keys]
+
+
+def _variant(record: PerturbationRecord) -> str:
+    """The options that decide which images are left out: `residual=yes, psnr=15`."""
+    residual = "yes" if record.site_options.get("residual") else "no"
+    return f"residual={residual}, psnr={record.site_options.get('psnr', 0):g}"
 
 
 def _accuracies(trials: Sequence[Trial]) -> str:
@@ -59,10 +69,10 @@ def _accuracies(trials: Sequence[Trial]) -> str:
 
 
 def _left_out(trials: Sequence[Trial]) -> str:
-    """`left out: 2 misclassified once prepared or reconstructed, 1 not encoded (the encoding is not finite)`."""
+    """`2 misclassified once prepared or reconstructed, 1 not encoded (the encoding is not finite)`."""
     parts = []
     if wrong := sum(t.outcome == RECONSTRUCTION_WRONG for t in trials):
         parts.append(f"{wrong} misclassified once prepared or reconstructed")
     reasons = Counter(t.note for t in trials if t.outcome == NOT_ENCODED)
     parts += [f"{number} not encoded ({reason})" for reason, number in reasons.most_common()]
-    return f"left out: {', '.join(parts)}" if parts else ""
+    return ", ".join(parts)

@@ -125,11 +125,16 @@ def _check_comparable(first: MeasuredClassifier, second: MeasuredClassifier) -> 
     if ours.seed != theirs.seed:
         raise _not_comparable(first, second, f"seed {ours.seed} against {theirs.seed}")
     for key in shared_perturbations(first, second):
-        source, other = ours.perturbations[key].source, theirs.perturbations[key].source
+        one, two = ours.perturbations[key], theirs.perturbations[key]
+        source, other = one.source, two.source
         if source.spec != other.spec:
             raise _not_comparable(first, second, f"images of {source.spec} against {other.spec}", key)
         if source.fingerprint != other.fingerprint:
             raise _not_comparable(first, second, f"the generator {source.spec} differs: its weights or options", key)
+        if one.generator != two.generator:
+            encoder = (one if one.generator else two).edited
+            what = f"the generator {encoder} that encodes them differs: its weights or options"
+            raise _not_comparable(first, second, what, key)
         if changed := _changed_image(first, second, key):
             raise _not_comparable(first, second, f"the image '{changed}' of {source.spec} differs", key)
 

@@ -32,13 +32,14 @@ def measure(
     progress: Progress,
     workers: int = 1,
     threads: int = 1,
-) -> None:
-    """Note the command in the run, choose device and executor, and evaluate."""
+) -> Builder:
+    """Note the command in the run, choose device and executor, and evaluate. Returns what was built in this process."""
     context.device = choose_device(plan.request.device)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     writer.begin(CommandRecord(command, started, describe_machine(context.catalog, context.device)))
     builder = Builder(plan, context)
     evaluate(plan, builder, make_executor(plan, builder, workers, threads), writer, progress)
+    return builder
 
 
 def evaluate(plan: EvalPlan, builder: Builder, executor: Executor, writer: RunWriter, progress: Progress) -> None:

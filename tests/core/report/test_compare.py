@@ -19,7 +19,7 @@ from granu.report.comparison import Comparison, compare
 from granu.report.pairing import MeasuredClassifier, merged
 from granu.report.present import compare_runs
 from granu.report.rows import rows
-from granu.runs.records import PerturbationRecord, SourceRecord
+from granu.runs.records import GeneratorRecord, PerturbationRecord, SourceRecord
 from granu.runs.run import Run
 from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FOUND, NOT_FOUND, Trial
 
@@ -200,6 +200,10 @@ SOURCE = SourceRecord("folder:val", "dataset")
     ("changes", "difference"),
     [
         ({"source": SOURCE}, r"under tiny:image \(images of tiny against folder:val\)"),
+        (
+            {"generator": GeneratorRecord("auto", "b2", "steps 25")},
+            r"under tiny:image \(the generator auto that encodes them differs: its weights or options",
+        ),
         ({"source": replace(TINY, fingerprint="b2")}, r"under tiny:image \(the generator tiny differs: its weights"),
     ],
 )

@@ -21,6 +21,7 @@ from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.encodings import Encoder
 from granu.runs.gallery import changed_name, clean_name, prepared_name, reconstruction_name
+from granu.runs.judge import classify
 from granu.runs.plan import EvalPlan
 from granu.runs.run import Run
 from granu.runs.trials import CLEAN_WRONG, FOUND, NOT_ENCODED, PSNR, RECONSTRUCTION_WRONG, Trial
@@ -296,6 +297,9 @@ def test_the_clean_image_of_a_search_is_the_reconstruction(run_of: RunOf) -> Non
     )
     assert torch.equal(source, prepared) and not torch.equal(prepared, reconstruction)
     assert trial.l2 == pytest.approx(float((changed - reconstruction).norm()), rel=1e-4)
+    labels = torch.tensor([trial.label])
+    margin = classify(tiny_linear_classifier(), reconstruction[None], "tiny").margin(labels)
+    assert trial.clean_margin == pytest.approx(float(margin), abs=1e-3)
     assert trial.extra[PSNR] == pytest.approx(float(psnr(reconstruction[None], prepared[None])), abs=0.2)
 
 
@@ -389,6 +393,18 @@ def test_the_table_says_what_was_left_out_and_how_good_reconstructions_are(run_o
     assert f", {CLASSIFIER}: accuracy of source 95 %, prepared 95 %, reconstruction " in notes[1]
     assert " misclassified once prepared or reconstructed" in notes[1]
     assert "many images are lost by their encoding" in table
+
+
+def test_what_is_left_out_is_said_for_each_choice_of_residual_and_psnr(run_of: RunOf) -> None:
+    specs = (
+        "auto:z,kept=1,psnr=0,steps=3",
+        "auto:z,kept=1,psnr=99,steps=3",
+        "auto:z,kept=1,psnr=0,residual=yes,steps=3",
+    )
+    lines = [line for line in run_of(*specs, **SHAPES).table().splitlines() if "encoded by" in line]
+    assert len(lines) == 2, "one on the reconstructions, one on the classifier"
+    assert "; left out with residual=no, psnr=0: " in lines[1] and "residual=yes" not in lines[1]
+    assert "; left out with residual=no, psnr=99: 7 not encoded (the PSNR of" in lines[1]
 
 
 # statistics and records
