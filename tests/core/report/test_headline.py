@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from making_runs import perturbation, run_of, spending
@@ -10,7 +11,7 @@ from making_runs import perturbation, run_of, spending
 from granu.report.headline import headline
 from granu.report.rows import rows
 from granu.runs.records import PerturbationRecord
-from granu.runs.trials import FOUND, NOT_FOUND, Trial
+from granu.runs.trials import FAILED, FOUND, NOT_FOUND, Trial
 
 Z, LAYER, IMAGE = "tiny:z", "tiny:layer1", "tiny:image"
 SIZES = np.random.default_rng(0).lognormal(0, 0.3, 30)
@@ -49,6 +50,29 @@ def test_nothing_is_said_of_sizes_that_do_not_differ_surely() -> None:
     few = trials("a", Z, SIZES[:5]) + trials("a", LAYER, SIZES[:5] / 5)
     assert said(few) == [], "five pairs that point one way have p = 0.06"
     assert said(trials("a", Z, SIZES)) == []
+
+
+def test_a_smaller_median_of_mostly_larger_sizes_does_not_break_first() -> None:
+    layer = np.arange(1.0, 32)
+    z = np.where(layer > 23, 0.5, layer + 0.1)
+    assert np.median(z) < np.median(layer)
+    assert said(trials("a", Z, z) + trials("a", LAYER, layer)) == []
+
+
+def test_the_tests_of_several_changes_are_corrected() -> None:
+    """Six pairs that point one way have p = 0.03, which two tests may not claim."""
+    two = trials("a", Z, SIZES[:6]) + trials("a", LAYER, SIZES[:6] / 5)
+    assert len(said(two)) == 1
+    assert said(two + trials("a", "tiny:w", SIZES[:6] * 2)) == []
+
+
+def test_searches_that_could_not_run_prove_nothing() -> None:
+    failed = [replace(trial, outcome=FAILED, size=None) for trial in trials("a", Z, SIZES)[4:]]
+    assert said(trials("a", Z, SIZES[:4]) + failed + trials("a", LAYER, SIZES / 5)) == []
+
+
+def test_classifiers_that_do_not_differ_surely_are_not_compared() -> None:
+    assert said(trials("a", Z, SIZES) + trials("b", Z, np.random.default_rng(1).permutation(SIZES))) == []
 
 
 def test_one_of_three_that_is_surely_smaller_than_one_other_only_does_not_break_first() -> None:

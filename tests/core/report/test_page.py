@@ -120,6 +120,13 @@ def test_medians_of_few_searches_are_not_told() -> None:
     assert table.lines[1] == ("dog", "5 of 6", "–")
 
 
+def test_images_that_were_misclassified_are_in_no_class() -> None:
+    trials = classes(*((n % 2, 1.0) for n in range(14)))
+    run = run_of([*trials[:-1], replace(trials[-1], outcome=CLEAN_WRONG)])
+    (table,) = by_class(run, rows(run))
+    assert [line[1] for line in table.lines] == ["7 of 7", "6 of 6"]
+
+
 def test_a_budget_has_no_median_by_class_and_one_class_no_table() -> None:
     trials = classes(*((n % 2, 1.0) for n in range(12)))
     run = run_of(trials, spending("tiny:z", 1.0))

@@ -86,6 +86,11 @@ def test_images_that_were_not_searched_are_said_to_be(trial: Trial, sentence: st
     assert said(trial) == sentence
 
 
+def test_a_misclassified_clean_image_is_said_once() -> None:
+    wrong = [other(key, CLEAN_WRONG, predicted=3) for key in ("z", "image")]
+    assert said(*wrong) == "a sees 3 instead of 7 before any change, so nothing was searched."
+
+
 def test_a_fixed_size_is_told_as_the_level_that_it_is() -> None:
     level = found("z", 3.0, unit="severity", levels={"3": 9})
     assert amount(level) == "severity 3"

@@ -76,3 +76,10 @@ def test_images_without_classes_are_right_and_no_more_are_read_than_needed() -> 
 
 def test_class_numbers_are_the_classifiers() -> None:
     assert kept(9, numbers=torch.tensor([1, 0])) == ["p1"]
+
+
+def test_no_more_are_kept_than_asked_for_where_batches_are_smaller() -> None:
+    source = Six()
+    source.greys = torch.full((6,), 0.1)
+    ids = first_right(source, Threshold(), None, 4, 6, 3)  # type: ignore[arg-type]
+    assert sorted(ids) == ["p0", "p1", "p3", "p4"], "p2 cannot be read, and p5 is of the last batch"
