@@ -29,9 +29,9 @@ def of_encodings(run: Run) -> list[str]:
 def _of_group(run: Run, what: str, records: Sequence[PerturbationRecord]) -> Iterator[str]:
     """Notes on the images of perturbations whose encodings are the same."""
     trials = _trials(run, records)
-    known = [t for t in without_repeats(trials) if PSNR in t.extra]
+    known = [t for t in without_repeats(trials) if t.extra.keys() >= {PSNR, SSIM}]
     if known:
-        psnr, ssim = (statistics.median(t.extra[key] for t in known if key in t.extra) for key in (PSNR, SSIM))
+        psnr, ssim = (statistics.median(t.extra[key] for t in known) for key in (PSNR, SSIM))
         count = "1 image" if len(known) == 1 else f"{len(known)} images"
         yield f"{what}: {count}, reconstructions with a median PSNR of {psnr:.1f} dB and SSIM of {ssim:.3f}"
     variants: dict[str, list[PerturbationRecord]] = {}
