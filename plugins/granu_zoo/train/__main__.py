@@ -10,8 +10,9 @@ import torch
 from granu_zoo.train.biggan import IMAGES as BIGGAN_IMAGES
 from granu_zoo.train.biggan import train_biggan
 from granu_zoo.train.check import check
-from granu_zoo.train.diffusion import IMAGES as DIFFUSION_IMAGES
-from granu_zoo.train.diffusion import DiffusionSettings, train_diffusion
+from granu_zoo.train.diffusion import DiffusionSettings
+from granu_zoo.train.guided import IMAGES as DIFFUSION_IMAGES
+from granu_zoo.train.guided import train_diffusion
 from granu_zoo.train.stylegan import Settings, train_stylegan
 
 IMAGES = {"stylegan-mnist": Settings.images, "biggan-mnist": BIGGAN_IMAGES, "diffusion-mnist": DIFFUSION_IMAGES}
