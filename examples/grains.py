@@ -14,6 +14,7 @@ FOLDER holds mnist-test.parquet. About an hour on one thread with the defaults, 
 from __future__ import annotations
 
 import argparse
+import math
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ SOURCES = {
     "diffusion": ("diffusion", LEVELS),
     "diffusion, real digits": ("diffusion", LEVELS),
 }
+LARGEST = 20.0  # ratio that the figure shows; the larger ones are at its edge
 DRAWN, REAL = "diffusion", "diffusion, real digits"
 
 
@@ -113,7 +115,8 @@ def print_drawn_and_real(drawn: granu.Run, real: granu.Run) -> None:
     medians: dict[str, list[float]] = {}
     for classifier in (STANDARD, *TWINS.values()):
         for what, run in (("drawn", drawn), ("real", real)):
-            sizes = [row["size"] for row in run.to_dicts() if row["classifier"] == classifier]
+            found = [row["size"] for row in run.to_dicts() if row["classifier"] == classifier]
+            sizes = [math.inf if size is None else size for size in found]  # more than half were not found
             medians.setdefault(what, []).extend(sizes)
             print(f"{classifier + ', ' + what:40}" + "".join(f"{size:9.3f}" for size in sizes))
     result = spearmanr(medians["drawn"], medians["real"]).statistic
@@ -129,9 +132,15 @@ def draw(ratios: dict[tuple[str, str], list[Any]], sources: list[str], file: Pat
         for number, source in enumerate(sources):
             found = ratios[twin, source]
             places = [place + 0.06 * (number - 1.5) for place in range(len(found))]
-            below = [ratio.value - ratio.low for ratio in found]
-            above = [ratio.high - ratio.value for ratio in found]
-            axes.errorbar(places, [r.value for r in found], (below, above), marker="o", ms=4, lw=1.2, label=source)
+            low, value, high = (
+                [min(max(getattr(ratio, end), 1 / LARGEST), LARGEST) for ratio in found]
+                for end in ("low", "value", "high")
+            )
+            lengths = (
+                [v - b for v, b in zip(value, low, strict=True)],
+                [t - v for v, t in zip(value, high, strict=True)],
+            )
+            axes.errorbar(places, value, lengths, marker="o", ms=4, lw=1.2, label=source)
         axes.axhline(1, color="grey", lw=0.8)
         axes.set(title=f"{twin} / standard", xlabel="coarse → fine", yscale="log", xticks=[])
     figure.axes[0].set_ylabel("ratio of smallest sizes")

@@ -1,4 +1,4 @@
-"""Recipe of the class-conditional diffusion model on MNIST, about an hour on one thread of a CPU.
+"""Recipe of the class-conditional diffusion model on MNIST, about 70 minutes on one thread of a CPU.
 
 The last third of the training makes the classes distinct: the network learns to predict what classifier-free guidance
 (Ho and Salimans 2022) would make of its predictions with and without a class, so that drawing needs one pass per step
