@@ -23,6 +23,7 @@ ARCHITECTURES = (
 GENERATORS = {
     "stylegan-mnist": "class-conditional StyleGAN2 of handwritten digits, 32 x 32, grey",
     "biggan-mnist": "class-conditional BigGAN of handwritten digits, 32 x 32, grey",
+    "diffusion-mnist": "class-conditional diffusion model of handwritten digits, 32 x 32, grey",
 }
 CLASSIFIERS = {
     "mnist-cnn": "standard training",
@@ -38,6 +39,7 @@ DEFAULT_SOURCES = {"stylegan-mnist": "stylegan"}  # draws the images of commands
 SHA256 = {
     "stylegan-mnist": "013166dd05e02a8b3a1975227768044455e957e0b2915cfa167f48bfa21117d9",
     "biggan-mnist": "acb921471f80573065a92a32c5a1bfe9da5917b1c79ffde1bd3a5fb8f18227eb",
+    "diffusion-mnist": "5614a11f8850a3950ca7cca5a56d703bef0f15e46a7bbd6d7e668c9974e57067",
     "mnist-cnn": "10d24a85f78f149ee9849a63fc45569e35c31d05b98cce48b362b129677f97ad",
     "mnist-cnn-l2": "5bc788ab29426cff062f14b206bd477544168fc0ca97cf145e6b94cfcd02d93f",
     "mnist-cnn-linf": "6f66e25e82544b20b19270d7e91b098c4ca682dcac7a78cb6838ea4f102170df",

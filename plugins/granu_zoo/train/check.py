@@ -1,38 +1,43 @@
-"""Clean and robust accuracy of classifiers, and their agreement with the classes of generated images."""
+"""Clean and robust accuracy of classifiers; their agreement with generators, and the generators' variety."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from granu import BuildContext, Streams, load_catalog
+from granu import BuildContext, ImageClassifier, Streams, load_catalog
 from granu_zoo import CLASSIFIERS
+from granu_zoo.train.coverage import features, precision_and_recall
 from granu_zoo.train.data import read_images
 from granu_zoo.train.measure import ATTACKED, BUDGETS, accuracy, robust_accuracy
 from granu_zoo.trained_on import CIFAR10, MNIST, TrainedOn, trained_on
 
 __all__ = ["check"]
 
-GENERATORS = ("stylegan", "biggan")
+GENERATORS = ("stylegan", "biggan", "diffusion")
+FEATURES = "mnist-judge-resnet"  # in whose last features precision and recall are measured
 
 
-def check(data: Path, specs: Sequence[str] = (), samples: int = 2000) -> None:
-    """Print clean and robust accuracy of classifiers on their test images; by default those that ship.
+def check(data: Path, specs: Sequence[str] = (), generators: Sequence[str] = (), samples: int = 2000) -> None:
+    """Print clean and robust accuracy of classifiers on their test images, and how good generators of digits are.
 
-    Of those that ship, also the agreement with the generators' classes.
+    By default those that ship; otherwise only the classifiers and generators that are named.
     """
     context = BuildContext(load_catalog())
+    everything = not specs and not generators
     for known in (MNIST, CIFAR10):
-        chosen = [spec for spec in specs or _shipped() if _data_of(context, spec) is known]
+        chosen = [spec for spec in (_shipped() if everything else specs) if _data_of(context, spec) is known]
         if chosen:
             check_classifiers(context, chosen, known, data)
-    if not specs:
-        for generator in GENERATORS:
-            print(generator)
-            check_generator(context, generator, samples)
+    for generator in GENERATORS if everything else generators:
+        print(generator)
+        drawn, wanted = draw_samples(context, generator, samples)
+        check_agreement(context, drawn, wanted)
+        check_coverage(context, drawn, data)
 
 
 def check_classifiers(context: BuildContext, specs: Sequence[str], known: TrainedOn, data: Path) -> None:
@@ -49,10 +54,9 @@ def check_classifiers(context: BuildContext, specs: Sequence[str], known: Traine
         print(f"{spec:{width}} {clean:8.2%} " + " ".join(f"{value:21.1%}" for value in robust), flush=True)
 
 
-def check_generator(context: BuildContext, generator: str, samples: int) -> None:
-    """Print each classifier's agreement with the classes that images were drawn from."""
-    drawn, wanted = draw_samples(context, generator, samples)
-    print(f"{'classifier':20} {f'agrees of {samples}':>15}   least agreement")
+def check_agreement(context: BuildContext, drawn: Tensor, wanted: Tensor) -> None:
+    """Print each classifier's agreement with the classes (N,) that images (N, 1, 32, 32) were drawn from."""
+    print(f"{'classifier':20} {f'agrees of {len(drawn)}':>15}   least agreement")
     for name in (name for name in CLASSIFIERS if trained_on(name) is MNIST):
         classifier = context.build("classifier", f"zoo:{name}")
         by_class = [accuracy(classifier, drawn[wanted == k], wanted[wanted == k]) for k in range(10)]
@@ -61,8 +65,16 @@ def check_generator(context: BuildContext, generator: str, samples: int) -> None
         print(f"{name:20} {agreement:15.2%}   {least}: {by_class[least]:.2%}")
 
 
+def check_coverage(context: BuildContext, drawn: Tensor, data: Path) -> None:
+    """Print precision and recall of drawn images against as many test images."""
+    judge = cast(ImageClassifier, context.build("classifier", f"zoo:{FEATURES}"))
+    real = read_images(data, MNIST, "test")[0][: len(drawn)].float() / 255
+    precision, recall = precision_and_recall(features(judge, real), features(judge, drawn))
+    print(f"precision {precision:.2f} recall {recall:.2f}, against {len(real)} test images", flush=True)
+
+
 def draw_samples(context: BuildContext, spec: str, count: int) -> tuple[Tensor, Tensor]:
-    """Draw images of a shipped generator with default options, (count, 1, 32, 32) in [0, 1], and their labels.
+    """Draw images of a generator, (count, 1, 32, 32) in [0, 1], and their labels.
 
     All classes are drawn equally often.
     """
