@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from granu.search.pgd import projected_gradient_descent
     from granu.search.state import SearchState
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
+    from granu.spaces.inversion import Inversion
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
     from granu.training.api import TrainResult, train
@@ -130,6 +131,7 @@ __all__ = [
     "GranuError",
     "ImageClassifier",
     "ImageEvidence",
+    "Inversion",
     "LabelledImages",
     "Latent",
     "OpenPerturbation",
@@ -229,6 +231,7 @@ _LAZY = {
     "granu.search.pgd": ("projected_gradient_descent",),
     "granu.search.state": ("SearchState",),
     "granu.spaces.base": ("NORM_NAMES", "PixelSpace", "Space"),
+    "granu.spaces.inversion": ("Inversion",),
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
     "granu.training.attack": ("Attacked", "TrainingAttack"),

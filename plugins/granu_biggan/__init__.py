@@ -41,6 +41,10 @@ class BigGANOptions:
         low=0,
         high=1,
     )
+    starts: int = option(
+        2, "starting points from which an image of --data is encoded; the nearest result counts", low=1
+    )
+    inversion_steps: int = option(100, "optimisation steps that encode an image of --data", low=1)
 
 
 def make(options: BigGANOptions, context: BuildContext) -> Any:
@@ -86,6 +90,7 @@ def granu_generators() -> Sequence[GeneratorOffer]:
             weights=lambda options: options.weights,
             read=read,
             describe=describe,
+            encodes=True,
             cite=("Brock, Donahue and Simonyan 2019, arXiv:1809.11096",),
         )
     ]

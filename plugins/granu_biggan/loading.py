@@ -54,9 +54,9 @@ def make_generator(options: BigGANOptions, context: BuildContext) -> BigGANGener
     fingerprint = f"{context.used_weights[options.weights]} truncation {truncation}"
     if options.epsilon is not None:
         fingerprint += f" epsilon {opened.config.epsilon}"
-    return BigGANGenerator(
-        network.eval().requires_grad_(False).to(context.device), names, labels, truncation, fingerprint
-    )
+    network = network.eval().requires_grad_(False).to(context.device)
+    how = (options.starts, options.inversion_steps)
+    return BigGANGenerator(network, names, labels, truncation, fingerprint, *how)
 
 
 def chosen(options: BigGANOptions, names: Sequence[str]) -> Sequence[int]:

@@ -36,6 +36,10 @@ class StyleGANOptions:
         "clamp activations to ± this; for a state dict of a StyleGAN2, which does not state it (NVIDIA's recipes: 256)",
         low=1e-6,
     )
+    starts: int = option(
+        2, "starting points from which an image of --data is encoded; the nearest result counts", low=1
+    )
+    inversion_steps: int = option(100, "optimisation steps that encode an image of --data", low=1)
 
 
 def make(options: StyleGANOptions, context: BuildContext) -> Any:
@@ -74,10 +78,12 @@ def granu_generators() -> Sequence[GeneratorOffer]:
             weights=lambda options: options.weights,
             read=read,
             describe=describe,
+            encodes=True,
             cite=(
                 "Karras et al. 2020, arXiv:1912.04958",
                 "Karras et al. 2020, arXiv:2006.06676",
                 "Karras et al. 2021, arXiv:2106.12423",
+                "Abdal, Qin and Wonka 2019, arXiv:1904.03189",
             ),
         )
     ]

@@ -50,6 +50,8 @@ def make_generator(options: StyleGANOptions, context: BuildContext) -> StyleGANG
         options.truncation,
         fingerprint + NOISE_SUFFIX[options.noise],
         options.noise,
+        options.starts,
+        options.inversion_steps,
     )
 
 
