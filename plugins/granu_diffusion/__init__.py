@@ -31,10 +31,10 @@ class DiffusionOptions:
         "without",
     )
     iterations: int = option(
-        10, "encoding: most fixed-point iterations for each step; 1 is plain DDIM inversion", low=1, high=1000
+        20, "encoding: most fixed-point iterations for each step; 1 is plain DDIM inversion", low=1, high=1000
     )
     tolerance: float = option(
-        1e-4, "encoding: iterations of a step end at this error (RMS, of images in [-1, 1])", low=0, high=1
+        1e-5, "encoding: iterations of a step end at this error (RMS, of images in [-1, 1])", low=0, high=1
     )
     exact: bool = option(
         False, "encoding: keep the error that remains at each step and add it when sampling, so that images are exact"

@@ -14,7 +14,8 @@ from torch import Tensor
 from granu import DrawingGenerator, EncodingGenerator, Streams
 from granu.plugins.catalog import Catalog
 from granu.plugins.context import BuildContext
-from granu.testing.contracts import check_generator, check_import_without_torch, check_plugin
+from granu.testing.contracts import check_import_without_torch, check_plugin
+from granu.testing.generators import check_encoder, check_generator
 from granu_diffusion import DiffusionOptions, generator, sites
 from granu_diffusion.generator import DiffusionGenerator
 
@@ -204,6 +205,19 @@ def test_an_encoding_reconstructs_the_image(conditional: Path) -> None:
     assert psnr(image(built, encoded), images) > 80
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_encodings_keep_the_contract(conditional: Path, exact: bool) -> None:
+    built = build(conditional, exact=exact, sampling_steps=2)
+    images = image(built, built.draw(Streams(0, IDS), LABELS)).clamp(0, 1)
+    check_encoder(built, images, LABELS)
+
+
+def test_encodings_through_an_autoencoder_keep_the_contract(tmp_path: Path) -> None:
+    latent_diffusion().save_pretrained(tmp_path)
+    built = build(tmp_path, exact=True, sampling_steps=2)
+    check_encoder(built, torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([-1, -1]))
+
+
 def test_iterations_reconstruct_better_than_plain_inversion(conditional: Path) -> None:
     images = image(drawing := build(conditional), drawing.draw(Streams(0, IDS), LABELS)).clamp(0, 1)
     reached = []
@@ -220,25 +234,6 @@ def test_an_exact_encoding_reconstructs_the_image_however_few_the_iterations(con
     assert psnr(image(built, encoded), images) > 90
     for site in ("t600", "h400"):
         assert psnr(built.tail(encoded, [site])({}), images) > 90
-
-
-def test_an_encoding_is_restored_from_its_tensors(conditional: Path) -> None:
-    for exact in (False, True):
-        built = build(conditional, exact=exact)
-        encoded = built.encode(torch.rand(3, 1, 8, 8), LABELS, Streams(0, IDS))
-        restored = built.restore(encoded.labels, encoded.tensors())
-        assert torch.equal(image(built, restored), image(built, encoded))
-        last = encoded.select(torch.tensor([2]))
-        assert torch.allclose(image(built, last), image(built, encoded)[2:], atol=1e-4)
-
-
-def test_an_encoding_does_not_depend_on_the_other_images(conditional: Path) -> None:
-    built = build(conditional, iterations=3)
-    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    images[1] = 0.5  # stops after other iterations than the rest
-    together = built.encode(images, LABELS, Streams(0, IDS)).noise
-    alone = built.encode(images[2:], LABELS[2:], Streams(0, IDS[2:])).noise
-    assert torch.allclose(together[2:], alone, atol=1e-4)
 
 
 def test_latents_are_encoded_through_the_autoencoder(tmp_path: Path) -> None:
