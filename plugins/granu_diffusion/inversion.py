@@ -1,4 +1,4 @@
-"""Inversion of a sampler's steps by fixed-point iterations (Pan et al. 2023, arXiv:2309.04907, section 3)."""
+"""Inversion of a sampler's steps by fixed-point iterations (Pan et al. 2023, arXiv:2309.04907)."""
 
 from __future__ import annotations
 
