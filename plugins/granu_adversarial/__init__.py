@@ -52,9 +52,9 @@ class ExtraDataOptions:
 def check_adversarial(options: AdversarialOptions, context: BuildContext) -> None:
     """Plan the perturbations. OptionError for options that contradict each other."""
     for planned in check_perturbations("adversarial", options, context):
-        if planned.search.name != "worst":
+        if planned.search.name != "pgd":
             raise OptionError(
-                f"`{planned.key}`: training attacks by search=worst; leave search= out, or train on random changes "
+                f"`{planned.key}`: training attacks by search=pgd; leave search= out, or train on random changes "
                 "with --defense random:..."
             )
     if options.loss == "trades" and options.start == "zero":

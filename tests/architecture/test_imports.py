@@ -32,7 +32,7 @@ HEAVY = {"torch", "numpy", "scipy", "matplotlib", "PIL", "safetensors", "rich"}
 RECIPES = PLUGINS / "granu_zoo" / "train"
 
 # these examples measure parts of the core that no plugin needs
-MEASUREMENTS = {"biggan_memory.py", "encode_error.py", "frequency_margins.py", "search_costs.py",
+MEASUREMENTS = {"autoattack.py", "biggan_memory.py", "encode_error.py", "frequency_margins.py", "search_costs.py",
                 "sparse_pixel_benchmark.py", "workers_benchmark.py"}  # fmt: skip
 AUTHORS = [
     file

@@ -215,14 +215,14 @@ def test_a_run_of_nothing_but_failures_is_one_sentence(granu: Granu) -> None:
     assert result.returncode == 2 and result.stderr.startswith("granu: a band from 9") and result.stdout == ""
 
 
-def test_a_worst_search_with_a_budget_is_printed_and_reported(granu: Granu) -> None:
-    worst = "pixel:linf,search=worst,budget=8/255,steps=5"
-    measured = granu("eval", "-p", worst, "--data", "tiny", *RUN, "--out", "run")
+def test_a_search_with_a_budget_is_printed_and_reported(granu: Granu) -> None:
+    asked = "pixel:linf,search=pgd,budget=8/255,steps=5"
+    measured = granu("eval", "-p", asked, "--data", "tiny", *RUN, "--out", "run")
     assert measured.returncode == 0, measured.stderr
     reported = granu("report", "run")
     assert reported.returncode == 0, reported.stderr
     for answer in (measured, reported):
-        assert "pixel:linf,budget=8/255,search=worst,steps=5" in answer.stdout.replace("\n", "")
+        assert "pixel:linf,budget=8/255,search=pgd,steps=5" in answer.stdout.replace("\n", "")
 
 
 def test_pixels_may_follow_sites_in_one_folder(granu: Granu, tmp_path: Path) -> None:

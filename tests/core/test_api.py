@@ -116,7 +116,7 @@ def test_a_budget_too_small_finds_nothing_and_keeps_what_it_tried(
     model: nn.Sequential, images: Tensor, labels: Tensor
 ) -> None:
     budget = float(nearest_boundary(model, images, 1.0).min()) / 2
-    result = granu.attack(model, images, labels, f"pixel:linf,search=worst,steps=3,budget={budget:.6f}")
+    result = granu.attack(model, images, labels, f"pixel:linf,search=pgd,steps=3,budget={budget:.6f}")
     assert not result.found.any() and result.sizes.isnan().all() and torch.equal(result.predicted, labels)
     assert (result.linf <= budget + 0.5 / 255 + 1e-6).all() and not result.linf.isnan().any()
 
@@ -410,7 +410,7 @@ def test_a_run_gives_its_tables_as_text_data_figure_and_html(run: Run) -> None:
 
 
 def test_a_run_of_worst_changes_alone_has_no_profile(model: nn.Module, images: Tensor, labels: Tensor) -> None:
-    run = granu.evaluate("pixel:linf,search=worst,steps=3,budget=8/255", model, (images, labels), count=3)
+    run = granu.evaluate("pixel:linf,search=pgd,steps=3,budget=8/255", model, (images, labels), count=3)
     assert "8/255" in run.table()
     with pytest.raises(GranuError) as raised:
         run.figure()

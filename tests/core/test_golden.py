@@ -23,7 +23,7 @@ from PIL import Image
 import granu
 from granu.runs.run import Run, read_run
 
-KNOB = "dots:knob,budget=2.5,samples=3,search=worst,steps=1"
+KNOB = "dots:knob,budget=2.5,samples=3,search=pgd,steps=1"
 A, B = "brightness", "brightness:600"
 
 # what the proposals are in whole 255ths
@@ -46,7 +46,7 @@ def world(fake_plugin: Callable[..., Path]) -> None:
 def golden(world: None, run_of: Callable[..., Run]) -> Run:
     """Measure three perturbations of two classifiers, one of which is a judge too, into the folder `run`."""
     return run_of(
-        "table", "inside", "dots:knob,samples=3,search=worst,steps=1,budget=2.5",
+        "table", "inside", "dots:knob,samples=3,search=pgd,steps=1,budget=2.5",
         classifiers=(A, B), judges=(B, "corner"), data="grid", count=6, batch=3, keep=4, seed=5,
     )  # fmt: skip
 
@@ -255,8 +255,8 @@ def test_every_record_of_the_run_is_the_one_that_was_planned(golden: Run) -> Non
             "table": perturbation_record("table", unit="pages"),
             "inside": perturbation_record("inside", unit="weights"),
             KNOB: perturbation_record(
-                KNOB, name="dots", target="knob", unit="sigma (RMS)", search="worst", budget=2.5, sites=[site_record()],
-                given={"budget": "2.5", "samples": "3", "search": "worst", "steps": "1"},
+                KNOB, name="dots", target="knob", unit="sigma (RMS)", search="pgd", budget=2.5, sites=[site_record()],
+                given={"budget": "2.5", "samples": "3", "search": "pgd", "steps": "1"},
                 source={"spec": "dots", "kind": "generator", "fingerprint": "dots 1", "classes": ["dark", "light"]},
                 search_options={"steps": 1, "budget": 2.5, "margin": 0.001},
                 site_options={"samples": 3},
@@ -285,7 +285,7 @@ def slug(text: str, plain: str) -> str:
 
 def pngs() -> dict[str, Pixels]:
     """The images that are kept: of each source the first four that the classifier gets right."""
-    b, site = slug(B, "brightness_600"), slug(KNOB, "dots_knob_budget_2.5_samples_3_search_worst_steps_1")
+    b, site = slug(B, "brightness_600"), slug(KNOB, "dots_knob_budget_2.5_samples_3_search_pgd_steps_1")
     files = {
         "a/clean.png": IMAGES["a"], f"a/{A}--table.png": QUANTIZED["a"], f"a/{b}--table.png": QUANTIZED["a"],
         "b/clean.png": IMAGES["b"], f"b/{A}--table.png": QUANTIZED["b"], f"b/{b}--table.png": QUANTIZED["b"],
@@ -393,7 +393,7 @@ def test_every_cell_of_the_table_is_the_one_worked_out_by_hand(golden: Run) -> N
 
 def test_the_command_line_measures_and_prints_the_same(world: None, granu: Callable[..., Any], golden: Run) -> None:
     command = (
-        "eval", "-p", "table", "-p", "inside", "-p", "dots:knob,samples=3,search=worst,steps=1,budget=2.5", "-c", A,
+        "eval", "-p", "table", "-p", "inside", "-p", "dots:knob,samples=3,search=pgd,steps=1,budget=2.5", "-c", A,
         "-c", B, "--judge", B, "--judge", "corner", "--data", "grid", "--count", "6", "--batch", "3", "--keep", "4",
         "--seed", "5", "--out", "typed", "--device", "cpu",
     )  # fmt: skip

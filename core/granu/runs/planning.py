@@ -17,7 +17,7 @@ from granu.plugins.spec import Spec, parse_spec
 from granu.runs.drafts import draft
 from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource, PlannedSpace, Request
 from granu.runs.planned_images import plan_images
-from granu.search.options import WorstOptions
+from granu.search.options import PgdOptions, WorstOptions
 
 
 def make_plan(
@@ -60,12 +60,12 @@ def make_plan(
 def plan_spaces(spec: str, context: BuildContext, defaults: Mapping[str, str] | None = None) -> list[PlannedSpace]:
     """Plan the spaces in which a budget is spent, of a spec or of several joined by `|`; one for each target.
 
-    `defaults` are options that apply where a spec does not give them; without them a search is `search=worst`. Raises
+    `defaults` are options that apply where a spec does not give them; without them a search is `search=pgd`. Raises
     the GranuError of the first mistake; in particular OptionError for a perturbation that opens no space, and for a
     search of the smallest change.
     """
     first = parse_spec(spec)
-    defaults = {"search": WorstOptions.name, **(defaults or {})}
+    defaults = {"search": PgdOptions.name, **(defaults or {})}
     return [
         planned
         for one in (replace(first, others=()), *first.others)
@@ -78,7 +78,9 @@ def _plan_spaces(
 ) -> Iterator[PlannedSpace]:
     offer = catalog.find("perturbation", spec.name).offer
     if isinstance(offer, PerturbationOffer) and not offer.searched:
-        raise OptionError(f"`{spec}` searches by itself and opens no space; training needs one that takes search=worst")
+        raise OptionError(f"`{spec}` searches by itself and opens no space; training needs one that takes search=pgd")
+    if dict(spec.options).get("search") == WorstOptions.name:
+        raise OptionError(f"`{spec}`: search=worst is for evaluation; training attacks by search=pgd, so leave it out")
     for one in draft(catalog, context, str(spec.with_options({**defaults, **dict(spec.options)}))):
         assert one.search is not None  # the offer is searched
         if one.search.budget is None:

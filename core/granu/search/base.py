@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
+from granu.errors import OptionError
 from granu.search.options import SearchOptions
 from granu.search.result import SearchResult
 from granu.search.state import SearchState
@@ -50,3 +52,14 @@ class Search(ABC, Generic[ChosenT]):
 def size_limit(space: Space, limit: float | None) -> Tensor:
     """(B,) the largest size worth trying: the space's own, at most `limit`."""
     return space.limit() if limit is None else space.limit().clamp_max(limit)
+
+
+def spendable(space: Space, budget: float) -> Tensor:
+    """(B,) the largest size up to `budget` that the judged changes keep. OptionError where that is no size at all."""
+    sizes = space.storable(torch.full_like(space.limit(), budget))
+    if (sizes == 0).any():
+        raise OptionError(
+            f"budget={budget:g} is less than one step of 8-bit images, so that every change of this size is rounded "
+            f"away; take 1/255 ({1 / 255:.5f}) or more"
+        )
+    return sizes

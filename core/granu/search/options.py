@@ -15,6 +15,7 @@ SIZE = 1e-12  # the smallest size that may be asked for
 STEPS = "gradient steps per image (draws with search=random)"
 LIMIT = "largest size tried; by default that of the perturbation"
 BUDGET = "size to spend, in the perturbation's unit; required"
+EFFORT = "how hard to search an image that holds: at most 150, 1,150 or 4,200 passes"
 MARGIN = "logits by which another class must lead"
 
 
@@ -25,7 +26,6 @@ class SearchOptions:
     name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
 
-    steps: int
     margin: float
 
 
@@ -80,7 +80,19 @@ class WorstOptions(SearchOptions):
     """Options of `search=worst`."""
 
     name = "worst"
-    summary = "worst change of a given size, by projected gradient descent"
+    summary = "worst change of a given size, by an ensemble in the manner of AutoAttack"
+
+    effort: str = option("standard", EFFORT, choices=("quick", "standard", "thorough"))
+    budget: float = option(dataclasses.MISSING, BUDGET, low=SIZE)
+    margin: float = option(1e-3, MARGIN, low=0, high=1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PgdOptions(SearchOptions):
+    """Options of `search=pgd`, which is also the attack of adversarial training."""
+
+    name = "pgd"
+    summary = "worst change of a given size, by projected gradient descent alone"
 
     steps: int = option(40, STEPS, low=1, high=100_000)
     budget: float = option(dataclasses.MISSING, BUDGET, low=SIZE)
@@ -100,7 +112,8 @@ class RandomOptions(SearchOptions):
 
 
 SEARCHES: Mapping[str, type[SearchOptions]] = {
-    cls.name: cls for cls in (SmallestOptions, DeepFoolOptions, Dunn2020Options, WorstOptions, RandomOptions)
+    cls.name: cls
+    for cls in (SmallestOptions, DeepFoolOptions, Dunn2020Options, WorstOptions, PgdOptions, RandomOptions)
 }
 
 

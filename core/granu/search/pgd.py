@@ -1,6 +1,6 @@
 """Projected gradient descent at a budget (Madry et al. 2018, section 2.1), in any space.
 
-The one implementation, used by `search=worst`, by the second search for changes that quantization undoes, and by
+The one implementation, used by `search=pgd`, by the second search for changes that quantization undoes, and by
 adversarial training.
 """
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from granu.search.madry2018 import spend
 from granu.search.state import SearchState
-from granu.search.worst import spend
 
 SURVIVES = 1.13  # a larger scale means that 8 bits do not represent the change as it was found
 SCALES = (1.0, *(1 + 0.0005 * 2**k for k in range(26)))  # an image may be a hundredth of 1/255 from a boundary

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import SimpleNamespace
 
-import torch
 from torch import Tensor
 
-from granu.search.base import Search
+from granu.search.base import Search, spendable
 from granu.search.options import RandomOptions
 from granu.search.state import SearchState
 
@@ -20,7 +19,7 @@ class Random(Search[RandomOptions]):
     spends_budget = True
 
     def search(self, state: SearchState) -> Mapping[str, Tensor]:
-        state.working = SimpleNamespace(budget=torch.full_like(state.size, self.chosen.budget))
+        state.working = SimpleNamespace(budget=spendable(state.space, self.chosen.budget))
         for _ in range(self.chosen.steps):
             if not len(state.active):
                 break

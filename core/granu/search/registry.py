@@ -8,12 +8,13 @@ from typing import Any
 from granu.search.base import Search
 from granu.search.deepfool import DeepFool
 from granu.search.dunn2020 import Dunn2020
+from granu.search.madry2018 import Pgd
 from granu.search.options import SearchOptions
 from granu.search.random import Random
 from granu.search.smallest import Smallest
 from granu.search.worst import Worst
 
-CLASSES: Mapping[str, type[Search[Any]]] = {cls.name: cls for cls in (Smallest, DeepFool, Dunn2020, Worst, Random)}
+CLASSES: Mapping[str, type[Search[Any]]] = {cls.name: cls for cls in (Smallest, DeepFool, Dunn2020, Worst, Pgd, Random)}
 
 
 def make_search(name: str, options: SearchOptions) -> Search[Any]:

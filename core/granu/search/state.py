@@ -90,23 +90,40 @@ class SearchState:
     def require_gradient(self) -> None:
         """OptionError where no gradient reaches the changes of the space."""
         if not self.space.differentiable:
-            raise OptionError("changes of this perturbation have no gradient; use search=smallest, worst or random")
+            raise OptionError(
+                "changes of this perturbation have no gradient; use search=smallest, worst, pgd or random"
+            )
 
     def gradient(self, change: Tensor, objective: Objective | None = None) -> tuple[Tensor, Tensor]:
         """The objective (A,) at a change (A, D), by default the criterion's, and its gradient (A, D)."""
+        return self.differentiate(change, objective)[:2]
+
+    def differentiate(self, change: Tensor, objective: Objective | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """As `gradient`, and the logits (A, K) there."""
         self.require_gradient()
         self.count(forward=1, backward=1)
         change = change.detach().requires_grad_()
         logits = self.space.logits(change)
         value = self.criterion.objective(logits) if objective is None else objective(logits, self.criterion)
         (gradient,) = torch.autograd.grad(value.sum(), change)
-        return value.detach(), gradient
+        return value.detach(), gradient, logits.detach()
 
-    def judge(self, change: Tensor) -> Tensor:
-        """(A,) bool: whether the evidence of a change (A, D) reaches the criterion, as the core will judge it."""
-        self.count(forward=1)
-        with torch.no_grad():
-            return self.criterion.reached(self.space.judged_logits(change))
+    def judge(self, change: Tensor, which: Tensor | None = None) -> Tensor:
+        """(A,) bool: whether the evidence of a change (A, D) reaches the criterion, as the core will judge it.
+
+        With `which` (A,) bool only those images are judged, and false stands for the others.
+        """
+        if which is None:
+            self.count(forward=1)
+            with torch.no_grad():
+                return self.criterion.reached(self.space.judged_logits(change))
+        reached, index = torch.zeros_like(which), which.nonzero().squeeze(1)
+        if len(index):
+            self.count(forward=which.long())
+            with torch.no_grad():
+                logits = self.space.select(index).judged_logits(change[index])
+            reached[index] = self.criterion.select(index).reached(logits)
+        return reached
 
     def result(self, extra: Mapping[str, Tensor] | None = None) -> SearchResult:
         """The results of all images."""

@@ -1,17 +1,21 @@
-"""`search=worst`: the worst change of a given size, by projected gradient descent on the criterion's objective."""
+"""`search=worst`: the worst change of a given size by an ensemble, in the manner of AutoAttack (Croce and Hein 2020).
+
+Section 4 of the paper, in any space: Auto-PGD with several objectives and targets, FAB, and a random search, each on
+what the others left. Differences: the verdict is on what the core judges, so that a change which rounding undoes is no
+success; FAB starts on the far side of the boundary; and effort is three words instead of an attack's every number.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from granu.search.base import Search
+from granu.search.base import Search, spendable
+from granu.search.ensemble import EFFORTS, Ensemble
 from granu.search.options import WorstOptions
-from granu.search.pgd import projected_gradient_descent
 from granu.search.scan import scan_worst
-from granu.search.state import NO_GRADIENT, SearchState, unusable
+from granu.search.state import SearchState
 
 
 class Worst(Search[WorstOptions]):
@@ -21,31 +25,15 @@ class Worst(Search[WorstOptions]):
     spends_budget = True
 
     def search(self, state: SearchState) -> Mapping[str, Tensor]:
-        budget = torch.full_like(state.size, self.chosen.budget)
+        effort, budget = EFFORTS[self.chosen.effort], spendable(state.space, self.chosen.budget)
         if (rays := state.space.rays()) is not None:
-            scan_worst(state, rays, budget, steps=self.chosen.steps)
-        else:
-            spend(state, budget, steps=self.chosen.steps)
+            scan_worst(state, rays, budget, steps=effort.sizes)
+            return {}
+        ensemble = Ensemble(state, budget)
+        if state.space.differentiable:
+            for run in effort.runs:
+                ensemble.run(run)
+            ensemble.finish()
+        ensemble.search_at_random(effort.trials)
+        state.tried.fill_(self.chosen.budget)
         return {}
-
-
-def spend(state: SearchState, budget: Tensor, *, steps: int) -> None:
-    """Spend `budget` (A,) on each active image; one whose evidence reaches the criterion leaves.
-
-    An image that never does keeps the change under which its label led least.
-    """
-    weakest = torch.full_like(state.size, torch.inf)
-
-    def visit(state: SearchState) -> None:
-        work = state.working
-        stuck, reached = unusable(work.gradient), work.objective < -state.criterion.margin
-        if reached.any():
-            reached = reached & state.judge(work.x)
-        state.update(work.x, state.space.size(work.x), reached)
-        weaker = ~reached & (work.objective < weakest[state.active])
-        state.change[state.active[weaker]] = work.x[weaker]
-        weakest[state.active[weaker]] = work.objective[weaker]
-        state.mark_failed(stuck, NO_GRADIENT)
-        state.narrow(~stuck & ~reached)
-
-    projected_gradient_descent(state, budget, steps=steps, visit=visit)

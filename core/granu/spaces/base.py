@@ -97,6 +97,17 @@ class Space:
         change = noise.normal(self.dimension)
         return change * (budget / self.size(change))[:, None]
 
+    def patch(self, share: float, noise: Streams) -> Tensor:
+        """A random change of size 1 to a random `share` of the coordinates, (B, D); zero elsewhere."""
+        change = noise.normal(self.dimension)
+        chosen = noise.uniform(self.dimension)
+        change = change.masked_fill(chosen > chosen.amin(dim=1, keepdim=True).clamp_min(share), 0)
+        return change / self.size(change).clamp_min(1e-30)[:, None]
+
+    def storable(self, budget: Tensor) -> Tensor:
+        """The largest size up to `budget` (B,) that changes can have without exceeding it when they are quantized."""
+        return budget
+
     def limit(self) -> Tensor:
         """(B,) the largest size worth trying."""
         return torch.full((len(self.clean),), self.largest, device=self.clean.device)
@@ -151,9 +162,31 @@ class PixelSpace(Space):
     def slope(self, gradient: Tensor) -> Tensor:
         return gradient.norm(p=DUALS[self.norm], dim=1)
 
+    def patch(self, share: float, noise: Streams) -> Tensor:
+        """A square of a random place, one value for each channel (Square Attack, Andriushchenko et al. 2020)."""
+        channels, height, width = self.clean.shape[1:]
+        side = min(max(round(math.sqrt(share * height * width)), 1), height, width)
+        place = noise.uniform(2)
+        rows = _interval(height, side, place[:, 0])  # (B, H)
+        columns = _interval(width, side, place[:, 1])
+        signs = torch.where(noise.uniform(channels) < 0.5, -1.0, 1.0)
+        change = (signs[:, :, None, None] * rows[:, None, :, None] * columns[:, None, None, :]).flatten(1)
+        return change / self.size(change)[:, None]
+
+    def storable(self, budget: Tensor) -> Tensor:
+        """For L-infinity the multiple of 1/255 below; the other sizes exceed a budget only by what rounding adds."""
+        return (255 * budget * (1 + 1e-5)).floor() / 255 if self.norm == "linf" else budget
+
     def limit(self) -> Tensor:
         """The whole range: every pixel moved from black to white."""
         return torch.ones_like(self.clean).flatten(1).norm(p=ORDERS[self.norm], dim=1)
+
+
+def _interval(length: int, side: int, place: Tensor) -> Tensor:
+    """Ones at `side` of `length` places, from a place (B,) in [0, 1) on; (B, length)."""
+    first = (place * (length - side + 1)).long()[:, None]
+    at = torch.arange(length, device=place.device)
+    return ((at >= first) & (at < first + side)).float()
 
 
 ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}

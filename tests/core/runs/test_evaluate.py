@@ -92,11 +92,11 @@ def measured(run: Run) -> set[tuple[str, str]]:
 # what one command may follow in a folder
 
 
-def test_a_worst_search_with_a_budget_is_measured_and_recorded_with_it(run_of: RunOf) -> None:
-    key = "pixel:linf,budget=8/255,search=worst,steps=5"
+def test_a_search_with_a_budget_is_measured_and_recorded_with_it(run_of: RunOf) -> None:
+    key = "pixel:linf,budget=8/255,search=pgd,steps=5"
     run = run_of(key, classifiers=CLASSIFIER, data="tiny", count=4)
     record = read_run(Path("run")).record.perturbations[key]
-    assert (record.search, record.unit) == ("worst", "pixel L-infinity")
+    assert (record.search, record.unit) == ("pgd", "pixel L-infinity")
     assert record.budget == pytest.approx(8 / 255) == record.search_options["budget"]
     assert len(run.trials) == 4 and all(trial.tried == pytest.approx(8 / 255, rel=1e-5) for trial in run.trials)
     assert all(trial.linf is not None and trial.linf <= 8 / 255 + 1e-6 for trial in run.trials)

@@ -8,10 +8,10 @@ from searching import Line, flat, lead, line, run, zeros
 from torch import Tensor
 
 from granu import Criterion
+from granu.search.madry2018 import spend
 from granu.search.pgd import projected_gradient_descent
 from granu.search.result import SearchResult
 from granu.search.state import SearchState
-from granu.search.worst import spend
 from granu.streams import Streams
 
 NO_GRADIENT = "the gradient is zero or not finite; the classifier may mask it"
@@ -21,8 +21,8 @@ def rising(slope: float) -> Line:
     return Line(lead(lambda x: 1 - slope * x))
 
 
-def worst(space: Line, **options: float) -> SearchResult:
-    return run("worst", space, Criterion(zeros(len(space.clean))), **options)
+def descended(space: Line, **options: float) -> SearchResult:
+    return run("pgd", space, Criterion(zeros(len(space.clean))), **options)
 
 
 def test_steps_are_two_and_a_half_budgets_in_all_and_end_at_the_budget() -> None:
@@ -73,7 +73,7 @@ def test_nothing_is_computed_without_active_images() -> None:
 
 def test_an_image_leaves_as_soon_as_its_evidence_reaches_the_margin() -> None:
     space = rising(1)
-    found = worst(space, budget=2.0, steps=5, margin=0.5)
+    found = descended(space, budget=2.0, steps=5, margin=0.5)
     assert space.visited == [[0], [1], [2]] and space.judged == [[2]]
     assert (found.change.item(), found.size.item(), found.tried.item()) == (2, 2, 2)
     assert (found.forward.item(), found.backward.item(), found.notes) == (4, 3, (None,))
@@ -82,7 +82,7 @@ def test_an_image_leaves_as_soon_as_its_evidence_reaches_the_margin() -> None:
 
 def test_a_lead_of_just_the_margin_does_not_reach_it() -> None:
     space = rising(1)
-    found = worst(space, budget=2.0, steps=2, margin=1.0)
+    found = descended(space, budget=2.0, steps=2, margin=1.0)
     assert not found.found.any() and not space.judged
     assert (found.change.item(), found.tried.item(), found.notes) == (2, 2, (None,))
 
@@ -93,7 +93,7 @@ def test_what_the_gradient_pass_finds_is_not_believed_before_it_is_judged() -> N
             return super().judged_logits(change - 0.5)
 
     space = Doubtful(lead(lambda x: 1 - x))
-    found = worst(space, budget=2.0, steps=4, margin=0.0)
+    found = descended(space, budget=2.0, steps=4, margin=0.0)
     assert space.visited == [[0], [1.25], [2]] and space.judged == [[0.75], [1.5]]
     assert (found.size.item(), found.forward.item(), found.backward.item()) == (2, 5, 3)
 
@@ -105,7 +105,7 @@ def test_of_changes_that_do_not_reach_the_one_under_which_the_label_leads_least_
         return torch.stack([torch.where(image > 0, 1 + (x - 1.2).square(), -1 - x), 0 * x], dim=1)
 
     space = Line(logits, (0.0, 1.0))
-    found = worst(space, budget=2.0, steps=4)
+    found = descended(space, budget=2.0, steps=4)
     assert flat(space.visited) == pytest.approx([0, 0, 1.25, 0, 1.25, 0])
     assert found.change[:, 0].tolist() == [0, 1.25] and found.found.tolist() == [True, False]
     assert found.tried.tolist() == [0, 1.25]
@@ -115,7 +115,7 @@ def test_of_changes_that_do_not_reach_the_one_under_which_the_label_leads_least_
 
 def test_of_changes_under_which_the_label_leads_alike_the_first_is_kept() -> None:
     space = Line(lead(lambda x: 1 + (x - 1).square()))
-    found = worst(space, budget=2.0, steps=2)
+    found = descended(space, budget=2.0, steps=2)
     assert flat(space.visited) == [0, 2, -0.5] and found.change.item() == 0
 
 
@@ -134,13 +134,13 @@ def test_a_budget_may_differ_by_image() -> None:
 
 @pytest.mark.parametrize("slope", [0.0, float("nan")])
 def test_an_image_without_a_gradient_leaves_with_a_note(slope: float) -> None:
-    found = worst(rising(slope), budget=1.0)
+    found = descended(rising(slope), budget=1.0)
     assert found.notes == (NO_GRADIENT,) and not found.found.any()
     assert found.forward.item() == found.backward.item() == 1
 
 
-def test_worst_and_random_take_the_steps_and_budget_that_were_asked_for() -> None:
-    held = worst(rising(0.1), budget=2.0, steps=7)
+def test_pgd_and_random_take_the_steps_and_budget_that_were_asked_for() -> None:
+    held = descended(rising(0.1), budget=2.0, steps=7)
     assert (held.forward.item(), held.backward.item()) == (8, 8)
     drawn = run("random", rising(0.0), Criterion(zeros(1)), budget=2.0, steps=7)
     assert (drawn.forward.item(), drawn.backward.item(), drawn.tried.item()) == (7, 0, 2)

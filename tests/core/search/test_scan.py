@@ -111,11 +111,19 @@ def test_all_rays_of_several_dimensions_are_tried() -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_worst_looks_at_sizes_below_the_budget_on_both_sides(sign: int) -> None:
+def test_pgd_looks_at_sizes_below_the_budget_on_both_sides(sign: int) -> None:
     broken = lambda change: (sign * change[:, 0] - 0.75).abs() < 0.01  # noqa: E731
-    assert (search("worst", Scanned(broken, BOTH), budget=1.0).size == 0.75).all()
-    assert not search("worst", Scanned(broken, BOTH), budget=1.0, steps=3).found.any()
-    assert not search("worst", Scanned(broken, BOTH), budget=0.5).found.any()
+    assert (search("pgd", Scanned(broken, BOTH), budget=1.0).size == 0.75).all()
+    assert not search("pgd", Scanned(broken, BOTH), budget=1.0, steps=3).found.any()
+    assert not search("pgd", Scanned(broken, BOTH), budget=0.5).found.any()
+
+
+def test_worst_tries_more_sizes_along_rays_with_more_effort() -> None:
+    counts = [
+        int(search("worst", Scanned(lambda change: change[:, 0] > 9, BOTH), budget=1.0, effort=effort).forward[0])
+        for effort in ("quick", "standard", "thorough")
+    ]
+    assert counts == [20, 80, 320]  # two rays
 
 
 def test_worst_keeps_the_change_under_which_the_label_led_least() -> None:
@@ -125,7 +133,7 @@ def test_worst_keeps_the_change_under_which_the_label_led_least() -> None:
 
 @pytest.mark.parametrize(("name", "options"), [("deepfool", {}), ("dunn2020", {})])
 def test_searches_that_need_a_gradient_say_so(name: str, options: dict[str, float]) -> None:
-    with pytest.raises(OptionError, match="no gradient; use search=smallest, worst or random"):
+    with pytest.raises(OptionError, match="no gradient; use search=smallest, worst, pgd or random"):
         search(name, Scanned(lambda change: change[:, 0] > 1, BOTH), **options)
 
 

@@ -28,7 +28,9 @@ from granu.search.registry import CLASSES, make_search
         ({}, "smallest", {"steps": 100, "margin": 1e-3, "limit": None, "deepfool_init": 0}),
         ({"steps": "30", "deepfool-init": "25"}, "smallest", {"steps": 30, "deepfool_init": 25}),
         ({"search": "dunn2020"}, "dunn2020", {"steps": 400, "margin": 1.0, "limit": None}),
-        ({"search": "worst", "budget": "8/255"}, "worst", {"steps": 40, "margin": 1e-3, "budget": 8 / 255}),
+        ({"search": "pgd", "budget": "8/255"}, "pgd", {"steps": 40, "margin": 1e-3, "budget": 8 / 255}),
+        ({"search": "worst", "budget": "1"}, "worst", {"effort": "standard", "margin": 1e-3, "budget": 1.0}),
+        ({"search": "worst", "budget": "1", "effort": "quick"}, "worst", {"effort": "quick"}),
         ({"search": "random", "budget": "1"}, "random", {"steps": 10, "margin": 1e-3, "budget": 1.0}),
         ({"search": "deepfool", "candidates": "3"}, "deepfool", {"steps": 100, "candidates": 3, "overshoot": 0.02}),
     ],
@@ -45,7 +47,19 @@ def test_texts_become_the_options_of_the_search_they_name(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"budget": "1"}, ": search=smallest has no option 'budget'; it belongs to search=worst and search=random"),
+        (
+            {"budget": "1"},
+            ": search=smallest has no option 'budget'; it belongs to search=worst, search=pgd and search=random",
+        ),
+        (
+            {"search": "worst", "budget": "1", "steps": "5"},
+            ": search=worst has no option 'steps'; it belongs to search=smallest, search=deepfool, search=dunn2020, "
+            "search=pgd and search=random",
+        ),
+        (
+            {"search": "worst", "budget": "1", "effort": "fast"},
+            ": effort=fast is not one of its values; there are: quick, standard, thorough",
+        ),
         (
             {"search": "worst", "budget": "1", "limit": "2"},
             ": search=worst has no option 'limit'; it belongs to search=smallest, search=deepfool and search=dunn2020",
@@ -59,7 +73,7 @@ def test_texts_become_the_options_of_the_search_they_name(
         ({"search": "smalest"}, ": there is no search named 'smalest'; did you mean 'smallest'?"),
         (
             {"search": "best"},
-            ": there is no search named 'best'; there are: smallest, deepfool, dunn2020, worst, random",
+            ": there is no search named 'best'; there are: smallest, deepfool, dunn2020, worst, pgd, random",
         ),
         (
             {"search": "worst", "budget": "0"},
@@ -76,27 +90,30 @@ def test_a_mistake_is_answered_with_what_would_be_right(given: Mapping[str, str]
 
 
 def test_every_option_is_reserved_and_described() -> None:
-    assert SEARCH_KEYS == ("search", "steps", "margin", "limit", "deepfool-init", "candidates", "overshoot", "budget")
+    assert SEARCH_KEYS == (
+        "search", "margin", "steps", "limit", "deepfool-init", "candidates", "overshoot", "effort", "budget",
+    )  # fmt: skip
     assert describe_searches() == [
         (
             "search",
             "smallest",
             "smallest: smallest change found; deepfool: distance to the nearest decision boundary by DeepFool; "
             "dunn2020: first change found under the growing bound of Dunn et al. 2020; "
-            "worst: worst change of a given size, by projected gradient descent; "
+            "worst: worst change of a given size, by an ensemble in the manner of AutoAttack; "
+            "pgd: worst change of a given size, by projected gradient descent alone; "
             "random: random changes of a given size",
-        ),
-        (
-            "steps",
-            "",
-            "gradient steps per image (draws with search=random) (from 1 to 100000); "
-            "defaults: smallest 100, deepfool 100, dunn2020 400, worst 40, random 10",
         ),
         (
             "margin",
             "",
             "logits by which another class must lead (from 0 to 1000); "
-            "defaults: smallest 0.001, deepfool 0.001, dunn2020 1.0, worst 0.001, random 0.001",
+            "defaults: smallest 0.001, deepfool 0.001, dunn2020 1.0, worst 0.001, pgd 0.001, random 0.001",
+        ),
+        (
+            "steps",
+            "",
+            "gradient steps per image (draws with search=random) (from 1 to 100000); "
+            "defaults: smallest 100, deepfool 100, dunn2020 400, pgd 40, random 10",
         ),
         (
             "limit",
@@ -122,9 +139,16 @@ def test_every_option_is_reserved_and_described() -> None:
             "share of each step added to cross the boundary (from 0 to 1); search=deepfool only",
         ),
         (
+            "effort",
+            "standard",
+            "how hard to search an image that holds: at most 150, 1,150 or 4,200 passes "
+            "(one of quick, standard, thorough); search=worst only",
+        ),
+        (
             "budget",
             "",
-            "size to spend, in the perturbation's unit; required (at least 1e-12); search=worst and search=random only",
+            "size to spend, in the perturbation's unit; required (at least 1e-12); search=worst, search=pgd and "
+            "search=random only",
         ),
     ]
 

@@ -83,7 +83,7 @@ def test_a_control_stays_within_the_space() -> None:
     assert [abs(x) for x in factory.space.judged[0]] == pytest.approx([1.02, 1.02])
 
 
-@pytest.mark.parametrize("search", ["worst", "random"])
+@pytest.mark.parametrize("search", ["pgd", "random"])
 def test_a_search_that_spends_a_budget_needs_no_control(search: str) -> None:
     factory = Opened()
     proposal = propose(factory, search, budget=0.5, steps=2)

@@ -33,8 +33,9 @@ def test_pixels_are_a_space_in_order(batch: Batch, norm: str) -> None:
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_every_search_keeps_the_contract(batch: Batch, search: str) -> None:
-    budget = {"budget": 1.0} if search in ("worst", "random") else {}
-    check_perturbation(searched("l2", search, steps=20, **budget), tiny.tiny_bent_classifier(), batch)
+    budget = {"budget": 1.0} if search in ("worst", "pgd", "random") else {}
+    steps = {} if search == "worst" else {"steps": 20}
+    check_perturbation(searched("l2", search, **steps, **budget), tiny.tiny_bent_classifier(), batch)
 
 
 def test_smallest_finds_smaller_changes_than_dunn2020(batch: Batch) -> None:
@@ -51,14 +52,15 @@ def test_random_changes_of_the_same_size_succeed_far_less(batch: Batch) -> None:
     assert by_chance.sum() <= 2
 
 
-def test_worst_spends_the_budget_and_no_more(batch: Batch) -> None:
+@pytest.mark.parametrize("search", ["worst", "pgd"])
+def test_a_budget_is_spent_and_not_exceeded(batch: Batch, search: str) -> None:
     classifier = tiny.tiny_linear_classifier()
     exact = nearest_boundary(classifier, batch, 2)
     little, enough = 0.5 * float(exact.min()), 1.1 * float(exact.max())
-    held = perturb(searched("l2", "worst", budget=little), classifier, batch)
+    held = perturb(searched("l2", search, budget=little), classifier, batch)
     assert (classifier(quantize(shown(held.evidence))).argmax(dim=1) == batch.labels).all()
     assert (held.size <= little * 1.001).all() and (held.size > 0.5 * little).all()
-    broken = perturb(searched("l2", "worst", budget=enough), classifier, batch)
+    broken = perturb(searched("l2", search, budget=enough), classifier, batch)
     assert (classifier(quantize(shown(broken.evidence))).argmax(dim=1) != batch.labels).float().mean() > 0.7
 
 

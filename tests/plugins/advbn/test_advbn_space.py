@@ -85,14 +85,14 @@ def test_the_worst_change_is_worse_than_chance_of_equal_size() -> None:
     classifier, batch = setting()
     space = perturbation("advbn:layer1").open(classifier, batch, Streams(0, batch.ids))
     criterion, budget = Criterion(batch.labels), torch.full((6,), 1.1)
-    worst = searched("search=worst,budget=1.1,steps=6").search.run(space, criterion, Streams(0, batch.ids))
+    worst = searched("search=pgd,budget=1.1,steps=6").search.run(space, criterion, Streams(0, batch.ids))
     for number in range(20):
         change = space.draw(budget, Streams(number, batch.ids))
         chance = criterion.objective(space.exact_logits(change)).mean()
         assert criterion.objective(space.exact_logits(worst.change)).mean() < chance
 
 
-@pytest.mark.parametrize("search", ["search=worst,budget=1.1,steps=6", "search=smallest,steps=20"])
+@pytest.mark.parametrize("search", ["search=pgd,budget=1.1,steps=6", "search=smallest,steps=20"])
 def test_results_do_not_depend_on_the_batch(search: str) -> None:
     check_perturbation(searched(search), *setting())
 

@@ -65,7 +65,7 @@ def test_the_perturbation_is_evaluated_inside_the_classifier(
     granu: Callable[..., Any], data: str, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    command = ["eval", "--perturb", "advbn:blocks.0,search=worst,budget=1.1,steps=2", "--classifier", NETWORK]
+    command = ["eval", "--perturb", "advbn:blocks.0,search=pgd,budget=1.1,steps=2", "--classifier", NETWORK]
     answer = granu(*command, "--data", data, "--count", "6", "--out", str(run), "--device", "cpu")
     assert answer.returncode == 0, answer.stderr
     assert "no image" in answer.stdout
