@@ -95,12 +95,17 @@ def test_half_of_a_pair_is_refused(taesd: Callable[..., Any]) -> None:
 def test_the_other_half_may_have_another_ending_and_safetensors_come_first(
     taesd: Callable[..., Any], built: Callable[..., Any]
 ) -> None:
-    encoder, _, folder = taesd()
+    encoder, decoder, folder = taesd()
     torch.save(encoder.state_dict(), folder / "small_encoder.pth")
     both = built(folder).fingerprint
     assert built(folder / "small_decoder.safetensors").fingerprint == both
-    assert built(folder / "small_encoder.pth").fingerprint != both
-    (folder / "small_encoder.safetensors").unlink()
+    mixed = built(folder / "small_encoder.pth").fingerprint
+    assert mixed != both
+    torch.save(decoder.state_dict(), folder / "small_decoder.pth")
+    assert built(folder).fingerprint == both
+    assert built(folder / "small_encoder.pth").fingerprint not in (both, mixed), "the other of the same ending"
+    for part in ("encoder", "decoder"):
+        (folder / f"small_{part}.safetensors").unlink()
     assert built(folder).fingerprint == built(folder / "small_encoder.pth").fingerprint
 
 
