@@ -17,7 +17,8 @@ OTHER_MEANINGS = {
     "pixel",
     "python",
     "random",
-}  # the scale of a site; the language, whose version a run records; a search
+    "standard",
+}  # the scale of a site; the language, whose version a run records; a search; how hard a search tries
 
 
 @cache

@@ -275,7 +275,7 @@ MISTAKES = [
     (("eval", "-p", "tiny:layer1,steps=20", *RUN, "--out", "/proc/nowhere"), "cannot write to /proc/nowhere"),
     (("eval", "-p", "tiny:layer1,steps=20", *RUN, "--device", "cuda:99"), "take --device cpu or auto"),
     (("eval", "-p", "tiny:layer1,steps=20", *RUN, "--precision", "float16"), "--precision float16 is not offered"),
-    (("eval", "-p", "tiny:layer1,steps=20", *RUN, "--data", "tiny"), "the sites of a generator draw their own"),
+    (("eval", "-p", "tiny:layer1,steps=20", *RUN, "--data", "tiny"), "the sites of `tiny` draw their own"),
     (("eval", "-p", "stylegan:layer6,weights=nothing.safetensors"), "there are no weights 'nothing.safetensors'"),
     (("report", "nowhere"), "nowhere is no run"),
     (("info", "stylegam"), "did you mean 'stylegan'?"),

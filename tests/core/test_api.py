@@ -112,13 +112,22 @@ def test_what_was_wrong_from_the_start_is_unchanged_and_has_no_size(
     assert repr(result).startswith(f"AttackResult(found={COUNT - 1} of {COUNT - 1}, images={COUNT}")
 
 
-def test_a_budget_too_small_finds_nothing_and_keeps_what_it_tried(
+def test_a_budget_too_small_finds_nothing_and_keeps_what_it_tried(images: Tensor) -> None:
+    def bright(x: Tensor) -> Tensor:  # class 1 only where nearly all is white
+        brightness = x.flatten(1).mean(dim=1)
+        return torch.stack([torch.full_like(brightness, 0.95), brightness, 0 * brightness], dim=1)
+
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    result = granu.attack(bright, images, labels, "pixel:linf,search=pgd,steps=3,budget=2/255")
+    assert not result.found.any() and result.sizes.isnan().all() and torch.equal(result.predicted, labels)
+    assert (result.linf <= 2 / 255 + 1e-6).all() and (result.linf > 0).all()
+
+
+def test_a_budget_of_less_than_one_step_of_8_bit_images_is_refused(
     model: nn.Sequential, images: Tensor, labels: Tensor
 ) -> None:
-    budget = float(nearest_boundary(model, images, 1.0).min()) / 2
-    result = granu.attack(model, images, labels, f"pixel:linf,search=pgd,steps=3,budget={budget:.6f}")
-    assert not result.found.any() and result.sizes.isnan().all() and torch.equal(result.predicted, labels)
-    assert (result.linf <= budget + 0.5 / 255 + 1e-6).all() and not result.linf.isnan().any()
+    with pytest.raises(GranuError, match=r"budget=0.003 is less than one step of 8-bit images"):
+        granu.attack(model, images, labels, "pixel:linf,search=pgd,steps=3,budget=0.003")
 
 
 def test_the_model_keeps_its_mode_weights_buffers_and_gradients(images: Tensor) -> None:
@@ -255,8 +264,6 @@ REFUSALS: list[tuple[type[GranuError], str, Ask]] = [
     (OptionError, "`pixel:all` means 3 perturbations; attack takes one",
      lambda: granu.attack(linear(), IMAGES, LABELS, "pixel:all")),
     (UnknownName, "did you mean 'pixel'", lambda: granu.attack(linear(), IMAGES, LABELS, "pixl:l2")),
-    (OptionError, "the sites of `stylegan` draw their own",
-     lambda: granu.attack(linear(), IMAGES, LABELS, "stylegan:layer6")),
     (DataError, "does not fit images of 4 pixels",
      lambda: granu.attack(linear(), IMAGES, LABELS, "frequency:start=9")),
     (OptionError, "cannot be used", lambda: granu.attack(linear(), IMAGES, LABELS, device="cuda:99")),
