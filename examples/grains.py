@@ -6,9 +6,10 @@ held-out real digits that it encodes. Prints the paired ratios of smallest sizes
 intervals, the rank correlations of the sources' orders, and the diffusion model's sizes on drawn and on real digits.
 Repeat the command to resume it.
 
-    python examples/grains.py --data FOLDER --count 30 --out runs/grains --figure docs/images/grains.svg
+    python examples/grains.py --data FOLDER --count 20 --out runs/grains --figure docs/images/grains.svg
 
-FOLDER holds mnist-test.parquet. About an hour on one thread with the defaults, almost all of it in the diffusion model.
+FOLDER holds mnist-test.parquet. About three quarters of an hour on one thread with the defaults, almost all of it in
+the diffusion model.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with mnist-test.parquet")
     parser.add_argument("--source", action="append", choices=SOURCES, help="measure only this source; repeatable")
-    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--steps", type=int, default=30, help="gradient steps of each search")
     parser.add_argument("--sampling-steps", type=int, default=10, help="of the diffusion model")
     parser.add_argument("--samples", type=int, default=20, help="clean images (per class where drawn) for deviations")
@@ -72,7 +73,7 @@ def measure(name: str, arguments: argparse.Namespace) -> granu.Run:
     real = name == REAL
     options = f"steps={arguments.steps},samples={arguments.samples * (10 if real else 1)}"
     if generator == "diffusion":
-        options += f",sampling-steps={arguments.sampling_steps}"
+        options += f",sampling-steps={arguments.sampling_steps}" + (",iterations=10,tolerance=0.0001" if real else "")
     data = None
     if real:
         images, labels = read_images(arguments.data, MNIST, "test")
