@@ -126,8 +126,8 @@ class Ensemble:
             start = torch.where((best == 0).all(dim=1, keepdim=True), self._random(), best)
             random_search(self.state, self._budget(), trials=trials, start=start)
 
-    def finish(self) -> None:
-        """Note the images on which no gradient could be used."""
+    def note_masked(self) -> None:
+        """Note the images that hold and had no usable gradient at any change."""
         self.state.activate(~self.state.found)
         self.state.mark_failed(~self.differentiated[self.state.active], NO_GRADIENT)
 

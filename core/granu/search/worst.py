@@ -33,7 +33,8 @@ class Worst(Search[WorstOptions]):
         if state.space.differentiable:
             for run in effort.runs:
                 ensemble.run(run)
-            ensemble.finish()
         ensemble.search_at_random(effort.trials)
+        if state.space.differentiable:
+            ensemble.note_masked()
         state.tried.fill_(self.chosen.budget)
         return {}

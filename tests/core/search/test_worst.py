@@ -153,7 +153,8 @@ def test_without_any_gradient_a_note_says_so_and_random_search_still_runs() -> N
     held = run("worst", flat, Criterion(zeros(1)), budget=2.0, effort="quick")
     assert held.notes == (NO_GRADIENT,) and not held.found.any()
     cliff = Line(lead(lambda x: torch.where(x.abs() > 1.9, -1.0, 1.0) + 0 * x))
-    assert run("worst", cliff, Criterion(zeros(1)), budget=2.0, effort="quick").found.all()
+    found = run("worst", cliff, Criterion(zeros(1)), budget=2.0, effort="quick")
+    assert found.found.all() and found.notes == (None,)
 
 
 def test_a_space_without_gradients_is_searched_at_random() -> None:
