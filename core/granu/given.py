@@ -32,7 +32,7 @@ class Give:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a bare network is wrapped: see `granu.attack` for mean, std and classes."""
+    """Options with which a bare network is wrapped: see `granu.attack` for mean, std and classes."""
 
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None

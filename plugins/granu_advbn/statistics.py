@@ -28,7 +28,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Multipliers:
-    """How multipliers of statistics change features whose channels are at `axis`, and how large they may be."""
+    """Multipliers of the statistics of features whose channels are at `axis`, and their bounds."""
 
     axis: int
     epsilon: float

@@ -75,7 +75,7 @@ EMBOSS = ((-2.0, -1.0, 0.0), (-1.0, 1.0, 1.0), (0.0, 1.0, 2.0))  # light from th
 
 
 def _drops(liquid: Tensor, threshold: Tensor, scale: float) -> Tensor:
-    """How bright the drops are, (B, 1, H, W), at most 1: lit where they bulge towards the light."""
+    """Brightness of the drops, (B, 1, H, W), at most 1: lit where they bulge towards the light."""
     drops = torch.where(liquid < threshold, 0.0, liquid)
     depth = gaussian_blur((drops > 0).float(), torch.full((len(liquid),), 2 * scale, device=liquid.device))
     kernel = torch.tensor(EMBOSS, device=liquid.device)[None, None]

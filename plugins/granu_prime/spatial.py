@@ -57,7 +57,7 @@ def temperatures(cut: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 
 def mode_counts(size: Sequence[int]) -> tuple[int, int]:
-    """How many sines along each axis differ from each other, and from zero, on the pixels of images of `size`."""
+    """Counts of sines along each axis that differ from each other, and from zero, on the pixels of images of `size`."""
     return size[0] - 2, size[1] - 2
 
 

@@ -135,7 +135,7 @@ class LongText:
 
 
 def encode(text: Any, encoding: Any = "latin1") -> Any:
-    """How pickles of protocol 2 write bytes: as text with a character per byte."""
+    """Encode text as bytes, a byte per character, as pickles of protocol 2 write them."""
     if encoding not in ("latin1", "latin-1"):
         raise Refused("holds bytes in an unknown encoding")
     if isinstance(text, LongText):

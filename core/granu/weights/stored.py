@@ -121,12 +121,12 @@ class StoredTensor:
 
     @property
     def numbers(self) -> int:
-        """How many numbers the tensor has."""
+        """The count of its numbers."""
         return math.prod(self.shape)
 
     @property
     def _extent(self) -> int:
-        """How many numbers lie between its first and its last, both included."""
+        """The count of numbers from its first to its last in the file, both included."""
         return sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True)) + 1 if self.numbers else 0
 
     def read(self) -> Tensor:

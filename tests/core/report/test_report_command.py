@@ -64,7 +64,7 @@ def test_json_holds_rows_health_notes_and_failures(matrix: Run) -> None:
     assert data["failures"] == [asdict(FAILURE)] and data["notes"] == [] and isinstance(data["health"], list)
 
 
-def test_records_hold_every_number_unrounded() -> None:
+def test_records_hold_every_number_without_rounding() -> None:
     trial = found(
         size=1 / 3, l2=0.1, linf=0.2, ssim=0.3, pixels=4, features=5, forward=6, backward=7, control=True,
         votes={"j": 0}, unit="sigma", height=8, width=9,

@@ -52,7 +52,7 @@ MAKES = [
 
 
 def count_calls(classifier: ImageClassifier) -> dict[str, int]:
-    """How often each module without children runs from now on."""
+    """Count the calls of each module without children from now on: name -> calls."""
     calls: dict[str, int] = {}
     for name, module in classifier.layers().items():
         if not list(module.children()):
