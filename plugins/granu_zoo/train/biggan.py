@@ -86,11 +86,7 @@ class BigGANTraining(StyleGANTraining):
             return sheet_of(network(z, torch.arange(CLASSES).repeat_interleave(10)))
 
     def track_average(self) -> None:
-        half_life = min(self.settings.average_half_life, 0.05 * self.seen)
-        keep = 0.5 ** (self.settings.batch / half_life)
-        with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                slow.lerp_(fast, 1 - keep)
+        self.track(self.generator)  # norms get statistics of their own after the training
 
 
 def initialise(network: BigGAN) -> BigGAN:

@@ -94,5 +94,5 @@ def _shipped() -> list[str]:
 
 
 def _data_of(context: BuildContext, spec: str) -> TrainedOn:
-    """The dataset of a classifier, which its classes tell."""
+    """The dataset of a classifier, by its classes."""
     return CIFAR10 if tuple(context.build("classifier", spec).classes) == CIFAR10.classes else MNIST

@@ -28,7 +28,7 @@ def _share_inside(points: Tensor, centres: Tensor) -> float:
 
 
 def features(classifier: ImageClassifier, images: Tensor) -> Tensor:
-    """What a classifier's last linear layer takes for images (N, C, H, W) in [0, 1]: (N, D)."""
+    """Inputs (N, D) of a classifier's last linear layer for images (N, C, H, W) in [0, 1]."""
     last = [module for module in classifier.network.modules() if isinstance(module, nn.Linear)][-1]
     taken: list[Tensor] = []
     hook = last.register_forward_pre_hook(lambda module, inputs: taken.append(inputs[0]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from granu import without_broken_torchvision
-from granu_zoo.train.training import sheet_of
+from granu_zoo.train.training import Training, sheet_of
 
 __all__ = ["DiffusionSettings", "DiffusionTraining", "settings_of"]
 
@@ -59,8 +59,10 @@ class DiffusionSettings:
     report_every: int = 20_000
 
 
-class DiffusionTraining:
+class DiffusionTraining(Training):
     """State of the training: the network, its optimiser and the moving average."""
+
+    settings: DiffusionSettings
 
     def __init__(
         self, data: tuple[Tensor, Tensor], seed: int, settings: DiffusionSettings, embedded: int = CLASSES
@@ -79,16 +81,6 @@ class DiffusionTraining:
     def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         return {"network": self.network, "average": self.average, "optimiser": self.optimiser}
 
-    def state(self) -> dict[str, object]:
-        state: dict[str, object] = {name: part.state_dict() for name, part in self.parts.items()}
-        return state | {"seen": self.seen, "random": torch.get_rng_state(), "settings": asdict(self.settings)}
-
-    def restore(self, state: dict) -> None:
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-        self.seen = state["seen"]
-        torch.set_rng_state(state["random"])
-
     def step(self) -> dict[str, float]:
         """Train the network on one batch, and return the loss."""
         self.optimiser.param_groups[0]["lr"] = self.settings.learning_rate * self.share_of_learning_rate()
@@ -104,11 +96,11 @@ class DiffusionTraining:
         self.optimiser.zero_grad()
 
         self.seen += self.settings.batch
-        self.track_average()
+        self.track(self.network)
         return {"loss": loss.item()}
 
     def predict(self, noisy: Tensor, times: Tensor, classes: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network predicts and what it should predict, both (B, 1, 32, 32)."""
+        """The network's prediction and its target, both (B, 1, 32, 32)."""
         return self.network(noisy, times, classes).sample, v
 
     def share_of_learning_rate(self) -> float:
@@ -120,14 +112,6 @@ class DiffusionTraining:
         """Draw timesteps (B,), one in each of B equal parts of the schedule."""
         batch = self.settings.batch
         return ((torch.arange(batch) + torch.rand([])) / batch * len(self.schedule.betas)).long()
-
-    def track_average(self) -> None:
-        # a shorter half-life at first, so that the average forgets the random initialisation
-        half_life = min(self.settings.average_half_life, 0.05 * self.seen)
-        keep = 0.5 ** (self.settings.batch / half_life)
-        with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                slow.lerp_(fast, 1 - keep)
 
     def sheet(self) -> Image.Image:
         """Draw ten images of each class by the averaged network, one row per class."""

@@ -8,7 +8,7 @@ standard deviation over groups of one class were essential; without the groups e
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from granu_stylegan.stylegan2 import StyleGAN2
 from granu_zoo.train.data import read_images
 from granu_zoo.train.discriminator import GROUP, Discriminator
 from granu_zoo.train.store import store
-from granu_zoo.train.training import run_training, sheet_of
+from granu_zoo.train.training import Training, run_training, sheet_of
 from granu_zoo.trained_on import MNIST
 
 __all__ = ["Settings", "train_stylegan"]
@@ -65,8 +65,11 @@ def train_stylegan(data: Path, out: Path, seed: int, settings: Settings) -> Path
     return path
 
 
-class StyleGANTraining:
+class StyleGANTraining(Training):
     """State of the training: generator, discriminator, their optimisers and the moving average."""
+
+    settings: Settings
+    average: StyleGAN2
 
     def __init__(self, data: tuple[Tensor, Tensor], seed: int, settings: Settings) -> None:
         torch.manual_seed(seed)
@@ -88,16 +91,6 @@ class StyleGANTraining:
             "optimise_g": self.optimise_g,
             "optimise_d": self.optimise_d,
         }
-
-    def state(self) -> dict[str, object]:
-        state: dict[str, object] = {name: part.state_dict() for name, part in self.parts.items()}
-        return state | {"seen": self.seen, "random": torch.get_rng_state(), "settings": asdict(self.settings)}
-
-    def restore(self, state: dict) -> None:
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-        self.seen = state["seen"]
-        torch.set_rng_state(state["random"])
 
     def step(self) -> dict[str, float]:
         """Train the discriminator and the generator for one step, and return the losses."""
@@ -171,14 +164,10 @@ class StyleGANTraining:
         return self.settings.r1_weight / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
 
     def track_average(self) -> None:
-        # a shorter half-life at first, so that the average forgets the random initialisation
-        half_life = min(self.settings.average_half_life, 0.05 * self.seen)
-        keep = 0.5 ** (self.settings.batch / half_life)
-        with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                slow.lerp_(fast, 1 - keep)
-            for name, buffer in self.generator.named_buffers():
-                self.average.get_buffer(name).copy_(buffer)
+        """Move the average towards the generator, whose buffers it takes over."""
+        self.track(self.generator)
+        for name, buffer in self.generator.named_buffers():
+            self.average.get_buffer(name).copy_(buffer)
 
 
 def half_precision() -> torch.autocast:

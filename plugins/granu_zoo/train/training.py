@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["run_training", "sheet_of"]
+__all__ = ["Training", "run_training", "sheet_of"]
 
 
-class Training(Protocol):
-    """State of a training that can be saved and restored between steps."""
+class Training(ABC):
+    """A training that can be saved and restored between steps, with a moving average of the trained network."""
 
-    seen: int  # real images shown to the discriminator
+    settings: Any  # a dataclass with `batch` and `average_half_life`, in images
+    seen: int  # real images shown
+    average: nn.Module
 
-    def step(self) -> dict[str, float]: ...
-    def sheet(self) -> Image.Image: ...
-    def state(self) -> dict[str, object]: ...
-    def restore(self, state: dict) -> None: ...
+    @property
+    @abstractmethod
+    def parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
+        """The networks and optimisers, by the names that they have in checkpoints."""
+
+    @abstractmethod
+    def step(self) -> dict[str, float]:
+        """Train on one batch, and return the losses."""
+
+    @abstractmethod
+    def sheet(self) -> Image.Image:
+        """Draw ten images of each class by the averaged network, one row per class."""
+
+    def state(self) -> dict[str, object]:
+        state: dict[str, object] = {name: part.state_dict() for name, part in self.parts.items()}
+        return state | {"seen": self.seen, "random": torch.get_rng_state(), "settings": asdict(self.settings)}
+
+    def restore(self, state: dict) -> None:
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.seen = state["seen"]
+        torch.set_rng_state(state["random"])
+
+    def track(self, network: nn.Module) -> None:
+        """Move the averaged parameters towards those of the network."""
+        # a shorter half-life at first, so that the average forgets the random initialisation
+        half_life = min(self.settings.average_half_life, 0.05 * self.seen)
+        keep = 0.5 ** (self.settings.batch / half_life)
+        with torch.no_grad():
+            for slow, fast in zip(self.average.parameters(), network.parameters(), strict=True):
+                slow.lerp_(fast, 1 - keep)
 
 
 def run_training(training: Training, out: Path, images: int, every: int) -> None:
