@@ -74,7 +74,7 @@ def read_images(asked: argparse.Namespace) -> tuple[Tensor, Tensor]:
     else:
         dataset = context.build("dataset", asked.data)
         read = [dataset.read(i) for i in range(asked.count)]
-        images = torch.stack([resize(fit_channels(image[None], channels), (height, width))[0] for image, _ in read])
+        images = torch.stack([resize(fit_channels(image[None], channels), height, width)[0] for image, _ in read])
         names = [dataset.classes[label] for _, label in read]
     numbers = [target.classes.index(name) if target.classes else -1 for name in names]
     return quantize(images.detach().clamp(0, 1)), torch.tensor(numbers)
