@@ -1,8 +1,10 @@
-"""How exactly the shipped GANs encode digits, and what it costs, for some numbers of steps and starts.
+"""Exactness and cost of encoding digits with the shipped generators, for some settings of each.
 
 Encodes digits of MNIST's test set, which the generators have not seen, and as many of each generator's own draws.
 Prints medians of PSNR and SSIM, the lowest PSNR, the accuracy of a classifier on the reconstructions and on the images
 themselves, and CPU seconds per image on one thread.
+
+A setting is steps x starts of a GAN, and sampling steps x iterations of the diffusion model.
 
     python examples/encode_error.py --data FOLDER [--count 20] [--settings 100x1 100x4 ...] [--generators biggan]
 """
@@ -21,25 +23,31 @@ from granu import BuildContext, Classifier, Streams, load_catalog, quantize
 from granu.images.ops import psnr, ssim
 from granu.runs.encodings import Encoder
 
-SETTINGS = ("50x2", "100x2", "200x2")
+OPTIONS = {
+    "stylegan": ("inversion-steps", "starts"),
+    "biggan": ("inversion-steps", "starts"),
+    "diffusion": ("sampling-steps", "iterations"),
+}
+GAN_SETTINGS = ("50x2", "100x2", "200x2")
+SETTINGS = {"stylegan": GAN_SETTINGS, "biggan": GAN_SETTINGS, "diffusion": ("10x10", "25x20")}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of MNIST's parquet files")
     parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--settings", nargs="+", default=SETTINGS, help="STEPSxSTARTS")
-    parser.add_argument("--generators", nargs="+", default=("stylegan", "biggan"))
+    parser.add_argument("--settings", nargs="+", help="STEPSxSTARTS, of diffusion STEPSxITERATIONS")
+    parser.add_argument("--generators", nargs="+", choices=OPTIONS, default=tuple(OPTIONS))
     parser.add_argument("--classifier", default="zoo:mnist-cnn")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     context = BuildContext(load_catalog())
     classifier = context.build("classifier", arguments.classifier)
-    print("generator  images  steps x starts   PSNR (least)   SSIM   accuracy (of images)  s/image")
+    print("generator  images         setting   PSNR (least)   SSIM   accuracy (of images)  s/image")
     for name in arguments.generators:
-        for setting in arguments.settings:
-            steps, starts = setting.split("x")
-            generator = context.build("generator", f"{name}:inversion-steps={steps},starts={starts}")
+        for setting in arguments.settings or SETTINGS[name]:
+            options = ",".join(f"{key}={value}" for key, value in zip(OPTIONS[name], setting.split("x"), strict=True))
+            generator = context.build("generator", f"{name}:{options}")
             for what in ("real", "drawn"):
                 images, labels = IMAGES[what](context, generator, arguments)
                 row = measure(generator, images, labels, classifier)

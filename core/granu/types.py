@@ -92,7 +92,7 @@ class DrawingGenerator(Generator, Protocol):
 class EncodingGenerator(Generator, Protocol):
     """A generator that finds the latents of given images, so that its sites can be edited in them.
 
-    The core crops images to its proportions and resizes them; with an attribute `fit = "pad"` it pads smaller ones.
+    The core crops images to its proportions and resizes them; where it is grey, smaller ones are padded with zeros.
     """
 
     encoding: str  # the parameters that `encode` depends on, beside the fingerprint

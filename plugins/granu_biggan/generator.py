@@ -72,11 +72,6 @@ class BigGANGenerator:
         """The parameters that `encode` depends on."""
         return f"z, class vector, conditions {VERSION} starts {self.starts} steps {self.inversion_steps}"
 
-    @property
-    def fit(self) -> str:
-        """How images to encode are fitted: small grey ones are padded, as digits are for training."""
-        return "pad" if self.network.config.channels == 1 else "crop"
-
     def encode(self, images: Tensor, labels: Tensor, noise: Streams) -> BigGANLatent:
         """Find latents whose images are as near as possible to `images` (B, C, H, W) in [0, 1], by optimisation."""
         from granu_biggan.encoding import encode

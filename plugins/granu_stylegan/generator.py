@@ -84,11 +84,6 @@ class StyleGANGenerator:
         """The parameters that `encode` depends on."""
         return f"w+ {VERSION} starts {self.starts} steps {self.inversion_steps}"
 
-    @property
-    def fit(self) -> str:
-        """How images to encode are fitted: small grey ones are padded, as digits are for training."""
-        return "pad" if self.layout[-1].shape[0] == 1 else "crop"
-
     def encode(self, images: Tensor, labels: Tensor, noise: Streams) -> StyleGANLatent:
         """Find latents whose images are as near as possible to `images` (B, C, H, W) in [0, 1], by optimisation."""
         from granu_stylegan.encoding import encode

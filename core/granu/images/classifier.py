@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from granu.errors import ClassifierError, UnknownName
 from granu.images.cropping import Cropping
-from granu.images.ops import fit_channels, pad_to, resize
+from granu.images.ops import fit_channels, is_within, pad_to, resize
 
 
 class ImageClassifier(nn.Module):
@@ -79,8 +79,8 @@ class ImageClassifier(nn.Module):
             return self.cropping(images)
         if self.size is None or images.shape[-2:] == self.size:
             return images
-        smaller = images.shape[-2] <= self.size[0] and images.shape[-1] <= self.size[1]
-        return pad_to(images, *self.size) if self.fit == "pad" and smaller else resize(images, *self.size)
+        padded = self.fit == "pad" and is_within(images, *self.size)
+        return pad_to(images, *self.size) if padded else resize(images, *self.size)
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Every named module inside the network."""

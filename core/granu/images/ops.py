@@ -57,6 +57,11 @@ def crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:
     return images[..., top : top + high, left : left + wide]
 
 
+def is_within(images: Tensor, height: int, width: int) -> bool:
+    """True if images (B, C, H, W) are neither higher nor wider than this."""
+    return images.shape[-2] <= height and images.shape[-1] <= width
+
+
 def pad_to(images: Tensor, height: int, width: int) -> Tensor:
     """Pad with zeros on all sides to (B, C, height, width), as 28 x 28 digits become 32 x 32."""
     top, left = (height - images.shape[-2]) // 2, (width - images.shape[-1]) // 2

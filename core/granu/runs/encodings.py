@@ -12,7 +12,7 @@ from torch import Tensor
 
 from granu.errors import DataError
 from granu.files import write_whole
-from granu.images.ops import crop_to_aspect, fit_channels, pad_to, quantize, resize
+from granu.images.ops import crop_to_aspect, fit_channels, is_within, pad_to, quantize, resize
 from granu.runs.fingerprints import image_digest
 from granu.streams import Streams
 from granu.types import Batch, EncodedLatent, EncodingGenerator, Latent
@@ -52,14 +52,24 @@ class Encoder:
         self.store = Store(cache / "encodings")
         self._reasons: dict[str, str] = {}  # of images that cannot be encoded, by name
 
+    @property
+    def pads(self) -> bool:
+        """True if smaller images are padded: where they are grey, as digits are for training and for classifiers."""
+        return self.shape[0] == 1
+
+    @property
+    def parameters(self) -> str:
+        """All that an encoding depends on beside image, class and fingerprint: also how images are prepared."""
+        return f"{self.generator.encoding}; smaller images padded" if self.pads else self.generator.encoding
+
     def prepare(self, images: Tensor) -> Tensor:
         """Images (B, c, h, w) in the shape of the site `image`, quantized to 8 bits.
 
-        They are cropped in their middle and resized; a generator with `fit = "pad"` pads smaller ones with zeros.
+        They are cropped in their middle and resized; grey ones that are smaller are padded with zeros.
         """
         channels, height, width = self.shape
         images = fit_channels(images, channels)
-        if getattr(self.generator, "fit", "crop") == "pad" and _fits(images, height, width):
+        if self.pads and is_within(images, height, width):
             return quantize(pad_to(images, height, width))
         images = crop_to_aspect(images, height, width)
         return quantize(images if images.shape[-2:] == (height, width) else resize(images, height, width))
@@ -154,7 +164,3 @@ class Store:
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
-
-
-def _fits(images: Tensor, height: int, width: int) -> bool:
-    return images.shape[-2] <= height and images.shape[-1] <= width

@@ -85,9 +85,10 @@ class Preparation:
 
     def _describe_generator(self, planned: PlannedPerturbation) -> GeneratorRecord:
         assert planned.generator is not None
-        generator = self.builder.encoder(planned).generator
+        encoder = self.builder.encoder(planned)
+        generator = encoder.generator
         return GeneratorRecord(
-            planned.generator.key, generator.fingerprint, generator.encoding, tuple(generator.classes)
+            planned.generator.key, generator.fingerprint, encoder.parameters, tuple(generator.classes)
         )
 
     def _describe_classifier(self, resolved: Resolved) -> ClassifierRecord:

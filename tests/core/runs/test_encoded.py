@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from granu.runs.run import Run
 from granu.runs.trials import CLEAN_WRONG, FOUND, NOT_ENCODED, PSNR, RECONSTRUCTION_WRONG, Trial
 from granu.runs.work import Workbench, WorkItem
 from granu.testing.tiny import TinyEncoder, tiny_batch, tiny_linear_classifier
-from granu.types import Batch
+from granu.types import Batch, Site
 
 RunOf = Callable[..., Run]
 Planned = Callable[..., EvalPlan]
@@ -156,12 +156,22 @@ def test_images_are_cropped_resized_and_made_grey(planned: Planned) -> None:
     assert torch.equal(encoder.prepare(same), same)
 
 
-def test_a_generator_may_have_smaller_images_padded(planned: Planned) -> None:
+def test_smaller_grey_images_are_padded(planned: Planned) -> None:
     encoder = encoder_of(planned("auto:z", **SHAPES))
-    encoder.generator.fit = "pad"  # type: ignore[attr-defined]
     prepared = encoder.prepare(torch.ones(1, 1, 6, 4))
     assert prepared.sum() == 24 and prepared[0, 0, 1:7, 2:6].min() == 1
     assert encoder.prepare(torch.ones(1, 1, 9, 4)).min() == 1, "what does not fit is cropped"
+
+
+def test_smaller_colour_images_are_resized() -> None:
+    encoder = Encoder(ColourEncoder(), None, Path("cache"), "cpu")
+    assert encoder.prepare(torch.ones(1, 1, 6, 4)).min() == 1
+    assert encoder.parameters == "exact"
+
+
+class ColourEncoder(TinyEncoder):
+    def sites(self) -> Sequence[Site]:
+        return (Site("image", (3, 8, 8), scale="pixel"),)
 
 
 @pytest.mark.parametrize("side", [8, 10])
@@ -453,7 +463,8 @@ def test_the_record_names_images_generator_and_options(run_of: RunOf) -> None:
     record = run_of(key, "both:image,steps=3", "pixel:l2,steps=3", **SHAPES).record.perturbations[key]
     assert (record.source.spec, record.source.kind) == ("shapes", "dataset")
     assert record.generator is not None and record.edited == "both"
-    assert (record.generator.fingerprint, record.generator.encoding) == ("tiny-encoder-60-0", "version 1")
+    assert record.generator.fingerprint == "tiny-encoder-60-0"
+    assert record.generator.encoding == "version 1; smaller images padded"
     assert record.site_options == {"samples": 15, "residual": True, "psnr": 15.0}
 
 

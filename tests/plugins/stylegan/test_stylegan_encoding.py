@@ -145,7 +145,6 @@ def test_options_set_how_images_are_encoded() -> None:
     assert (opened.starts, opened.inversion_steps) == (3, 7)
     texts = {opened.encoding, replace(opened, starts=4).encoding, replace(opened, inversion_steps=8).encoding}
     assert len(texts) == 3
-    assert opened.fit == "pad" and make_stylegan2(colours=3).fit == "crop"
 
 
 def test_no_images_have_an_encoding_too() -> None:
