@@ -17,6 +17,7 @@ from granu.plugins.context import BuildContext
 from granu.plugins.offers import AnyOffer, ClassifierOffer, DatasetOffer
 from granu.plugins.options import NoOptions
 from granu.plugins.spec import Spec, parse_spec
+from granu.runs.judge import fails_on
 from granu.types import Dataset
 
 
@@ -142,8 +143,11 @@ def _outputs(name: str, network: nn.Module, sample: Tensor | None, mean: Sequenc
     shape = (-1, 1, 1)
     parameter = next(network.parameters(), sample)
     image = (sample - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
-    with torch.no_grad():
-        logits = network(image[None].to(parameter.device))
+    try:
+        with torch.no_grad():
+            logits = network(image[None].to(parameter.device))
+    except RuntimeError as problem:  # torch's for a shape that a layer does not take
+        raise fails_on(name, image[None], problem) from problem
     logits = getattr(logits, "logits", logits)
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise ClassifierError(f"'{name}' gave a {type(logits).__name__} for an image, not logits of shape (1, classes)")

@@ -257,6 +257,10 @@ REFUSALS: list[tuple[type[GranuError], str, Ask]] = [
      lambda: granu.attack(7, IMAGES, LABELS)),  # type: ignore[arg-type]
     (ClassifierError, r"'model' gave a Tensor for an image, not logits of shape \(1, classes\)",
      lambda: granu.attack(nn.Identity(), IMAGES, LABELS)),
+    (ClassifierError, r"'model' fails on images of 3 x 5 x 4 \(mat1 and mat2 .*\); if it takes another size,",
+     lambda: granu.attack(linear(), torch.rand(2, 3, 5, 4), LABELS)),
+    (ClassifierError, r"'model' fails on images of 3 x 5 x 4 \(mat1 and mat2 .*\); if it takes another size,",
+     lambda: granu.attack(linear(), torch.rand(2, 3, 5, 4), LABELS, classes=("a", "b", "c"))),
     (ClassifierError, r"'model' gave \(2, 3\) for 2 images, not \(2, 2\); name as many classes as it has outputs",
      lambda: granu.attack(linear(), IMAGES, LABELS, classes=("a", "b"))),
     (ClassifierError, "'model' gives NaN or infinite logits",

@@ -17,6 +17,7 @@ from granu.runs.encodings import Encoded, Encoder
 from granu.runs.gallery import clean_name, prepared_name, reconstruction_name
 from granu.runs.judge import Verdict, classify
 from granu.runs.measurement import Measurement, hash_of
+from granu.runs.plan import PlannedSource
 from granu.runs.sources import Unreadable
 from granu.runs.trials import (
     CLEAN_WRONG,
@@ -53,13 +54,14 @@ class EncodedMeasurement:
         plain = self.plain
         if isinstance(batch, Unreadable):
             return plain.trials(batch, images)
+        prepared = self.encoder.prepare(batch.images)
+        verdicts = {  # before anything is encoded, which takes long, since the classifier may fail on another size
+            SOURCE: classify(plain.classifier, batch.images, plain.name),
+            PREPARED: classify(plain.classifier, prepared, plain.name, f" prepared for `{self._generator.key}`"),
+        }
         encoded = self.encoder.encode(batch.images, batch.labels)
         made = reconstruct(self.encoder.generator, encoded)
-        verdicts = {
-            SOURCE: classify(plain.classifier, batch.images, plain.name),
-            PREPARED: classify(plain.classifier, encoded.prepared, plain.name),
-            RECONSTRUCTION: classify(plain.classifier, made.images, plain.name),
-        }
+        verdicts[RECONSTRUCTION] = classify(plain.classifier, made.images, plain.name)
         labels = plain.labels(batch, verdicts[SOURCE])
         self._keep(batch, encoded, made, images)
         # with the residual, no edit gives the prepared image
@@ -76,6 +78,12 @@ class EncodedMeasurement:
             trials += plain.perturbed(ready, begin.margin(labels)[index], images)
         places = {image: i for i, image in enumerate(batch.ids)}
         return [self._described(trial, verdicts, made, places[trial.image]) for trial in trials]
+
+    @property
+    def _generator(self) -> PlannedSource:
+        """The generator as planned; its key names the files of what it makes."""
+        assert self.plain.planned.generator is not None
+        return self.plain.planned.generator
 
     def _left_out(
         self, batch: Batch, labels: Tensor, verdicts: Mapping[str, Verdict], made: Reconstruction, i: int
@@ -106,14 +114,12 @@ class EncodedMeasurement:
         return replace(trial, arms=arms, extra={**trial.extra, **made.quality[i]})
 
     def _keep(self, batch: Batch, encoded: Encoded, made: Reconstruction, images: dict[str, bytes]) -> None:
-        generator = self.plain.planned.generator
-        assert generator is not None
         for i, image in enumerate(batch.ids):
             if image in self.plain.kept:
                 images[clean_name(image)] = encode_png(batch.images[i])
-                images[prepared_name(image, generator.key)] = encode_png(encoded.prepared[i])
+                images[prepared_name(image, self._generator.key)] = encode_png(encoded.prepared[i])
                 if made.reasons[i] is None:
-                    images[reconstruction_name(image, generator.key)] = encode_png(made.images[i])
+                    images[reconstruction_name(image, self._generator.key)] = encode_png(made.images[i])
 
 
 def reconstruct(generator: EncodingGenerator, encoded: Encoded) -> Reconstruction:

@@ -16,7 +16,8 @@ from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from granu.errors import GranuError
-from granu.runs.work import Failure, Outcome, Workbench, WorkItem, first_line
+from granu.runs.problems import first_line
+from granu.runs.work import Failure, Outcome, Workbench, WorkItem
 
 ATTEMPTS = 2  # of an item whose worker died or ran out of memory, before it is recorded as failed
 

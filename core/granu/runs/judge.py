@@ -10,6 +10,7 @@ from torch import Tensor
 
 from granu.errors import ClassifierError
 from granu.images.ops import quantize
+from granu.runs.problems import first_line, is_out_of_memory
 from granu.runs.sources import names_of, numbers_by_name
 from granu.types import Classifier, ClassifierEvidence, Criterion, Evidence, ImageEvidence
 
@@ -30,9 +31,17 @@ class Verdict:
         return Criterion(labels).objective(self.logits)
 
 
-def classify(classifier: Classifier, images: Tensor, name: str) -> Verdict:
-    """Classify 8-bit images in float32. ClassifierError where the logits are not finite."""
-    logits = _logits(classifier, images)
+def classify(classifier: Classifier, images: Tensor, name: str, prepared: str = "") -> Verdict:
+    """Classify 8-bit images in float32. ClassifierError where it fails on them, or the logits are not finite.
+
+    `prepared` says in the message by what the images were given their shape.
+    """
+    try:
+        logits = _logits(classifier, images)
+    except RuntimeError as problem:  # torch's for a shape that a layer does not take
+        if is_out_of_memory(problem):
+            raise
+        raise fails_on(name, images, problem, prepared) from problem
     if not logits.isfinite().all():
         raise _not_finite(name)
     return Verdict(logits)
@@ -73,6 +82,15 @@ def judge(evidence: Evidence, classifier: Classifier, like: Tensor, name: str) -
     if logits.shape != (len(like), len(classifier.classes)) or not (finite := _finite_rows(logits)).any():
         raise ValueError(f"it returned logits of shape {tuple(logits.shape)}, or logits that are not finite")
     return Judged(Verdict(logits.masked_fill(~finite[:, None], 0)), None, ~finite)
+
+
+def fails_on(name: str, images: Tensor, problem: RuntimeError, prepared: str = "") -> ClassifierError:
+    """The error for a classifier that raises instead of answering to images (B, C, H, W)."""
+    shape = " x ".join(map(str, images.shape[1:]))
+    return ClassifierError(
+        f"'{name}' fails on images of {shape}{prepared} ({first_line(problem)}); if it takes another size, name it so "
+        "that images are resized: size= of its spec, or in Python granu.ImageClassifier(model, classes, size=...)"
+    )
 
 
 def _logits(classifier: Classifier, images: Tensor) -> Tensor:

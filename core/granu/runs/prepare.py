@@ -14,9 +14,10 @@ from granu.plugins.options import option_values
 from granu.runs.build import Builder
 from granu.runs.fingerprints import classifier_fingerprint
 from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource
+from granu.runs.problems import first_line
 from granu.runs.records import ClassifierRecord, GeneratorRecord, PerturbationRecord, SiteRecord, SourceRecord
 from granu.runs.sources import names_of
-from granu.runs.work import Failure, first_line
+from granu.runs.work import Failure
 from granu.spaces.site_options import ENCODING_KEYS
 from granu.types import Classifier
 

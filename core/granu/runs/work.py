@@ -17,6 +17,7 @@ from granu.runs.encoded import EncodedMeasurement
 from granu.runs.kept import first_right
 from granu.runs.measurement import Measurement
 from granu.runs.plan import EvalPlan, PlannedPerturbation
+from granu.runs.problems import first_line, is_out_of_memory
 from granu.runs.sources import match_classes
 from granu.runs.trials import Trial
 
@@ -107,14 +108,3 @@ class Workbench:
             tested = self.builder.classifier(self.plan.classifier(classifier))
             self._kept_ids[place] = first_right(source, tested, numbers, request.keep, request.count, request.batch)
         return self._kept_ids[place]
-
-
-def is_out_of_memory(problem: BaseException) -> bool:
-    """True for an exception that says that memory ran out, on the CPU or on a GPU."""
-    text = str(problem)
-    return isinstance(problem, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-
-
-def first_line(problem: BaseException) -> str:
-    """The first line of an exception's text; its type where it has none."""
-    return (str(problem).splitlines() or [type(problem).__name__])[0]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from encoders import ENCODERS
+from torch import nn
 
 import granu as package
 from granu import GranuError, OptionError, RunFolderError
@@ -515,6 +516,21 @@ def test_given_images_are_encoded(planned: Planned) -> None:
     assert attacked.images.shape == (8, 1, 8, 8) and not attacked.found.all(), "also the one that is misclassified"
     run = package.evaluate("auto:z,steps=20", tiny_linear_classifier(), (images, batch.labels), judges=[])
     assert sum(trial.outcome == FOUND for trial in run.trials) == 7
+
+
+def test_a_model_of_another_size_than_the_generators_is_refused_before_anything_is_encoded(planned: Planned) -> None:
+    images = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    with pytest.raises(GranuError) as raised:
+        package.attack(model, images, [0, 1], "auto:z,steps=3")
+    assert str(raised.value) == (
+        "'model' fails on images of 1 x 8 x 8 prepared for `auto` (mat1 and mat2 shapes cannot be multiplied (2x64 and "
+        "36x3)); if it takes another size, name it so that images are resized: size= of its spec, or in Python "
+        "granu.ImageClassifier(model, classes, size=...)"
+    )
+    assert encoded() == []
+    sized = package.ImageClassifier(model, "abc", channels=1, size=(6, 6))
+    assert package.attack(sized, images, [0, 1], "auto:z,steps=3,psnr=0").images.shape == (2, 1, 8, 8)
 
 
 def test_a_work_item_computes_the_same_trials_again(planned: Planned) -> None:

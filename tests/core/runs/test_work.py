@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from granu import (
     Batch,
@@ -26,14 +26,17 @@ from granu import (
     Streams,
 )
 from granu.given import resolve_thing
+from granu.images.classifier import ImageClassifier
 from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.gallery import changed_name, clean_name
+from granu.runs.judge import classify
 from granu.runs.measurement import UNCONDITIONAL, Measurement
 from granu.runs.plan import EvalPlan
+from granu.runs.problems import is_out_of_memory
 from granu.runs.trials import FAILED, FOUND
-from granu.runs.work import Failure, Outcome, Workbench, WorkItem, is_out_of_memory
+from granu.runs.work import Failure, Outcome, Workbench, WorkItem
 from granu.testing.tiny import tiny_linear_classifier
 
 Plan = Callable[..., EvalPlan]
@@ -157,6 +160,16 @@ MEMORY = [
 @pytest.mark.parametrize(("problem", "expected"), MEMORY, ids=[str(problem)[:30] for problem, _ in MEMORY])
 def test_running_out_of_memory_is_told_from_other_errors(problem: Exception, expected: bool) -> None:
     assert is_out_of_memory(problem) is expected
+
+
+def test_a_classifier_that_runs_out_of_memory_is_not_said_to_fail_on_the_size() -> None:
+    with pytest.raises(RuntimeError, match="CUDA out of memory"):
+        classify(ImageClassifier(Exhausted(), ("a", "b")), torch.zeros(1, 3, 8, 8), "model")
+
+
+class Exhausted(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
 class Failing:
