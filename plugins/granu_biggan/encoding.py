@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from granu import Inversion, Streams, open_tail
+from granu_biggan import CANDIDATES
 from granu_biggan.generator import BigGANGenerator, BigGANLatent
 
-CANDIDATES = 32  # latents drawn for each image, of which the nearest are the starts
 Z_WEIGHT = 1e-3  # of the mean square of z, in deviations of drawn ones
 CLASS_WEIGHT = 1e-2  # of the mean square offset from the class's own vector, in deviations over the classes
 OFFSETS_WEIGHT = 1e-2  # of the mean square offset of conditions

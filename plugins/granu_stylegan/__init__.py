@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from granu import BuildContext, WeightsHeader
 
-
 NOISES = ("own", "stored", "none")
+CANDIDATES = 32  # latents drawn for each image to encode, of which the nearest are the starts
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class StyleGANOptions:
         low=1e-6,
     )
     starts: int = option(
-        2, "starting points from which an image of --data is encoded; the nearest result counts", low=1
+        2, "starting points from which an image of --data is encoded; the nearest result counts", low=1, high=CANDIDATES
     )
     inversion_steps: int = option(100, "optimisation steps that encode an image of --data", low=1)
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from granu import Inversion, Streams, open_tail
+from granu_stylegan import CANDIDATES
 from granu_stylegan.generator import StyleGANGenerator, StyleGANLatent, row_count
 from granu_stylegan.stylegan2 import StyleGAN2
 
-CANDIDATES = 32  # latents drawn for each image, of which the nearest are the starts
 SAMPLES = 1000  # latents that measure the deviation of w
 OFFSETS_WEIGHT = 5e-3  # of the mean square offset, in deviations of w
 NOISE_WEIGHT = 1e-2  # of the correlation of neighbouring numbers in the noise maps

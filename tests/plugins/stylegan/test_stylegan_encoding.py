@@ -7,8 +7,9 @@ import torch
 from stylegan_networks import make_stylegan2, make_stylegan3
 from torch import Tensor
 
-from granu import BuildContext, Streams, load_catalog
+from granu import BuildContext, OptionError, Streams, load_catalog
 from granu.images.ops import psnr
+from granu.plugins.options import read_options
 from granu.testing import check_encoder
 from granu_stylegan import StyleGANOptions, granu_generators
 from granu_stylegan.encoding import correlations, unit_noise
@@ -145,6 +146,11 @@ def test_options_set_how_images_are_encoded() -> None:
     assert (opened.starts, opened.inversion_steps) == (3, 7)
     texts = {opened.encoding, replace(opened, starts=4).encoding, replace(opened, inversion_steps=8).encoding}
     assert len(texts) == 3
+
+
+def test_there_are_no_more_starts_than_candidates() -> None:
+    with pytest.raises(OptionError, match="starts=33 is out of range; it must be from 1 to 32"):
+        read_options(StyleGANOptions, {"starts": "33"}, "stylegan")
 
 
 def test_no_images_have_an_encoding_too() -> None:
