@@ -49,11 +49,15 @@ class OtherLabels(TinyEncoder):
         return TinyEncoding(encoding.z, torch.zeros_like(labels))
 
 
+class FirstSelected(TinyEncoding):
+    def select(self, index: Tensor) -> TinyEncoding:
+        return TinyEncoding(self.z[index * 0], self.labels[index])
+
+
 class SelectsTheFirst(TinyEncoder):
     def encode(self, images: Tensor, labels: Tensor, noise: Streams) -> TinyEncoding:
         encoding = super().encode(images, labels, noise)
-        encoding.select = lambda index: TinyEncoding(encoding.z[index * 0], encoding.labels[index])  # type: ignore
-        return encoding
+        return FirstSelected(encoding.z, encoding.labels)
 
 
 class Infinite(TinyEncoder):

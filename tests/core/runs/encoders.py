@@ -1,6 +1,24 @@
-"""A made-up plugin for tests of encoded images: generators that encode, and a dataset of the tiny world."""
+"""Tools of the tests of encoded images: a made-up plugin with generators that encode and a dataset, and helpers."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from granu.plugins.catalog import load_catalog
+from granu.plugins.context import BuildContext
+from granu.runs.build import Builder
+from granu.runs.encodings import Encoder
+from granu.runs.plan import EvalPlan
+from granu.runs.run import Run
+from granu.runs.trials import Trial
+
+RunOf = Callable[..., Run]
+Planned = Callable[..., EvalPlan]
+CLASSIFIER = "tiny-classifier:linear"
+MODEL: dict[str, Any] = {"classifiers": (CLASSIFIER,), "judges": ()}
+SHAPES: dict[str, Any] = {**MODEL, "data": "shapes", "count": 8}
 
 ENCODERS = """
 from dataclasses import dataclass
@@ -101,3 +119,33 @@ def granu_generators():
 def granu_datasets():
     return [granu.DatasetOffer(name="shapes", summary="tiny", options=ShapeOptions, make=lambda o, c: Shapes(o))]
 """
+
+
+def encoded() -> list[int]:
+    """How many images were encoded together, call by call, since this was last asked."""
+    calls = sys.modules["fake_encoders"].CALLS  # type: ignore[attr-defined]
+    known = list(calls)
+    calls.clear()
+    return known
+
+
+def by_image(run: Run) -> dict[str, Trial]:
+    return {trial.image: trial for trial in run.trials}
+
+
+def outcomes(run: Run) -> dict[str, str]:
+    """The outcome for each image."""
+    return {trial.image: trial.outcome for trial in run.trials}
+
+
+def sizes(run: Run) -> dict[str, float]:
+    """The size of the change found for each image; 0 where there is none."""
+    return {trial.image: trial.size or 0 for trial in run.trials}
+
+
+def builder_of(plan: EvalPlan) -> Builder:
+    return Builder(plan, BuildContext(load_catalog()))
+
+
+def encoder_of(plan: EvalPlan) -> Encoder:
+    return builder_of(plan).encoder(plan.perturbations[0])
