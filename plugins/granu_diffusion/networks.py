@@ -59,10 +59,7 @@ def known_arguments(part: Part, known: Mapping[str, Any]) -> dict[str, Any]:
 
 def signal_levels(schedule: Schedule) -> tuple[Tensor, float]:
     """The share of signal in the variance at each timestep, (T,) float64, and that behind the last step."""
-    try:
-        scheduler = import_diffusers().DDIMScheduler(**schedule.betas)
-    except (ValueError, TypeError, NotImplementedError) as problem:
-        raise WeightsError(f"the scheduler cannot be built: {reason(problem)}") from None
+    scheduler = import_diffusers().DDIMScheduler(**schedule.betas)  # all of them checked by read_schedule
     levels = scheduler.alphas_cumprod.to(torch.float64)
     if not levels.isfinite().all() or (levels < 0).any() or (levels > 1).any():
         raise WeightsError("the scheduler's betas give no noise levels; they must lie between 0 and 1")
