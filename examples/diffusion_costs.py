@@ -1,4 +1,4 @@
-"""What encoding with a diffusion model costs and reaches, and what a gradient costs at each of its sites.
+"""Cost and exactness of encoding with a diffusion model, and the cost of a gradient at each of its sites.
 
 Three tables: the reconstruction of encoded images against steps and iterations, the time of a gradient at each site,
 and the memory of a gradient at the first site against steps. Images are digits that `stylegan` draws, or the first ones
@@ -81,7 +81,7 @@ def read_images(asked: argparse.Namespace) -> tuple[Tensor, Tensor]:
 
 
 def print_encoding(asked: argparse.Namespace, steps: int, iterations: int, images: Tensor, labels: Tensor) -> None:
-    """How near the images of encodings are to the images."""
+    """Print the PSNR of the reconstructions, and the time of encoding."""
     generator = build(asked, steps, f",iterations={iterations},tolerance=0")
     ids = [str(i) for i in range(len(images))]
     with torch.no_grad():

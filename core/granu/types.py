@@ -30,7 +30,7 @@ class Site:
 
 
 class Latent(Protocol):
-    """What a generator makes a batch of images from, drawn or encoded; opaque to the core but for these."""
+    """The origin of a batch of images in a generator, drawn or encoded; opaque to the core but for these."""
 
     labels: Tensor  # (B,) int64; the generator's own class numbers, -1 where it is unconditional
 

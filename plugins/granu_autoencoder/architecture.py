@@ -1,4 +1,4 @@
-"""What is known of an autoencoder without its weights: its sites and the sizes that it takes; without torch."""
+"""The architecture of an autoencoder: its sites and the sizes that it takes, known without weights and torch."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def read_config(file: Path) -> Mapping[str, Any]:
 
 
 def suggest_path(path: Path) -> str:
-    """What lies in the folder where a path ends that does not exist; "" if it exists or cannot be looked up."""
+    """Suggest what lies in the folder where a missing path ends; "" if it exists or cannot be looked up."""
     try:
         if path.exists():
             return ""

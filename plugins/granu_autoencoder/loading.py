@@ -173,7 +173,7 @@ def _read(file: Path) -> dict[str, StoredTensor]:
 
 
 def _of(file: Path, read: Callable[[], T]) -> T:
-    """What `read` gives; its errors name the file."""
+    """Call `read`, with errors that name the file."""
     try:
         return read()
     except WeightsError as error:

@@ -70,7 +70,7 @@ class Problem:
         return BigGANLatent(labels, z, embedding, values["offsets"] * self.condition_scale)
 
     def penalty(self, values: Mapping[str, Tensor]) -> Tensor:
-        """How far the values are from a drawn latent of the class, (N,)."""
+        """The distance of the values from a drawn latent of the class, (N,)."""
         weights = {"z": Z_WEIGHT, "embedding": CLASS_WEIGHT, "offsets": OFFSETS_WEIGHT}
         return sum(
             (weight * values[name].square().flatten(1).mean(dim=1) for name, weight in weights.items()),

@@ -89,7 +89,7 @@ class PipelineConfig:
 
     @cached_property
     def embedded_classes(self) -> int:
-        """How many classes the network tells apart, an empty one among them; 0 where it is unconditional."""
+        """The number of classes of the network, an empty one among them; 0 where it is unconditional."""
         config, where = self.network.config, self.network.where
         if self.network.kind == "DiTTransformer2DModel":
             return values.whole(config, "num_embeds_ada_norm", 1000, 1, MOST_CLASSES, where) + 1

@@ -35,7 +35,7 @@ COMPUTED = ("pos_embed.pos_embed", "embeddings.position_ids")  # tables that a n
 
 @dataclass(frozen=True)
 class Source:
-    """Where a diffusion model lies: its configuration, and the file of each part's tensors."""
+    """The files of a diffusion model: its configuration, and the tensors of each part."""
 
     path: Path
     config: PipelineConfig

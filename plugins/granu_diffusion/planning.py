@@ -1,4 +1,4 @@
-"""What can be said of a diffusion model before it is built: its sites, what it holds, and what is wrong."""
+"""Checks and description of a diffusion model before it is built: its sites, its contents, its mistakes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def choose(config: PipelineConfig, options: DiffusionOptions) -> Sequence[int]:
 
 
 def describe(options: DiffusionOptions, context: BuildContext) -> Mapping[str, str]:
-    """What the weights hold, for `granu info`."""
+    """Describe the weights for `granu info`."""
     config = open_source(context.locate(options.weights)).config
     names = class_names(config.class_names)
     channels, height, width = config.image_shape

@@ -60,7 +60,7 @@ def mixing_weights(streams: Streams, width: int) -> Tensor:
 
 
 def routes(streams: Streams, primitives: int, width: int, depth: int) -> list[tuple[int, Tensor]]:
-    """Which primitive is applied to which rows, in order: (primitive, rows), on the CPU.
+    """The primitives in order, each with the rows it is applied to: (primitive, rows), on the CPU.
 
     Row j B + i is chain j of image i. Rows without a primitive are not listed, nor are primitives without rows.
     """

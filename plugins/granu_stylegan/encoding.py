@@ -96,7 +96,7 @@ class Problem:
         return {name: value for (name, value), strength in pairs if strength > WEAKEST_NOISE}
 
     def penalty(self, values: Mapping[str, Tensor]) -> Tensor:
-        """How far the rows are from one w, and how much the noise maps depict, (N,)."""
+        """The distance of the rows from one w, and the share of the image that noise maps depict, (N,)."""
         total = OFFSETS_WEIGHT * values["offsets"].square().flatten(1).mean(dim=1)
         for name in self.noises:
             total = total + NOISE_WEIGHT * sum(correlations(unit_noise(values[name])))

@@ -97,7 +97,7 @@ class StyleGANGenerator:
 
     @cached_property
     def noise_count(self) -> int:
-        """How many layers take a noise map."""
+        """The number of layers that take a noise map."""
         return sum(site.name.startswith("noise") for site in self.layout)
 
     def tail(self, latent: StyleGANLatent, sites: Sequence[str]) -> Tail:

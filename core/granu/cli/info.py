@@ -130,7 +130,7 @@ def _plain(value: Any) -> str:
 
 
 def _images(draws: bool, encodes: bool) -> str:
-    """What a generator does for its images, in words."""
+    """Say in words whether a generator draws its images or encodes given ones."""
     ways = [("draws its own", draws), ("encodes those of --data", encodes)]
     return " and ".join(text for text, does in ways if does) or "none"
 

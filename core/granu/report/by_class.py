@@ -1,4 +1,4 @@
-"""Which class breaks first: found changes and median sizes of each class, where there are enough images of it."""
+"""Results by class: found changes and median sizes of each class of which there are enough images."""
 
 from __future__ import annotations
 

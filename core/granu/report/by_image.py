@@ -12,7 +12,7 @@ from granu.report import style
 from granu.report.pairing import MeasuredClassifier
 from granu.report.rows import classifiers_of, natural
 from granu.report.sentences import amount, describe
-from granu.report.strips import Encoding, Shot, Strip, class_name, diverging, read_picture, strips
+from granu.report.strips import Encoding, Shot, Strip, class_name, diverging, read_pixels, strips
 from granu.runs.gallery import clean_name
 from granu.runs.run import Run
 from granu.runs.trials import FOUND, PREPARED, PSNR, RECONSTRUCTION, Trial
@@ -25,7 +25,7 @@ LARGEST = 192  # pixels to which larger images are shrunk, so that the page does
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedImage:
     """An image as the page embeds it."""
 
     source: str  # a data URI
@@ -39,15 +39,15 @@ class Panel:
 
     name: str
     title: str  # the full name
-    picture: Picture
-    difference: Picture | None = None
+    image: EmbeddedImage
+    difference: EmbeddedImage | None = None
     lines: tuple[str, ...] = ()
     confirmed: bool = False
 
 
 @dataclass(frozen=True)
 class ClassifierStrip:
-    """What one classifier says of an image: pictures, coarse to fine, and sentences."""
+    """The verdicts of one classifier on an image: panels, coarse to fine, and sentences."""
 
     classifier: str
     colour: str
@@ -104,10 +104,10 @@ def _strip(
     names = style.short_names([run.record.perturbations[key] for key in trials])
     values = list(trials.values())
     panels = []
-    clean = read_picture(run, clean_name(image)) if strip is None else strip.clean
+    clean = read_pixels(run, clean_name(image)) if strip is None else strip.clean
     if clean is not None:
         label = class_name(values[0].label, classes)
-        panels.append(Panel("clean", image, _picture(clean, f"{image} before any change, label {label}")))
+        panels.append(Panel("clean", image, _embedded(clean, f"{image} before any change, label {label}")))
     shots, encodings = (strip.shots, dict(strip.encodings)) if strip else ({}, {})
     for key in trials:
         generator = run.record.perturbations[key].generator
@@ -121,16 +121,16 @@ def _strip(
 def _before_edit(
     image: str, generator: str, encoding: Encoding, clean: np.ndarray | None, classes: Sequence[str]
 ) -> Iterator[Panel]:
-    """What a generator took, where that differs from the clean image, and what it makes of its encoding."""
+    """The image as the generator took it, where that differs from the clean one, and its reconstruction."""
     arms = encoding.trial.arms
     if clean is None or clean.shape != encoding.prepared.shape or bool((clean != encoding.prepared).any()):
-        alt = f"{image} cropped and resized for {generator}"
-        yield Panel("prepared", alt, _picture(encoding.prepared, alt), lines=_seen(arms.get(PREPARED), classes))
+        alt = f"{image} prepared for {generator}"
+        yield Panel("prepared", alt, _embedded(encoding.prepared, alt), lines=_seen(arms.get(PREPARED), classes))
     if encoding.reconstruction is not None and encoding.difference is not None:
         alt = f"reconstruction of {image} by {generator}"
         yield Panel(
-            "reconstruction", alt, _picture(encoding.reconstruction, alt),
-            _picture(diverging(encoding.difference), f"difference of the {alt} and the image that it encoded"),
+            "reconstruction", alt, _embedded(encoding.reconstruction, alt),
+            _embedded(diverging(encoding.difference), f"difference of the {alt} and the image that it encoded"),
             (*_likeness(encoding.trial), *_seen(arms.get(RECONSTRUCTION), classes)),
         )  # fmt: skip
 
@@ -150,22 +150,22 @@ def _panel(classifier: str, image: str, name: str, shot: Shot, classes: Sequence
     return Panel(
         name,
         trial.perturbation,
-        _picture(shot.changed, f"{image} changed by {trial.perturbation}: {classifier} sees {said}"),
-        _picture(diverging(shot.difference), f"difference of {image} changed by {trial.perturbation} and before"),
+        _embedded(shot.changed, f"{image} changed by {trial.perturbation}: {classifier} sees {said}"),
+        _embedded(diverging(shot.difference), f"difference of {image} changed by {trial.perturbation} and before"),
         (amount(trial), f"sees {said}", *_judges(trial, classes)) if found else ("not found",),
         found and bool(trial.votes) and trial.confirmed,
     )
 
 
 def _judges(trial: Trial, classes: Sequence[str]) -> list[str]:
-    """How many judges still see the label, as a line of a caption; none where nobody was asked."""
+    """The number of judges that still see the label, as a line of a caption; none where nobody was asked."""
     if not trial.votes:
         return []
     agree, label = sum(vote == trial.label for vote in trial.votes.values()), class_name(trial.label, classes)
     return [f"{agree} of {len(trial.votes)} judges see {label}"]
 
 
-def _picture(image: np.ndarray, alt: str) -> Picture:
+def _embedded(image: np.ndarray, alt: str) -> EmbeddedImage:
     """Of a small image every pixel; a photograph as a thumbnail."""
     import numpy as np
     from PIL import Image
@@ -178,4 +178,4 @@ def _picture(image: np.ndarray, alt: str) -> Picture:
         drawn.thumbnail((LARGEST, LARGEST))
         drawn.save(stream, "jpeg", quality=90)
     kind = "png" if sharp else "jpeg"
-    return Picture(f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}", alt, sharp)
+    return EmbeddedImage(f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}", alt, sharp)

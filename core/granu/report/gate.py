@@ -56,7 +56,7 @@ class Verdict:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the gate fails, sentences."""
+        """Sentences, one for each reason to fail."""
         return tuple(reason for case in self.cases for reason in case.reasons)
 
     @property

@@ -82,7 +82,7 @@ def _by_image(measured: MeasuredClassifier, key: str) -> dict[str, Trial]:
 
 
 def _compared(first: MeasuredClassifier, second: MeasuredClassifier, names: Mapping[str, str]) -> Iterator[str]:
-    """Where the second needs larger or smaller changes than the first, or is fooled on more or fewer images."""
+    """Changes at which the second needs larger or smaller sizes than the first, or is fooled more or less often."""
     made = compare(first, second)
     sized = [c for c in made if c.sizes is not None and c.sizes_p < ALPHA and _reliable(c.sizes)]
     larger = sorted((c for c in sized if _ratio(c) > 1), key=_ratio, reverse=True)
@@ -104,7 +104,7 @@ def _compared(first: MeasuredClassifier, second: MeasuredClassifier, names: Mapp
 
 
 def _reliable(ratio: Ratio) -> bool:
-    """True where the interval of a ratio can be told: enough pairs, and few of which the larger side is unknown."""
+    """True where a ratio can be reported: enough pairs, and few of which the larger side is unknown."""
     finite = ratio.low and ratio.high is not None and ratio.high < float("inf")
     return (
         bool(finite)

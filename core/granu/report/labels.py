@@ -55,7 +55,7 @@ def labelled(run: Run, like: Run | None = None) -> Run:
 
 
 def title_of(run: Run, classifier: str | None) -> str | None:
-    """What `labelled` calls a classifier, which may be given by its name or by its label."""
+    """The name by which `labelled` calls a classifier, which may be given by its name or by its label."""
     titles = _titles({name: record.label for name, record in run.record.classifiers.items()})
     return titles.get(classifier or "", classifier)
 

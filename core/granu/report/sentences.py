@@ -21,7 +21,7 @@ from granu.runs.trials import (
     Trial,
 )
 
-ARM_WORDS = {PREPARED: "once the image is cropped and resized", RECONSTRUCTION: "in the reconstruction"}
+ARM_WORDS = {PREPARED: "once the image is prepared for the generator", RECONSTRUCTION: "in the reconstruction"}
 WORDS = {
     FAILED: "The search could not run",
     UNREADABLE: "The image could not be read",

@@ -68,12 +68,12 @@ def strips(measured: MeasuredClassifier, keys: Sequence[str]) -> Iterator[Strip]
 
 def _strip(run: Run, image: str, trials: Mapping[str, Trial]) -> Strip | None:
     """The saved images of one clean image; None where nothing but itself was saved."""
-    clean = read_picture(run, clean_name(image))
+    clean = read_pixels(run, clean_name(image))
     if clean is None:
         return None
     encodings, shots = _encodings(run, image, trials), {}
     for key, trial in trials.items():
-        changed = read_picture(run, run.changed_name(image, trial.classifier, key))
+        changed = read_pixels(run, run.changed_name(image, trial.classifier, key))
         before = _before_edit(run.record.perturbations[key], clean, encodings)
         if changed is not None and before is not None:
             shots[key] = Shot(trial, changed, (changed - before).mean(axis=2))
@@ -88,9 +88,9 @@ def _encodings(run: Run, image: str, trials: Mapping[str, Trial]) -> dict[str, E
         generator = run.record.perturbations[key].generator
         if generator is None or generator.spec in found or not trial.arms:
             continue
-        prepared = read_picture(run, prepared_name(image, generator.spec))
+        prepared = read_pixels(run, prepared_name(image, generator.spec))
         if prepared is not None:
-            made = read_picture(run, reconstruction_name(image, generator.spec))
+            made = read_pixels(run, reconstruction_name(image, generator.spec))
             found[generator.spec] = Encoding(trial, prepared, made)
     return found
 
@@ -105,7 +105,7 @@ def _before_edit(record: PerturbationRecord, clean: np.ndarray, encodings: Mappi
     return encoding.prepared if record.site_options.get("residual") else encoding.reconstruction
 
 
-def read_picture(run: Run, name: str) -> np.ndarray | None:
+def read_pixels(run: Run, name: str) -> np.ndarray | None:
     """A saved image (H, W, 3) in [0, 1], None where it was not saved; one larger than LARGEST is shrunk."""
     import numpy as np
     from PIL import Image

@@ -69,7 +69,7 @@ class Builder:
         return self._generators[source.key]
 
     def encoder(self, planned: PlannedPerturbation) -> Encoder:
-        """What encodes the images of a perturbation. ClassifierError where the generator lacks their classes."""
+        """The encoder of a perturbation's images. ClassifierError where the generator lacks their classes."""
         assert planned.generator is not None
         key = (planned.generator.key, planned.source.key)
         if key not in self._encoders:

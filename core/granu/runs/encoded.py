@@ -35,7 +35,7 @@ from granu.types import Batch, EncodingGenerator
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a generator makes of its encodings without an edit; the prepared image stands in where there is none."""
+    """Images of encodings without an edit; the prepared image stands in where there is no encoding."""
 
     images: Tensor  # (B, C, H, W), quantized to 8 bits
     quality: tuple[Mapping[str, float], ...]  # PSNR and SSIM, before quantization; empty where there is none

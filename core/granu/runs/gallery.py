@@ -29,7 +29,7 @@ def clean_name(image: str) -> str:
 
 
 def prepared_name(image: str, generator: str) -> str:
-    """File name of an image as a generator took it: cropped and resized."""
+    """File name of an image as a generator took it: cropped and resized, or padded."""
     return f"{slug(image)}/prepared-{slug(generator)}.png"
 
 

@@ -1,4 +1,4 @@
-"""Which images of a run are kept as PNGs: the first that a classifier gets right, since only these are changed."""
+"""Choice of the images kept as PNGs: the first that a classifier gets right, since only these are changed."""
 
 from __future__ import annotations
 

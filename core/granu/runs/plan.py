@@ -93,7 +93,7 @@ class PlannedPerturbation:
 
     @property
     def statistics_key(self) -> tuple[str, ...]:
-        """What the deviations at the sites are measured on: equal for perturbations that share the measurement."""
+        """The key of the images that measure the deviations at the sites: equal where perturbations share them."""
         assert self.generator is not None
         images = () if self.generator.draws else (self.source.key,)
         return (self.generator.key, str(self.site_options.samples), *images)

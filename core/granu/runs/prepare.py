@@ -50,7 +50,7 @@ class Preparation:
         return self._sources[planned.key] is not None
 
     def failure(self, planned: PlannedPerturbation, classifier: Resolved) -> Failure | None:
-        """Why a perturbation of a classifier cannot be measured; None where it can."""
+        """The reason why a perturbation of a classifier cannot be measured; None where it can."""
         needed = [str(classifier.spec), planned.source.key, *(str(j.spec) for j in planned.judges_of(classifier))]
         if planned.is_encoded:
             needed.append(_encoding_key(planned))

@@ -27,7 +27,7 @@ MINIMUM_STEP = 1e-7  # of the limit: where the last steps get so short, rounding
 
 
 class DeepFoolCandidates(StrEnum):
-    """Which classes' boundaries are compared at a step."""
+    """Choice of the classes whose boundaries are compared at a step."""
 
     RANKED_ANEW = "ranked anew"  # those ranked highest at this step
     FIXED = "fixed"  # those ranked highest at the first step
@@ -35,7 +35,7 @@ class DeepFoolCandidates(StrEnum):
 
 
 class DeepFoolStop(IntEnum):
-    """Why DeepFool stopped at an image."""
+    """The reason why DeepFool stopped at an image."""
 
     CROSSED = 0
     STEPS_SPENT = 1

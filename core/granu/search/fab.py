@@ -4,7 +4,7 @@ Where training has masked the gradients around an image, those on the far side o
 
 Differences from the paper: it starts from random changes, pulled back along their rays to the boundary, and not from
 the image; boundaries of all classes count as one; projections onto a hyperplane are taken by the space, and where the
-range of images cuts them short, steps are lengthened.
+range of images cuts them short, steps are scaled up.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ OVERSHOOT = 1.05
 TOWARDS_CLEAN = 0.1  # largest weight of the projection of the clean image
 BACK = 0.9  # what is left of a change that crossed
 LENGTHENINGS = 4  # of a step that the range of images cuts short
-LONGEST = 1e3  # by which a step is lengthened at once
-CLOSE = 1.01  # a step that falls short by less is not lengthened
+LONGEST = 1e3  # by which a step is scaled up at once
+CLOSE = 1.01  # a step that falls short by less is not scaled up
 
 
 def from_far(state: SearchState, budget: Tensor, *, steps: int, visit: Callable[[SearchState], None]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the runs of `search=worst` drive down, as functions of logits (A, K) and the criterion, (A,) each."""
+"""Objectives that the runs of `search=worst` drive down: functions of logits (A, K) and the criterion, (A,) each."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Values = Mapping[str, Tensor]  # what is optimised: name -> (N, ...)
 
 @dataclass(frozen=True)
 class Inversion:
-    """What a generator makes of values, and the search for values of a given image.
+    """A generator as a function of values, and the search for the values of a given image.
 
     `render(values)` makes images (N, C, H, W), about [0, 1], of N rows of values, which it treats independently.
     `penalty(values)` (N,) is added to the mean square difference. `rates` are Adam's step sizes by name, at the height

@@ -24,7 +24,7 @@ class Samples(Protocol):
     def generator(self) -> Generator: ...
 
     def __len__(self) -> int:
-        """How many samples a group has."""
+        """The number of samples of a group."""
 
     def group(self, label: int) -> int:
         """The group whose deviations are the unit for images of a class of the generator."""

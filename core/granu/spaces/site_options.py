@@ -11,7 +11,7 @@ from granu.plugins.options import describe_options, option, read_options
 
 @dataclass(frozen=True)
 class SiteOptions:
-    """What one standard deviation is measured on, and how images are encoded.
+    """Options of sites: samples that measure one standard deviation, and encoding of images.
 
     A reconstruction below `psnr` is not measured: it shows another image. 15 dB lies a little above what a plain grey
     image reaches, which is about 10 dB for digits and 12 for photographs.

@@ -1,4 +1,4 @@
-"""When a training has failed: a loss that is not finite, or that keeps growing."""
+"""Detection of trainings that have failed: the loss is not finite, or keeps growing."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from granu.weights.trained import check_can_be_saved
 
 @dataclass(frozen=True)
 class Parts:
-    """Which images of the datasets train and which validate, by position."""
+    """Positions of the images that train and of those that validate."""
 
     training: Sequence[int]
     validation: Sequence[int]

@@ -22,7 +22,7 @@ WITHOUT_EFFECT = ("device", "memory", "readers", "checkpoint-seconds")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How training goes; what a step minimises is said by the defenses."""
+    """Settings of a training; the loss of a step is that of the defenses."""
 
     epochs: int = option(10, "passes through the training images", low=1)
     batch: int = option(128, "images per step, over all processes", low=1)

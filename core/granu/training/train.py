@@ -137,7 +137,7 @@ class _Training:
         }
 
     def _about(self, command: str) -> dict[str, Any]:
-        """How the classifier was trained, without anything that differs when it is trained again."""
+        """A description of the training, without anything that differs when it is repeated."""
         loop = self.loop
         chosen = loop.history[loop.best.epoch if loop.best is not None else -1]
         return {

@@ -54,9 +54,9 @@ def test_the_reconstruction_stands_once_in_front_of_the_changes_of_its_generator
     panels = section.strips[0].panels
     assert [panel.name for panel in panels] == ["clean", "prepared", "reconstruction", "z", "image"]
     assert panels[1].lines == ("sees cat",) and panels[2].lines == ("PSNR 41.2 dB", "sees cat")
-    assert panels[2].picture.alt == "reconstruction of p1 by auto:weights=a"
+    assert panels[2].image.alt == "reconstruction of p1 by auto:weights=a"
     assert panels[2].difference is not None and panels[1].difference is None
-    assert len({panel.picture.source for panel in panels}) == 4, "z and image are alike, nothing else is"
+    assert len({panel.image.source for panel in panels}) == 4, "z and image are alike, nothing else is"
 
 
 def test_changes_of_the_image_itself_stand_before_the_reconstruction_where_they_are_coarser() -> None:

@@ -1,4 +1,4 @@
-"""The page image by image and class by class: what each part shows, and that it can be read without the pictures."""
+"""The page image by image and class by class: what each part shows, and that it can be read without the images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_each_saved_image_has_a_strip_per_classifier_coarse_to_fine(matrix: Run)
     assert [strip.classifier for strip in first.strips] == ["zoo:plain", "zoo:hard"]
     plain = first.strips[0]
     assert [panel.name for panel in plain.panels] == ["clean", "layer1", "image"]
-    assert plain.panels[0].picture != plain.panels[1].picture
+    assert plain.panels[0].image != plain.panels[1].image
     trial = next(t for t in matrix.trials if t.key == ("zoo:plain", "tiny:layer1", "tiny#2"))
     assert plain.panels[1].lines == (f"{trial.size:.2f} sigma (RMS)", "sees <b>fox</b>", "1 of 1 judges see cat")
     assert plain.panels[1].confirmed and not second.strips[0].panels[1].confirmed
@@ -52,7 +52,7 @@ def test_a_classifier_that_misclassifies_the_clean_image_has_a_sentence_and_no_c
     assert section.strips[1].sentences == "b sees dog instead of cat before any change, so nothing was searched."
 
 
-def test_every_picture_has_an_alternative_text(matrix: Run) -> None:
+def test_every_image_has_an_alternative_text(matrix: Run) -> None:
     text = page(matrix)
     alts = [unescape(alt) for alt in re.findall(r'<img [^>]*alt="([^"]+)"', text)]
     assert len(alts) == text.count("<img ") == 20
@@ -83,8 +83,8 @@ def test_large_images_are_thumbnails_and_small_ones_whole() -> None:
     run = run_of([trial])
     for side, kind, sharp in ((128, "png", True), (129, "jpeg", False)):
         run.images = {name: png(0.5, (side, side)) for name in (clean_name("p1"), changed_name("p1", "a", "tiny:z"))}
-        picture = by_image(run)[0].strips[0].panels[1].picture
-        assert picture.source.startswith(f"data:image/{kind};base64,") and picture.sharp is sharp
+        shown = by_image(run)[0].strips[0].panels[1].image
+        assert shown.source.startswith(f"data:image/{kind};base64,") and shown.sharp is sharp
     assert page(run).count('class="sharp"') == 0
 
 

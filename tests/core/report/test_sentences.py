@@ -107,9 +107,10 @@ def test_what_an_encoding_loses_is_no_success_of_the_change_and_is_said_once() -
         "a sees 9 instead of 7 after a change of 1.00 sigma at image; every judge still sees 7. "
         "a sees 3 instead of 7 in the reconstruction, before any edit, so nothing was searched at z and layer1."
     )
-    cropped = other("z", RECONSTRUCTION_WRONG, predicted=4, arms={"source": 7, "prepared": 4, "reconstruction": 7})
-    assert said(cropped) == (
-        "a sees 4 instead of 7 once the image is cropped and resized, before any edit, so nothing was searched at z."
+    lost_before = other("z", RECONSTRUCTION_WRONG, predicted=4, arms={"source": 7, "prepared": 4, "reconstruction": 7})
+    assert said(lost_before) == (
+        "a sees 4 instead of 7 once the image is prepared for the generator, before any edit, so nothing was searched "
+        "at z."
     )
 
 

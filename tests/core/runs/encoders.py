@@ -122,7 +122,7 @@ def granu_datasets():
 
 
 def encoded() -> list[int]:
-    """How many images were encoded together, call by call, since this was last asked."""
+    """The number of images of each call of `encode` since this was last asked."""
     calls = sys.modules["fake_encoders"].CALLS  # type: ignore[attr-defined]
     known = list(calls)
     calls.clear()

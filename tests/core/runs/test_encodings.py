@@ -78,7 +78,7 @@ def test_an_encoding_depends_on_neither_batch_nor_run(side: int, planned: Planne
 
 
 class TinyEncoderWithNoise(TinyEncoder):
-    """What the offer `auto` makes."""
+    """The generator that the offer `auto` makes."""
 
     encoding = "version 1"
 

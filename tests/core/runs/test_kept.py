@@ -1,4 +1,4 @@
-"""Which images are kept: the first that the classifier gets right, whatever the batches."""
+"""Kept images: the first that the classifier gets right, whatever the batches."""
 
 from __future__ import annotations
 

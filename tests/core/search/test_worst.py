@@ -39,7 +39,7 @@ def test_at_l_infinity_a_linear_classifier_is_fooled_from_the_very_step_of_8_bit
 
 
 def fools(classifier: ImageClassifier, batch: Batch, i: int, norm: str, budget: float, effort: str = "quick") -> bool:
-    """Whether `worst` finds a change of the `i`th image, as an 8-bit image."""
+    """True if `worst` finds a change of the `i`th image, as an 8-bit image."""
     alone = batch.select(torch.tensor([i]))
     result = perturb(searched(norm, "worst", budget=budget, effort=effort), classifier, alone)
     return bool((classifier(quantize(shown(result.evidence))).argmax(dim=1) != alone.labels).item())

@@ -33,10 +33,10 @@ def streams(count: int = 2) -> Streams:
 
 def drawn_images(generator: BigGANGenerator) -> Tensor:
     """Images that the generator drew from other streams than `encode` draws from."""
-    return picture(generator, generator.draw(Streams(1, ["a", "b"]), LABELS))
+    return image_of(generator, generator.draw(Streams(1, ["a", "b"]), LABELS))
 
 
-def picture(generator: BigGANGenerator, latent: BigGANLatent) -> Tensor:
+def image_of(generator: BigGANGenerator, latent: BigGANLatent) -> Tensor:
     with torch.no_grad():
         return generator.tail(latent, ["image"])({}).clamp(0, 1)
 
@@ -52,8 +52,8 @@ def test_images_that_the_generator_drew_are_found_again(hierarchy: Hierarchy) ->
     generator = build(hierarchy, steps=40)
     images = drawn_images(generator)
     untouched = replace(generator, inversion_steps=1).encode(images, LABELS, streams())
-    ratio = psnr(images, picture(generator, generator.encode(images, LABELS, streams())))
-    assert ratio.min() > 35 and (ratio > psnr(images, picture(generator, untouched)) + 3).all()
+    ratio = psnr(images, image_of(generator, generator.encode(images, LABELS, streams())))
+    assert ratio.min() > 35 and (ratio > psnr(images, image_of(generator, untouched)) + 3).all()
 
 
 def test_an_image_has_the_same_encoding_in_any_batch() -> None:

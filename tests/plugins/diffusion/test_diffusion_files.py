@@ -1,4 +1,4 @@
-"""What a diffusion model may be read from, and the sentences about files and options that do not fit."""
+"""Files of a diffusion model, and the sentences about files and options that do not fit."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_recomputing_changes_no_gradient(conditional: Path, site: str, monkeypat
 
 
 def kept_numbers(built: DiffusionGenerator) -> int:
-    """How many numbers a gradient at the first site keeps for its backward pass."""
+    """The number of values that a gradient at the first site keeps for its backward pass."""
     tail = built.tail(built.draw(Streams(0, IDS), LABELS), ["t1000"])
     edit = torch.zeros_like(tail.clean["t1000"]).requires_grad_()
     kept = []

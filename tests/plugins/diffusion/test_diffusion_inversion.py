@@ -17,7 +17,7 @@ LEVELS = torch.cos(torch.linspace(0.01, 1.56, T, dtype=torch.float64)).square()
 
 @dataclass
 class NormalDenoiser:
-    """What a network would predict for pixels that are normal with mean 0 and this deviation."""
+    """The exact prediction for pixels that are normal with mean 0 and this deviation."""
 
     deviation: float
     kind: str

@@ -29,10 +29,10 @@ def drawn_images(generator: StyleGANGenerator, count: int) -> Tensor:
     """Images that the generator drew from other streams than `encode` draws from."""
     labels = labels_of(generator, count)
     latent = generator.draw(Streams(1, [str(i) for i in range(count)]), labels if generator.classes else None)
-    return picture(generator, latent)
+    return image_of(generator, latent)
 
 
-def picture(generator: StyleGANGenerator, latent: StyleGANLatent) -> Tensor:
+def image_of(generator: StyleGANGenerator, latent: StyleGANLatent) -> Tensor:
     with torch.no_grad():
         return generator.tail(latent, ["image"])({}).clamp(0, 1)
 
@@ -56,15 +56,15 @@ def test_images_that_the_generator_drew_are_found_again(kind: str, floor: float)
     images, labels = drawn_images(generator, 1), labels_of(generator, 1)
     untouched = replace(generator, inversion_steps=1).encode(images, labels, streams(1))
     latent = generator.encode(images, labels, streams(1))
-    ratio = psnr(images, picture(generator, latent))
-    assert ratio.min() > floor and (ratio > psnr(images, picture(generator, untouched)) + 3).all()
+    ratio = psnr(images, image_of(generator, latent))
+    assert ratio.min() > floor and (ratio > psnr(images, image_of(generator, untouched)) + 3).all()
 
 
 def test_more_starts_never_encode_worse_images_than_their_best() -> None:
     generator = replace(make_stylegan2(classes=3), inversion_steps=4)
     images, labels = drawn_images(generator, 2), labels_of(generator, 2)
     ratios = [
-        psnr(images, picture(generator, replace(generator, starts=n).encode(images, labels, streams(2))))
+        psnr(images, image_of(generator, replace(generator, starts=n).encode(images, labels, streams(2))))
         for n in (1, 6)
     ]
     assert (ratios[1] >= ratios[0] - 0.01).all() and (ratios[1] > ratios[0] + 0.01).any()
@@ -74,7 +74,7 @@ def test_the_class_is_part_of_an_encoding() -> None:
     generator = replace(make_stylegan2(classes=3), inversion_steps=2)
     images = drawn_images(generator, 1)
     one, other = (generator.encode(images, torch.tensor([k]), streams(1)) for k in (0, 1))
-    assert not torch.equal(picture(generator, one), picture(generator, other))
+    assert not torch.equal(image_of(generator, one), image_of(generator, other))
 
 
 def test_an_image_has_the_same_encoding_in_any_batch() -> None:
@@ -102,11 +102,11 @@ def test_every_row_reaches_the_image(make, rows: int | None) -> None:  # type: i
     count = len(generator.network.layers) + 1
     assert rows in (None, count)
     base = replace(generator.draw(streams(1)), offsets=torch.zeros(1, count, 8))
-    torch.testing.assert_close(picture(generator, base), picture(generator, generator.draw(streams(1))))
+    torch.testing.assert_close(image_of(generator, base), image_of(generator, generator.draw(streams(1))))
     for row in range(count):
         offsets = torch.zeros(1, count, 8)
         offsets[:, row] = 1
-        assert not torch.equal(picture(generator, replace(base, offsets=offsets)), picture(generator, base)), row
+        assert not torch.equal(image_of(generator, replace(base, offsets=offsets)), image_of(generator, base)), row
 
 
 def test_noise_maps_stay_noise_where_they_are_optimised() -> None:
@@ -129,7 +129,7 @@ def test_noise_maps_that_are_not_an_images_own_are_not_optimised(mode: str) -> N
     assert all(torch.equal(one, other) for one, other in zip(found, drawn, strict=True))
 
 
-def test_the_penalty_of_noise_maps_tells_noise_from_a_picture() -> None:
+def test_the_penalty_of_noise_maps_tells_noise_from_an_image() -> None:
     noise = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     slope = unit_noise(torch.linspace(0, 1, 32).expand(1, 1, 32, 32))
     assert len(list(correlations(noise))) == 6, "two axes at 32, 16 and 8 pixels"
