@@ -12,23 +12,27 @@ if TYPE_CHECKING:
     from granu import BuildContext, Defense, Perturbation, SpaceFactory
 
 PRIMITIVES = ("spatial", "colour", "spectral")  # coarse to fine
-JSD = "train on images and two augmented views that must agree; by default yes, unless another defense follows"
-WEIGHT = "weight of the Jensen-Shannon divergence between the views"
-WIDTH = "chains of primitives that are mixed"
-DEPTH = "primitives in a chain, at most; the number is drawn"
 KERNEL = "side of the filters, an odd number of pixels"
 LARGEST = 5.0  # the severity of the strongest change that training draws
 HIGHEST = 10.0  # that may be asked for
 
 
 @dataclass(frozen=True)
-class PrimeOptions:
+class MixtureOptions:
+    """Options of both defenses."""
+
+    jsd: bool | None = option(
+        None, "train on images and two augmented views that must agree; by default yes, unless another defense follows"
+    )
+    weight: float = option(12.0, "weight of the Jensen-Shannon divergence between the views", low=0, high=1000)
+    width: int = option(3, "chains of primitives that are mixed", low=1, high=16)
+    depth: int = option(3, "primitives in a chain, at most; the number is drawn", low=1, high=16)
+
+
+@dataclass(frozen=True)
+class PrimeOptions(MixtureOptions):
     """Options of the defense `prime`."""
 
-    jsd: bool | None = option(None, JSD)
-    weight: float = option(12.0, WEIGHT, low=0, high=1000)
-    width: int = option(3, WIDTH, low=1, high=16)
-    depth: int = option(3, DEPTH, low=1, high=16)
     primitives: tuple[str, ...] = option(PRIMITIVES, "those that are mixed, joined by +")
     strength: float = option(1.0, "factor on every change; 1 is as published, 0 changes nothing", low=0, high=10)
     preset: str = option(
@@ -52,13 +56,9 @@ class PrimeOptions:
 
 
 @dataclass(frozen=True)
-class AugmixOptions:
+class AugmixOptions(MixtureOptions):
     """Options of the defense `augmix`."""
 
-    jsd: bool | None = option(None, JSD)
-    weight: float = option(12.0, WEIGHT, low=0, high=1000)
-    width: int = option(3, WIDTH, low=1, high=16)
-    depth: int = option(3, DEPTH, low=1, high=16)
     severity: float = option(3.0, "highest level of the operations, of 10", low=0.1, high=10)
 
 
