@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from counting import Counted
+from torch import Tensor
 
 from granu import Batch, BuildContext, Classifier, Criterion, ImageEvidence, Streams, load_catalog, quantize
 from granu.runs.sources import DatasetSource, match_classes
@@ -98,29 +99,6 @@ def held_out(
 
 def parts(batch: Batch, size: int) -> list[Batch]:
     return [batch.select(index) for index in torch.arange(len(batch.images)).split(size)]
-
-
-class Counted(nn.Module):
-    """A classifier that counts its forward passes and gradient passes, one per image."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.classes = classifier.classes
-        self.forward_passes = self.backward_passes = 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.forward_passes += len(images)
-        logits = self.classifier(images)
-        if logits.requires_grad:
-            logits.register_hook(self._count)
-        return logits
-
-    def layers(self) -> dict[str, nn.Module]:
-        return {}
-
-    def _count(self, gradient: Tensor) -> None:
-        self.backward_passes += len(gradient)
 
 
 Attack = Callable[[Counted, Batch], Tensor]
