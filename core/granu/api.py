@@ -113,6 +113,7 @@ def evaluate(
     *,
     suite: str | Sequence[str] = (),
     judges: Any = None,
+    guides: Any = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     classes: Sequence[str] | None = None,
@@ -137,6 +138,7 @@ def evaluate(
             that comes with the generator.
         data: a spec, (images, labels), a loader of such batches, or a dataset; images as for `attack`.
         judges: as classifiers; an empty list asks nobody. By default the judges that come with the generator.
+        guides: as classifiers; they must keep the label in every change that is searched.
         mean, std, classes: as for `attack`, for models given as nn.Module.
         count, seed, batch, keep, device, precision, fresh, workers, threads: as the options of `granu eval`.
         progress: called with (images done, images in all, what is being measured).
@@ -149,7 +151,8 @@ def evaluate(
     perturbations = [*suite_perturbations(load_catalog(), _several(suite)), *_several(perturb)]
     how = {"count": count, "seed": seed, "batch": batch, "keep": keep, "device": device, "precision": precision}
     recorded = {} if fresh or folder is None else recorded_sources(folder)
-    plan, context = _plan(perturbations, classifiers, dataset, judges, Preparation(mean, std, classes), how, recorded)
+    preparation = Preparation(mean, std, classes)
+    plan, context = _plan(perturbations, classifiers, dataset, judges, preparation, how, recorded, guides)
     with open_run(folder, seed, precision, fresh) as writer:
         measure(plan, context, writer, "granu.evaluate(...)", progress or _silent, workers, threads)
         return writer.run
@@ -177,6 +180,7 @@ def _plan(
     preparation: Preparation,
     how: Mapping[str, Any],
     recorded: Mapping[str, str] | None = None,
+    guides: Any = None,
 ) -> tuple[EvalPlan, BuildContext]:
     """The plan of a request; `how` are the further fields of a `Request`, `recorded` as in `make_plan`."""
     catalog = load_catalog()
@@ -185,6 +189,7 @@ def _plan(
         perturbations=tuple(perturbations),
         classifiers=resolve_classifiers(catalog, classifiers, sample, preparation),
         judges=None if judges is None else resolve_classifiers(catalog, judges, sample, preparation),
+        guides=() if guides is None else resolve_classifiers(catalog, guides, sample, preparation),
         data=data if data is None or isinstance(data, str) else resolve_images(data),
         **{**how, "device": how["device"] or _device(classifiers)},
     )

@@ -149,6 +149,10 @@ class Criterion:
     labels: Tensor  # (B,) int64
     margin: float = 0.0
 
+    def joint_logits(self, logits: Tensor) -> Tensor:
+        """The logits (B, K) that the criterion is about, from those of everything that a search asks."""
+        return logits
+
     def objective(self, logits: Tensor) -> Tensor:
         """The label's logit minus the largest other logit, (B,); a search drives it below -margin."""
         own = logits.gather(1, self.labels[:, None]).squeeze(1)

@@ -59,6 +59,15 @@ def evaluate(
             "Default: the generator's judges.",
         ),
     ] = None,
+    guide: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--guide",
+            autocompletion=complete.classifiers,
+            help="Classifier that must keep the label in every change that is searched; repeatable. It then judges no "
+            "more. preserve=no after a perturbation searches without guides.",
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -103,6 +112,7 @@ def evaluate(
         perturbations=(*suite_perturbations(catalog, suite or ()), *(perturb or ())),
         classifiers=tuple(classifier or ()),
         judges=_judges(judge),
+        guides=tuple(guide or ()),
         data=data,
         count=count,
         seed=seed,
@@ -170,6 +180,8 @@ def _print_plan(plan: EvalPlan, as_json: bool) -> None:
     show.say(f"seed: {plan.request.seed}")
     show.say("classifiers: " + ", ".join(str(c.spec) for c in plan.classifiers))
     show.say("judges: " + (", ".join(str(j.spec) for j in plan.judges) or "none"))
+    if plan.guides:
+        show.say("guides: " + ", ".join(str(guide.spec) for guide in plan.guides))
     show.say("images: " + ", ".join(dict.fromkeys(p.source.key for p in plan.perturbations)))
     encoded = [f"{p.source.key} by {p.generator.key}" for p in plan.perturbations if p.generator and p.is_encoded]
     if encoded:

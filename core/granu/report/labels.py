@@ -31,7 +31,11 @@ def labelled(run: Run, like: Run | None = None) -> Run:
         run.record,
         perturbations={
             perturbations[key]: replace(
-                one, key=perturbations[key], label=labels[key], judges=tuple(map(called, one.judges))
+                one,
+                key=perturbations[key],
+                label=labels[key],
+                judges=tuple(map(called, one.judges)),
+                guides=tuple(map(called, one.guides)),
             )
             for key, one in run.record.perturbations.items()
         },

@@ -21,7 +21,24 @@ def failures(record: RunRecord) -> list[str]:
 
 def notes(run: Run, rows: Sequence[Row]) -> list[str]:
     """A sentence per health sign, and what to know of encodings, generators and perturbations."""
-    return [*map(str, check(rows)), *of_encodings(run), *of_generators(run.record), *of_perturbations(run.record)]
+    return [
+        *map(str, check(rows)),
+        *of_guides(run.record),
+        *of_encodings(run),
+        *of_generators(run.record),
+        *of_perturbations(run.record),
+    ]
+
+
+def of_guides(record: RunRecord) -> list[str]:
+    """A sentence for each set of guides, since what they lose is not counted as found."""
+    sets = dict.fromkeys(one.guides for one in record.perturbations.values() if one.guides)
+    return [
+        "preserve=yes: found means that the classifier is fooled and the label is kept by the guides "
+        + ", ".join(guides)
+        + "; sizes are upper bounds"
+        for guides in sets
+    ]
 
 
 def of_perturbations(record: RunRecord) -> list[str]:

@@ -114,8 +114,8 @@ def classifiers_of(run: Run) -> list[str]:
 
 
 def judges_of(record: PerturbationRecord, classifier: str) -> frozenset[str]:
-    """Judges of a perturbation's changes against a classifier, which is no judge of itself."""
-    return frozenset(record.judges) - {classifier}
+    """Judges of a perturbation's changes against a classifier: neither itself nor a guide."""
+    return frozenset(record.judges) - {classifier, *record.guides}
 
 
 def observation(trial: Trial) -> Observation:

@@ -52,7 +52,7 @@ class Builder:
             self.context.used_weights = {**before, **self.context.used_weights}
 
     def classifier(self, resolved: Resolved) -> Classifier:
-        """A classifier or judge, in evaluation mode on the run's device."""
+        """A classifier, judge or guide, in evaluation mode on the run's device."""
         key = str(resolved.spec)
         if key not in self._classifiers:
             built = self._make(resolved)

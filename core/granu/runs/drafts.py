@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from granu.errors import OptionError, UnknownName
 from granu.plugins.catalog import LABEL, Catalog, Resolved
@@ -41,24 +42,37 @@ class Draft:
         return self.generator is not None and self.generator.encodes
 
 
-def draft(catalog: Catalog, context: BuildContext, text: str) -> Iterator[Draft]:
-    """One perturbation for each target that a spec means; a label is followed by the target if there are several."""
+PRESERVE = "preserve"  # the option of searches
+
+
+def draft(catalog: Catalog, context: BuildContext, text: str, preserve: bool = False) -> Iterator[Draft]:
+    """One perturbation for each target that a spec means; a label is followed by the target if there are several.
+
+    With `preserve`, searches preserve the label unless the spec says whether they do.
+    """
     spec, label = parse_spec(text).without(LABEL)
     offer = catalog.find("perturbation", spec.name).offer
     if isinstance(offer, GeneratorOffer):
-        drafts = list(_draft_sites(catalog, context, spec))
+        drafts = list(_draft_sites(catalog, context, _preserving(spec) if preserve else spec))
     else:
         assert isinstance(offer, PerturbationOffer)
-        drafts = list(_draft_changes(catalog, offer, spec))
+        drafts = list(_draft_changes(catalog, offer, spec, preserve))
     for one in drafts:
         name = label if label is None or len(drafts) == 1 else f"{label}:{one.resolved.spec.target}"
         yield one if name is None else replace(one, resolved=replace(one.resolved, label=name))
 
 
-def _draft_changes(catalog: Catalog, offer: PerturbationOffer, spec: Spec) -> Iterator[Draft]:
+def _preserving(spec: Spec) -> Spec:
+    return spec.with_options({PRESERVE: "yes", **dict(spec.options)})
+
+
+def _draft_changes(catalog: Catalog, offer: PerturbationOffer, spec: Spec, preserve: bool) -> Iterator[Draft]:
     extra = SEARCH_KEYS if offer.searched else ()
     own = {key: value for key, value in spec.options if key not in extra}
-    for target in _expand(spec.target, offer.sweep(read_options(offer.options, own, str(spec)))):
+    options: Any = read_options(offer.options, own, str(spec))
+    if preserve and offer.is_searched(options):
+        spec = _preserving(spec)
+    for target in _expand(spec.target, offer.sweep(options)):
         one = spec if target is None else spec.with_target(target)
         resolved = catalog.resolve("perturbation", one, extra)
         searched = offer.is_searched(resolved.options)

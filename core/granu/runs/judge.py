@@ -12,6 +12,7 @@ from granu.errors import ClassifierError
 from granu.images.ops import quantize
 from granu.runs.problems import first_line, is_out_of_memory
 from granu.runs.sources import names_of, numbers_by_name
+from granu.search.guides import Guide
 from granu.types import Classifier, ClassifierEvidence, Criterion, Evidence, ImageEvidence
 
 
@@ -136,6 +137,12 @@ def judge_levels(
         torch.tensor(sizes, device=labels.device)[first],
         dict(zip(sizes, predicted, strict=True)),
     )
+
+
+def as_guide(guide: Classifier, classifier: Classifier, ours: Sequence[str]) -> Guide:
+    """A classifier as a guide of searches against another; `ours` are the classes of the images, as for `vote`."""
+    numbers = numbers_by_name(names_of(classifier, ours), names_of(guide, ours))
+    return Guide(guide, torch.tensor([-1 if number is None else number for number in numbers]))
 
 
 def vote(

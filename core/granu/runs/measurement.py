@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from granu.errors import OptionError
 from granu.images.ops import distances, encode_png
 from granu.runs.gallery import changed_name, clean_name
 from granu.runs.judge import Judged, Verdict, classify, judge, judge_levels, vote
 from granu.runs.plan import PlannedPerturbation
 from granu.runs.sources import Unreadable
 from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, IMAGES, NOT_FOUND, UNREADABLE, Trial
+from granu.search.guides import Guide, guided, keep_label
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Criterion, Perturbation, Proposal
+from granu.types import Batch, Classifier, Criterion, ImageEvidence, Perturbation, Proposal
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Measurement:
     numbers: Tensor | None  # (K,) class number of the source -> of the classifier
     kept: frozenset[str]  # images whose PNGs are kept
     seed: int
+    guides: Mapping[str, Guide] = field(default_factory=dict)
 
     def trials(self, batch: Batch | Unreadable, images: dict[str, bytes]) -> list[Trial]:
         """A trial for each image; PNGs of those that are kept are added to `images`."""
@@ -64,15 +67,16 @@ class Measurement:
     def perturbed(self, batch: Batch, clean_margin: Tensor, images: dict[str, bytes]) -> list[Trial]:
         """A trial for each image of a batch that is classified correctly; PNGs of changed images are kept."""
         noise = Streams(self.seed, batch.ids, f"perturb/{self.planned.scope}", str(batch.images.device))
-        proposal = self.perturbation.perturb(self.classifier, batch, Criterion(batch.labels), noise)
+        proposal = self._proposal(batch, noise)
         judged, size, levels = self._judged(batch, proposal)
         predicted, margin = judged.verdict.predicted, judged.verdict.margin(batch.labels)
+        succeeded = self._succeeded(batch, judged)
         control = self._control(batch, proposal)
         seen = self._seen(batch, judged, images)
         trials = []
         for i, image in enumerate(batch.ids):
             note = NOT_FINITE if judged.unusable[i] else proposal.notes[i]
-            found = bool(predicted[i] != batch.labels[i]) and not judged.unusable[i]
+            found = bool(succeeded[i])
             trials.append(
                 Trial(
                     image, self.planned.key, self.name,
@@ -95,6 +99,28 @@ class Measurement:
             )  # fmt: skip
         return trials
 
+    def _proposal(self, batch: Batch, noise: Streams) -> Proposal:
+        """The perturbation's proposal, of a search that the guides take part in where there are any."""
+        criterion = Criterion(batch.labels)
+        if not self.guides:
+            return self.perturbation.perturb(self.classifier, batch, criterion, noise)
+        tested, guided_criterion = guided(self.classifier, criterion, tuple(self.guides.values()), batch)
+        proposal = self.perturbation.perturb(tested, batch, guided_criterion, noise)
+        if not isinstance(proposal.evidence, ImageEvidence):
+            raise OptionError(
+                f"`{self.planned.key}`: these changes lie inside the classifier, where no guide can see the label; "
+                "say preserve=no"
+            )
+        return proposal
+
+    def _succeeded(self, batch: Batch, judged: Judged) -> Tensor:
+        """(B,) bool: true where the classifier is fooled, and every guide that takes part keeps the label."""
+        fooled = (judged.verdict.predicted != batch.labels) & ~judged.unusable
+        if not self.guides:
+            return fooled
+        assert judged.images is not None  # `_proposal` refuses others
+        return fooled & keep_label(tuple(self.guides.values()), batch, judged.images)
+
     def _judged(self, batch: Batch, proposal: Proposal) -> tuple[Judged, Tensor, Mapping[float, Tensor]]:
         """The judged evidence, its size (B,), and the class predicted at each fixed size (B,), if there are any."""
         if not proposal.levels:
@@ -103,11 +129,10 @@ class Measurement:
         return made.judged, made.size, made.predicted
 
     def _control(self, batch: Batch, proposal: Proposal) -> Tensor | None:
-        """(B,) whether the random change of the same size fools."""
+        """(B,) whether the random change of the same size does the same."""
         if proposal.control is None:
             return None
-        control = judge(proposal.control, self.classifier, batch.images, self.name)
-        return (control.verdict.predicted != batch.labels) & ~control.unusable
+        return self._succeeded(batch, judge(proposal.control, self.classifier, batch.images, self.name))
 
     def _seen(self, batch: Batch, judged: Judged, images: dict[str, bytes]) -> list[dict[str, Any]]:
         """The entries of each image's trial that compare changed with clean images; keeps PNGs."""

@@ -21,6 +21,7 @@ class Request:
     perturbations: tuple[str, ...]
     classifiers: tuple[str | Resolved, ...] = ()
     judges: tuple[str | Resolved, ...] | None = None  # None: those that come with the generator's weights
+    guides: tuple[str | Resolved, ...] = ()
     data: str | Resolved | None = None
     count: int = 50
     seed: int = 0
@@ -75,13 +76,14 @@ class PlannedSource:
 
 @dataclass(frozen=True)
 class PlannedPerturbation:
-    """A perturbation at one target: how it is searched, on which images, and who judges."""
+    """A perturbation at one target: how it is searched, on which images, and who guides and judges."""
 
     key: str  # the spec with options sorted; a result's name
     resolved: Resolved
     search: PlannedSearch | None  # None: the perturbation searches by itself
     source: PlannedSource
     judges: tuple[Resolved, ...] = ()
+    guides: tuple[Resolved, ...] = ()
     sites: tuple[Site, ...] = ()  # of a generator, where the core derived the perturbation
     generator: PlannedSource | None = None  # whose sites are edited
     site_options: SiteOptions = field(default_factory=SiteOptions)
@@ -105,8 +107,13 @@ class PlannedPerturbation:
         return str(Spec(spec.name, spec.target, tuple((k, v) for k, v in spec.options if k != "weights")))
 
     def judges_of(self, classifier: Resolved) -> tuple[Resolved, ...]:
-        """Judges of this perturbation's changes against a classifier, which is no judge of itself."""
-        return tuple(judge for judge in self.judges if judge.spec != classifier.spec)
+        """Judges of this perturbation's changes against a classifier: neither itself nor one that took part."""
+        taking_part = {classifier.spec, *(guide.spec for guide in self.guides)}
+        return tuple(judge for judge in self.judges if judge.spec not in taking_part)
+
+    def guides_of(self, classifier: Resolved) -> tuple[Resolved, ...]:
+        """Guides of the search against a classifier, which is no guide against itself."""
+        return tuple(guide for guide in self.guides if guide.spec != classifier.spec)
 
 
 @dataclass(frozen=True)
@@ -140,13 +147,23 @@ class EvalPlan:
         """All judges, each once."""
         return tuple({str(judge.spec): judge for p in self.perturbations for judge in p.judges}.values())
 
+    @property
+    def guides(self) -> tuple[Resolved, ...]:
+        """All guides, each once."""
+        return tuple({str(guide.spec): guide for p in self.perturbations for guide in p.guides}.values())
+
+    @property
+    def opened(self) -> tuple[Resolved, ...]:
+        """Every classifier under test, judge and guide; one of several kinds more than once."""
+        return (*self.classifiers, *self.judges, *self.guides)
+
     def perturbation(self, key: str) -> PlannedPerturbation:
         """The perturbation of that key."""
         return next(p for p in self.perturbations if p.key == key)
 
     def classifier(self, name: str) -> Resolved:
-        """The classifier or judge of that name."""
-        return next(c for c in (*self.classifiers, *self.judges) if str(c.spec) == name)
+        """The classifier, judge or guide of that name."""
+        return next(c for c in self.opened if str(c.spec) == name)
 
     def as_json(self) -> dict[str, Any]:
         """For `--dry-run --json`."""
@@ -166,6 +183,7 @@ class EvalPlan:
                     "generator": _as_json(p.generator.resolved) if p.generator else None,
                     "encoded": p.is_encoded,
                     "judges": [str(judge.spec) for judge in p.judges],
+                    "guides": [str(guide.spec) for guide in p.guides],
                     "sites": [{"name": s.name, "shape": list(s.shape), "scale": s.scale} for s in p.sites],
                     "search": {"name": p.search.name, **option_values(p.search.options)} if p.search else None,
                     "site_options": option_values(p.site_options) if p.generator else None,

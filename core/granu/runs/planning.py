@@ -14,7 +14,7 @@ from granu.plugins.catalog import Catalog, Resolved
 from granu.plugins.context import BuildContext
 from granu.plugins.offers import GeneratorOffer, PerturbationOffer, Weights
 from granu.plugins.spec import Spec, parse_spec
-from granu.runs.drafts import draft
+from granu.runs.drafts import Draft, draft
 from granu.runs.plan import EvalPlan, PlannedPerturbation, PlannedSource, PlannedSpace, Request
 from granu.runs.planned_images import plan_images
 from granu.search.options import PgdOptions, WorstOptions
@@ -31,7 +31,7 @@ def make_plan(
     _check_numbers(request)
     if not request.perturbations:
         raise OptionError("say what to change with --perturb or --suite, for example --perturb stylegan:layer6")
-    drafts = [one for text in request.perturbations for one in draft(catalog, context, text)]
+    drafts = [one for text in request.perturbations for one in draft(catalog, context, text, bool(request.guides))]
     drafts = list({one.key: one for one in drafts}.values())
     sources = plan_images(catalog, request.data, drafts, recorded_sources or {})
     perturbations = tuple(
@@ -41,6 +41,7 @@ def make_plan(
             one.search,
             source,
             _judges(catalog, request, [one.generator or source, source]),
+            _guides(catalog, request, one),
             one.sites,
             one.generator,
             one.site_options,
@@ -49,7 +50,8 @@ def make_plan(
     )
     generators = [one for p in perturbations for one in (p.generator, p.source) if one is not None]
     plan = EvalPlan(request, perturbations, _classifiers(catalog, request, generators))
-    _check_labels([*plan.classifiers, *plan.judges])
+    _check_guides(plan)
+    _check_labels(plan.opened)
     _check_labels([p.resolved for p in perturbations])
     for resolved in _everything_named(plan):
         if resolved.offer.check is not None:
@@ -83,6 +85,8 @@ def _plan_spaces(
         raise OptionError(f"`{spec}`: search=worst is for evaluation; training attacks by search=pgd, so leave it out")
     for one in draft(catalog, context, str(spec.with_options({**defaults, **dict(spec.options)}))):
         assert one.search is not None  # the offer is searched
+        if one.search.options.preserve:
+            raise OptionError(f"`{spec}`: training has no guides that could keep the label; leave preserve= out")
         if one.search.budget is None:
             raise OptionError(f"`{spec}`: search={one.search.name} spends no budget; leave it out and give budget=")
         if one.generator is not None and not one.draws:
@@ -112,6 +116,33 @@ def _judges(catalog: Catalog, request: Request, generators: Sequence[PlannedSour
     return _resolve_classifiers(catalog, weights.judges) if weights else ()
 
 
+def _guides(catalog: Catalog, request: Request, drafted: Draft) -> tuple[Resolved, ...]:
+    """The request's guides, where the search preserves the label."""
+    if drafted.search is None or not drafted.search.options.preserve:
+        return ()
+    if not request.guides:
+        raise OptionError(
+            f"`{drafted.key}`: preserve=yes needs classifiers that must keep the label; name them with --guide "
+            "(guides= in Python), for example --guide zoo:mnist-judge-resnet"
+        )
+    return _resolve_classifiers(catalog, request.guides)
+
+
+def _check_guides(plan: EvalPlan) -> None:
+    """OptionError where guides guide nothing, or a classifier would be its own only guide."""
+    if plan.request.guides and not plan.guides:
+        raise OptionError(
+            "--guide needs a perturbation that granu searches and that preserves the label; these search by "
+            "themselves, or say preserve=no"
+        )
+    for classifier in plan.classifiers:
+        for one in plan.perturbations:
+            if one.guides and not one.guides_of(classifier):
+                raise OptionError(
+                    f"`{classifier.spec}` is the only guide, and no guide against itself; name another with --guide"
+                )
+
+
 def _resolve_classifiers(catalog: Catalog, asked: Sequence[str | Resolved]) -> tuple[Resolved, ...]:
     resolved = [one if isinstance(one, Resolved) else catalog.resolve("classifier", parse_spec(one)) for one in asked]
     return tuple({str(one.spec): one for one in resolved}.values())
@@ -127,7 +158,7 @@ def _weights(catalog: Catalog, generators: Sequence[PlannedSource]) -> Weights |
 
 
 def _everything_named(plan: EvalPlan) -> list[Resolved]:
-    named = [*plan.classifiers, *plan.judges, *(p.resolved for p in plan.perturbations)]
+    named = [*plan.opened, *(p.resolved for p in plan.perturbations)]
     return [*named, *{p.source.key: p.source.resolved for p in plan.perturbations}.values()]
 
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Preparation:
-    """Opens every classifier, judge and source of a plan; what cannot be opened fails the results that need it."""
+    """Opens every classifier and source of a plan; what cannot be opened fails the results that need it."""
 
     def __init__(self, plan: EvalPlan, builder: Builder) -> None:
         self.plan, self.builder = plan, builder
@@ -38,7 +38,7 @@ class Preparation:
             if p.is_encoded and self.opened(p.source)
         }
         classifiers: dict[str, Resolved] = {}
-        for one in (*plan.classifiers, *plan.judges):  # one of both kinds may have its label in one place only
+        for one in plan.opened:  # one of several kinds may have its label in one place only
             if one.label or str(one.spec) not in classifiers:
                 classifiers[str(one.spec)] = one
         self._classifiers = {
@@ -51,13 +51,14 @@ class Preparation:
 
     def failure(self, planned: PlannedPerturbation, classifier: Resolved) -> Failure | None:
         """The reason why a perturbation of a classifier cannot be measured; None where it can."""
-        needed = [str(classifier.spec), planned.source.key, *(str(j.spec) for j in planned.judges_of(classifier))]
+        asked = (*planned.judges_of(classifier), *planned.guides_of(classifier))
+        needed = [str(classifier.spec), planned.source.key, *(str(one.spec) for one in asked)]
         if planned.is_encoded:
             needed.append(_encoding_key(planned))
         return next((self._failures[key] for key in needed if key in self._failures), None)
 
     def classifier_records(self) -> Iterator[ClassifierRecord]:
-        """Of every classifier and judge that opened."""
+        """Of every classifier, judge and guide that opened."""
         return (record for record in self._classifiers.values() if record is not None)
 
     def perturbation_records(self) -> Iterator[PerturbationRecord]:
@@ -133,6 +134,7 @@ class Preparation:
             site_options=_site_options(planned),
             generator=generator,
             judges=tuple(str(judge.spec) for judge in planned.judges),
+            guides=tuple(str(guide.spec) for guide in planned.guides),
             weights=weights,
             note=resolved.offer.note if isinstance(resolved.offer, PerturbationOffer) else "",
             label=resolved.label,

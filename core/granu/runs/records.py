@@ -72,6 +72,7 @@ class PerturbationRecord:
     site_options: Mapping[str, Any] = field(default_factory=dict)  # where a generator's sites are edited
     generator: GeneratorRecord | None = None  # where it encoded the images of the source; None where it drew them
     judges: tuple[str, ...] = ()  # classifiers asked to vote on the label; none votes on itself
+    guides: tuple[str, ...] = ()  # classifiers that had to keep the label in the search; none guides against itself
     weights: Mapping[str, str] = field(default_factory=dict)  # name -> sha256
     note: str = ""  # what a reader of the results must know about the perturbation
     label: str = ""  # what reports call it, where that was given
@@ -84,7 +85,7 @@ class PerturbationRecord:
 
 @dataclass(frozen=True)
 class ClassifierRecord:
-    """A classifier under test, or a judge; `name` names it in the trials."""
+    """A classifier under test, a judge or a guide; `name` names it in the trials."""
 
     name: str
     plugin: str
@@ -154,6 +155,7 @@ def differences(before: PerturbationRecord, now: PerturbationRecord) -> Iterator
         ("images", before.source.spec, now.source.spec),
         ("generator", before.source.fingerprint, now.source.fingerprint),
         ("judges", sorted(before.judges), sorted(now.judges)),
+        ("guides", sorted(before.guides), sorted(now.guides)),
         ("options", dict(before.options), dict(now.options)),
         ("search", dict(before.search_options), dict(now.search_options)),
         # records of earlier versions have none

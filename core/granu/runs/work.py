@@ -14,6 +14,7 @@ from torch import Tensor
 from granu.errors import GranuError
 from granu.runs.build import Builder
 from granu.runs.encoded import EncodedMeasurement
+from granu.runs.judge import as_guide
 from granu.runs.kept import first_right
 from granu.runs.measurement import Measurement
 from granu.runs.plan import EvalPlan, PlannedPerturbation
@@ -97,6 +98,10 @@ class Workbench:
             numbers=numbers,
             kept=self._kept(planned, classifier, numbers),
             seed=self.plan.request.seed,
+            guides={
+                str(one.spec): as_guide(self.builder.classifier(one), tested, source.classes)
+                for one in planned.guides_of(resolved)
+            },
         )
         return EncodedMeasurement(plain, self.builder.encoder(planned)) if planned.is_encoded else plain
 

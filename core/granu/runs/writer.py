@@ -153,9 +153,9 @@ class RunWriter:
         return any(key[1] == perturbation for key in self.done)
 
     def _uses(self, name: str) -> bool:
-        """True if trials depend on a classifier, as the one under test or as a judge."""
-        judged = {key for key, record in self.record.perturbations.items() if name in record.judges}
-        return any(classifier == name or perturbation in judged for classifier, perturbation, _ in self.done)
+        """True if trials depend on a classifier, as the one under test, a judge or a guide."""
+        asked = {key for key, record in self.record.perturbations.items() if name in (*record.judges, *record.guides)}
+        return any(classifier == name or perturbation in asked for classifier, perturbation, _ in self.done)
 
     def _refuse_other_weights(self, before: Mapping[str, str], now: Mapping[str, str]) -> None:
         for name in before.keys() & now.keys():

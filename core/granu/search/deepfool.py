@@ -110,7 +110,7 @@ def deepfool(
     work = state.working = SimpleNamespace(x=state.space.start(), limit=limit, minimum=minimum)
     for step in range(steps + 1):
         x = work.x.detach().requires_grad_()
-        logits = state.space.logits(x)
+        logits = state.logits(x)
         state.count(forward=1)
         work.x = x.detach()
         work.size = state.space.size(work.x)

@@ -175,7 +175,7 @@ class Ensemble:
     def _clean_logits(self) -> Tensor:
         self.state.count(forward=1)
         with torch.no_grad():
-            return self.state.space.logits(self.state.space.start())
+            return self.state.logits(self.state.space.start())
 
     def _visit(self, state: SearchState) -> None:
         """Judge what crosses within the budget, first at the whole budget; keep what reaches, which leaves."""

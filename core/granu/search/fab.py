@@ -81,7 +81,8 @@ def _crosses(state: SearchState, change: Tensor, which: Tensor) -> Tensor:
         state.count(forward=which.long())
         with torch.no_grad():
             logits = state.space.select(index).logits(change[index])
-        crossed[index] = state.criterion.select(index).reached(logits)
+        criterion = state.criterion.select(index)
+        crossed[index] = criterion.reached(criterion.joint_logits(logits))
     return crossed
 
 

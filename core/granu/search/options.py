@@ -17,6 +17,7 @@ LIMIT = "largest size tried; by default that of the perturbation"
 BUDGET = "size to spend, in the perturbation's unit; required"
 EFFORT = "how hard to search an image that holds: at most 150, 1,150 or 4,200 passes"
 MARGIN = "logits by which another class must lead"
+PRESERVE = "find only changes in which the classifiers of --guide keep the label"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class SearchOptions:
     summary: ClassVar[str] = ""
 
     margin: float
+    preserve: bool = option(False, PRESERVE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def share(progress: float) -> float:
 def _judged_lead(state: SearchState, change: Tensor) -> Tensor:
     state.count(forward=1)
     with torch.no_grad():
-        return state.criterion.objective(state.space.judged_logits(change))
+        return state.criterion.objective(state.judged_logits(change))
 
 
 def _trial(state: SearchState, size: float) -> Tensor:

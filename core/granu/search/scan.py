@@ -84,7 +84,7 @@ def _objective(state: SearchState, change: Tensor) -> Tensor:
     """(A,) the criterion's objective at a change, as the core will judge it."""
     state.count(forward=1)
     with torch.no_grad():
-        return state.criterion.objective(state.space.judged_logits(change))
+        return state.criterion.objective(state.judged_logits(change))
 
 
 def _halves(count: int) -> Iterator[float]:

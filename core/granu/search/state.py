@@ -103,10 +103,18 @@ class SearchState:
         self.require_gradient()
         self.count(forward=1, backward=1)
         change = change.detach().requires_grad_()
-        logits = self.space.logits(change)
+        logits = self.logits(change)
         value = self.criterion.objective(logits) if objective is None else objective(logits, self.criterion)
         (gradient,) = torch.autograd.grad(value.sum(), change)
         return value.detach(), gradient, logits.detach()
+
+    def logits(self, change: Tensor) -> Tensor:
+        """The logits (A, K) that the criterion is about, as gradient passes see them; nothing is counted."""
+        return self.criterion.joint_logits(self.space.logits(change))
+
+    def judged_logits(self, change: Tensor) -> Tensor:
+        """The same for a change as the core will judge it."""
+        return self.criterion.joint_logits(self.space.judged_logits(change))
 
     def judge(self, change: Tensor, which: Tensor | None = None) -> Tensor:
         """(A,) bool: whether the evidence of a change (A, D) reaches the criterion, as the core will judge it.
@@ -116,13 +124,14 @@ class SearchState:
         if which is None:
             self.count(forward=1)
             with torch.no_grad():
-                return self.criterion.reached(self.space.judged_logits(change))
+                return self.criterion.reached(self.judged_logits(change))
         reached, index = torch.zeros_like(which), which.nonzero().squeeze(1)
         if len(index):
             self.count(forward=which.long())
             with torch.no_grad():
                 logits = self.space.select(index).judged_logits(change[index])
-            reached[index] = self.criterion.select(index).reached(logits)
+            criterion = self.criterion.select(index)
+            reached[index] = criterion.reached(criterion.joint_logits(logits))
         return reached
 
     def result(self, extra: Mapping[str, Tensor] | None = None) -> SearchResult:

@@ -91,7 +91,8 @@ def test_a_mistake_is_answered_with_what_would_be_right(given: Mapping[str, str]
 
 def test_every_option_is_reserved_and_described() -> None:
     assert SEARCH_KEYS == (
-        "search", "margin", "steps", "limit", "deepfool-init", "candidates", "overshoot", "effort", "budget",
+        "search", "margin", "preserve", "steps", "limit", "deepfool-init", "candidates", "overshoot", "effort",
+        "budget",
     )  # fmt: skip
     assert describe_searches() == [
         (
@@ -109,6 +110,7 @@ def test_every_option_is_reserved_and_described() -> None:
             "logits by which another class must lead (from 0 to 1000); "
             "defaults: smallest 0.001, deepfool 0.001, dunn2020 1.0, worst 0.001, pgd 0.001, random 0.001",
         ),
+        ("preserve", "false", "find only changes in which the classifiers of --guide keep the label"),
         (
             "steps",
             "",
