@@ -157,13 +157,21 @@ def differences(before: PerturbationRecord, now: PerturbationRecord) -> Iterator
         ("judges", sorted(before.judges), sorted(now.judges)),
         ("guides", sorted(before.guides), sorted(now.guides)),
         ("options", dict(before.options), dict(now.options)),
-        ("search", dict(before.search_options), dict(now.search_options)),
+        ("search", _search_options(before, now), dict(now.search_options)),
         # records of earlier versions have none
         ("site options", dict(before.site_options or now.site_options), dict(now.site_options)),
         ("encoding", before.generator, now.generator),
     ):
         if old != new:
             yield f"{name} {_brief(old)} before, {_brief(new)} now"
+
+
+def _search_options(before: PerturbationRecord, now: PerturbationRecord) -> dict[str, Any]:
+    """The earlier options of the search; searches of earlier versions preserved nothing, and did not say so."""
+    options = dict(before.search_options)
+    if "preserve" in now.search_options:
+        options.setdefault("preserve", False)
+    return options
 
 
 def names_in(records: Iterable[PerturbationRecord]) -> set[str]:

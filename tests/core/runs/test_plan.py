@@ -310,19 +310,20 @@ def test_the_json_of_a_plan_holds_every_option_of_every_part(planned: Plan) -> N
         "perturbations": [
             {
                 "spec": "tiny:layer1+layer0,samples=9,steps=4", **where, "options": {"weights": "none"},
-                "images": images, "generator": images, "encoded": False, "judges": judges,
+                "images": images, "generator": images, "encoded": False, "judges": judges, "guides": [],
                 "site_options": {"samples": 9, "residual": False, "psnr": 15.0},
                 "sites": [{"name": "layer0", "shape": [16], "scale": "sigma"},
                           {"name": "layer1", "shape": [32], "scale": "sigma"}],
-                "search": {"name": "smallest", "steps": 4, "limit": None, "deepfool-init": 0, "margin": 0.001},
+                "search": {"name": "smallest", "steps": 4, "limit": None, "deepfool-init": 0, "margin": 0.001,
+                           "preserve": False},
             },
             {
                 "spec": "pixel:linf,budget=1/8,search=worst", "plugin": "pixel",
                 "distribution": f"granu {granu.__version__}",
                 "options": option_values(plan.perturbations[1].resolved.options),
-                "images": images, "generator": None, "encoded": False, "judges": judges,
+                "images": images, "generator": None, "encoded": False, "judges": judges, "guides": [],
                 "site_options": None, "sites": [],
-                "search": {"name": "worst", "effort": "standard", "budget": 0.125, "margin": 0.001},
+                "search": {"name": "worst", "effort": "standard", "budget": 0.125, "margin": 0.001, "preserve": False},
             },
         ],
     }  # fmt: skip

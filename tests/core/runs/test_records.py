@@ -117,6 +117,12 @@ def test_what_only_measuring_tells_is_no_difference() -> None:
     assert list(differences(SITES, now)) == []
 
 
+def test_searches_of_earlier_versions_had_no_guides() -> None:
+    assert list(differences(SITES, replace(SITES, search_options={**SITES.search_options, "preserve": False}))) == []
+    guided = replace(SITES, search_options={**SITES.search_options, "preserve": True}, guides=("guide",))
+    assert [phrase.split()[0] for phrase in differences(SITES, guided)] == ["guides", "search"]
+
+
 def test_the_judges_of_several_perturbations_are_gathered() -> None:
     assert names_in([SITES, PLAIN, replace(PLAIN, judges=("third",))]) == {"judge", "other", "third"}
 
