@@ -1,4 +1,4 @@
-"""Command line of the generators' recipes, and of the check of all shipped weights."""
+"""Command line of the generators' recipes, and of storing and checking weights that ship."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from granu_zoo.train.check import check
 from granu_zoo.train.diffusion import DiffusionSettings
 from granu_zoo.train.guided import IMAGES as DIFFUSION_IMAGES
 from granu_zoo.train.guided import train_diffusion
+from granu_zoo.train.store import store_classifier
 from granu_zoo.train.stylegan import Settings, train_stylegan
 
 IMAGES = {"stylegan-mnist": Settings.images, "biggan-mnist": BIGGAN_IMAGES, "diffusion-mnist": DIFFUSION_IMAGES}
@@ -30,6 +31,9 @@ def main() -> None:
     measured = commands.add_parser("check", help="measure the weights that come with granu, or other classifiers")
     measured.add_argument("--classifier", action="append", default=[], help="spec of a classifier to measure instead")
     measured.add_argument("--generator", action="append", default=[], help="spec of a generator to measure instead")
+    kept = commands.add_parser("store", help="write a classifier that `granu train` made as weights that ship")
+    kept.add_argument("--classifier", type=Path, required=True, help="file that `granu train` wrote")
+    kept.add_argument("--out", type=Path, required=True, help="weights file, named like its recipe")
     for command in commands.choices.values():
         command.add_argument("--data", type=Path, required=True, help="folder with MNIST or CIFAR-10 as parquet files")
         command.add_argument("--threads", type=int, default=1)
@@ -38,6 +42,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.command == "check":
         check(arguments.data, arguments.classifier, arguments.generator)
+    elif arguments.command == "store":
+        print(store_classifier(arguments.data, arguments.classifier, arguments.out))
     elif arguments.command == "diffusion-mnist":
         train_diffusion(arguments.data, arguments.out, arguments.seed, DiffusionSettings(images=arguments.images))
     else:
