@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from granu.search.state import SearchState
     from granu.spaces.base import NORM_NAMES, PixelSpace, Space
     from granu.spaces.inversion import Inversion
+    from granu.spaces.linf import LInfSpace
     from granu.spaces.steps import Step, open_tail
     from granu.streams import Streams
     from granu.training.api import TrainResult, train
@@ -132,6 +133,7 @@ __all__ = [
     "ImageClassifier",
     "ImageEvidence",
     "Inversion",
+    "LInfSpace",
     "LabelledImages",
     "Latent",
     "OpenPerturbation",
@@ -232,6 +234,7 @@ _LAZY = {
     "granu.search.state": ("SearchState",),
     "granu.spaces.base": ("NORM_NAMES", "PixelSpace", "Space"),
     "granu.spaces.inversion": ("Inversion",),
+    "granu.spaces.linf": ("LInfSpace",),
     "granu.spaces.steps": ("Step", "open_tail"),
     "granu.streams": ("Streams",),
     "granu.training.attack": ("Attacked", "TrainingAttack"),
