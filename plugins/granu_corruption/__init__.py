@@ -1,4 +1,4 @@
-"""Plugin module of granu_corruption: noise, blur, weather and digital corruptions, after ImageNet-C."""
+"""Plugin module of granu_corruption: corruptions after ImageNet-C, and weather whose pattern is searched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu import OptionError, PerturbationOffer, Suite, hookimpl, option, suggest
-from granu_corruption.names import BENCHMARK, NAMES
+from granu_corruption.names import BENCHMARK, NAMES, WEATHER
 
 if TYPE_CHECKING:
     from granu import BuildContext, Perturbation, SpaceFactory
@@ -31,6 +31,13 @@ class CorruptionOptions:
     )
 
 
+@dataclass(frozen=True)
+class WeatherOptions:
+    """Options of `weather`."""
+
+    name: str | None = option(None, "what lies over the image", choices=WEATHER)
+
+
 def check(options: CorruptionOptions, context: BuildContext) -> None:
     """Require a known name and severities in range. OptionError otherwise."""
     if not options.name:
@@ -48,6 +55,19 @@ def make(options: CorruptionOptions, context: BuildContext) -> Perturbation | Sp
     if options.severity:
         return FixedCorruption(options.name, options.severity, options.table)
     return SearchedCorruption(options)
+
+
+def check_weather(options: WeatherOptions, context: BuildContext) -> None:
+    """Require a name. OptionError otherwise."""
+    if options.name is None:
+        raise OptionError("say which weather: weather:fog, weather:snow or weather:all")
+
+
+def make_weather(options: WeatherOptions, context: BuildContext) -> SpaceFactory:
+    from granu_corruption.patterns import Weather
+
+    assert options.name is not None  # check_weather
+    return Weather(options.name)
 
 
 def is_searched(options: CorruptionOptions) -> bool:
@@ -72,7 +92,20 @@ def granu_perturbations() -> Sequence[PerturbationOffer]:
                 "Hendrycks, Dietterich: Benchmarking neural network robustness to common corruptions and "
                 "perturbations. ICLR 2019, arXiv:1903.12261",
             ),
-        )
+        ),
+        PerturbationOffer(
+            name="weather",
+            summary="smallest opacity of fog or snow whose pattern is searched",
+            options=WeatherOptions,
+            target="name",
+            targets=WEATHER,
+            make=make_weather,
+            check=check_weather,
+            cite=(
+                "Kang, Sun, Hendrycks, Brown, Steinhardt: Testing robustness against unforeseen adversaries. 2019, "
+                "arXiv:1908.08016",
+            ),
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Names of the corruptions, as `corruption:NAME` takes them."""
+"""Names of the corruptions, as `corruption:NAME` takes them, and of weather, as `weather:NAME` does."""
 
 from __future__ import annotations
 
@@ -15,3 +15,6 @@ NAMES = (*BENCHMARK, *EXTRA)
 
 COLOUR_ONLY = ("saturate",)
 """Corruptions that need colour images."""
+
+WEATHER = ("fog", "snow")
+"""Weather whose pattern is searched."""

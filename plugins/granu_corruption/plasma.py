@@ -13,10 +13,28 @@ def plasma(size: torch.Size, decay: Tensor, noise: Streams) -> Tensor:
 
     They are computed on a torus whose side is the next power of two, and cropped.
     """
-    side = 1 << (max(size) - 1).bit_length()
+    side = torus_side(size)
     draws = 2 * noise.uniform(side, side) - 1
+    draws[:, 0, 0] = 0
+    field = displaced(draws, decay)
+    low, high = field.amin(dim=(1, 2), keepdim=True), field.amax(dim=(1, 2), keepdim=True)
+    field = (field - low) / (high - low).clamp_min(1e-12)
+    return field[:, None, : size[0], : size[1]]
+
+
+def torus_side(size: torch.Size) -> int:
+    """The next power of two that holds images of `size` (H, W)."""
+    return 1 << (max(size) - 1).bit_length()
+
+
+def displaced(draws: Tensor, decay: Tensor) -> Tensor:
+    """Fields on a torus (B, n, n), n a power of two, whose midpoints are displaced by `draws` (B, n, n) times decay.
+
+    Linear in the draws with weights of at least zero, and differentiable.
+    """
     field = torch.zeros_like(draws)
-    step, amplitude = side, torch.ones_like(decay).view(-1, 1, 1)
+    field[:, 0, 0] = draws[:, 0, 0]
+    step, amplitude = draws.shape[-1], torch.ones_like(decay).view(-1, 1, 1)
     while step >= 2:
         half = step // 2
         corners = field[:, ::step, ::step]
@@ -29,9 +47,7 @@ def plasma(size: torch.Size, decay: Tensor, noise: Streams) -> Tensor:
         field[:, ::step, half::step] = across + amplitude * draws[:, ::step, half::step]
         field[:, half::step, ::step] = down + amplitude * draws[:, half::step, ::step]
         step, amplitude = half, amplitude / decay.view(-1, 1, 1)
-    low, high = field.amin(dim=(1, 2), keepdim=True), field.amax(dim=(1, 2), keepdim=True)
-    field = (field - low) / (high - low).clamp_min(1e-12)
-    return field[:, None, : size[0], : size[1]]
+    return field
 
 
 def _shift(field: Tensor, axis: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Plugin module of granu_frequency: changes within bands of frequencies, after Hold me tight."""
+"""Plugin module of granu_frequency: changes within bands of frequencies, and of the coefficients of JPEG."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ class FrequencyOptions:
     )
 
 
+@dataclass(frozen=True)
+class JpegOptions:
+    """Options of `jpeg`."""
+
+    quality: int = option(50, "quality of the JPEG whose quantization steps are the unit", low=1, high=100)
+
+
 def check(options: FrequencyOptions, context: BuildContext) -> None:
     """Require either a number within the sweep or a start. OptionError otherwise."""
     if options.window is not None and options.start is not None:
@@ -57,6 +64,12 @@ def make(options: FrequencyOptions, context: BuildContext) -> SpaceFactory:
     return Frequency(options)
 
 
+def make_jpeg(options: JpegOptions, context: BuildContext) -> SpaceFactory:
+    from granu_frequency.jpeg import Jpeg
+
+    return Jpeg(options.quality)
+
+
 @hookimpl
 def granu_perturbations() -> Sequence[PerturbationOffer]:
     return [
@@ -69,5 +82,15 @@ def granu_perturbations() -> Sequence[PerturbationOffer]:
             make=make,
             check=check,
             cite=("Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard: Hold me tight! NeurIPS 2020, arXiv:2002.06349",),
-        )
+        ),
+        PerturbationOffer(
+            name="jpeg",
+            summary="smallest change of the coefficients that a JPEG stores, in quantization steps",
+            options=JpegOptions,
+            make=make_jpeg,
+            cite=(
+                "Kang, Sun, Hendrycks, Brown, Steinhardt: Testing robustness against unforeseen adversaries. 2019, "
+                "arXiv:1908.08016",
+            ),
+        ),
     ]
