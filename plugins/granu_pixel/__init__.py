@@ -1,4 +1,4 @@
-"""Plugin module of granu_pixel: changes to pixels, measured in L2, L-infinity or L1."""
+"""Plugin module of granu_pixel: changes to pixels, measured in L2, L-infinity, L1 or root mean square."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from granu import BuildContext, SpaceFactory
 
 NORMS = ("l2", "linf", "l1")
+CHOICES = (*NORMS, "rms")
 
 
 @dataclass(frozen=True)
 class PixelOptions:
     """Options of `pixel:`."""
 
-    norm: str = option("l2", "norm that measures a change", choices=NORMS)
+    norm: str = option(
+        "l2", "norm that measures a change; rms is L2 for a value of a pixel, alike at all image sizes", choices=CHOICES
+    )
 
 
 def make(options: PixelOptions, context: BuildContext) -> SpaceFactory:

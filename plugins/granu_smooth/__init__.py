@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from granu import PerturbationOffer, hookimpl, option
+from granu import PerturbationOffer, Suite, hookimpl, option
 
 if TYPE_CHECKING:
     from granu import BuildContext, SpaceFactory
@@ -67,5 +68,22 @@ def granu_perturbations() -> Sequence[PerturbationOffer]:
                 "Laidlaw, Feizi: Functional adversarial attacks. NeurIPS 2019, arXiv:1906.00001",
                 SETTINGS,
             ),
+        ),
+    ]
+
+
+@hookimpl
+def granu_suites() -> Sequence[Suite]:
+    folder = Path(__file__).parent
+    return [
+        Suite(
+            name="unseen",
+            summary="attacks of seven kinds at the sizes of Laidlaw et al. 2021, their union and mean",
+            file=folder / "unseen.toml",
+        ),
+        Suite(
+            name="unseen-digits",
+            summary="the same attacks at larger sizes, for digits and other images in black and white",
+            file=folder / "unseen-digits.toml",
         ),
     ]

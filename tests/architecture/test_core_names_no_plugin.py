@@ -14,11 +14,13 @@ from granu.plugins.catalog import load_catalog
 
 CORE = Path(__file__).parents[2] / "core" / "granu"
 OTHER_MEANINGS = {
+    "jpeg",
     "pixel",
     "python",
     "random",
     "standard",
-}  # the scale of a site; the language, whose version a run records; a search; how hard a search tries
+}
+# the format of thumbnails; the scale of a site; the language, whose version a run records; a search; how hard it tries
 
 
 @cache

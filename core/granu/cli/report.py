@@ -44,6 +44,7 @@ def report(
     from granu.report.export import write_csv, write_file
     from granu.report.labels import labelled, title_of
     from granu.report.present import table_markdown
+    from granu.report.robustness import robustness
     from granu.report.rows import rows
     from granu.runs.run import read_run
 
@@ -52,7 +53,7 @@ def report(
     reference_classifier = title_of(unlabelled, reference_classifier)
     found, written = rows(read), [file for file in (html, figure, survival, sheet, csv, markdown) if file is not None]
     if csv is not None:
-        write_csv(found, csv)
+        write_csv(found, csv, robustness(read, found))
     if markdown is not None:
         write_file(markdown, table_markdown(read, reference_classifier).encode())
     if figure is not None or survival is not None or sheet is not None:

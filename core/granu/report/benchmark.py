@@ -121,7 +121,7 @@ def benchmarks(run: Run, rows: Sequence[Row], reference: str | None = None) -> l
 def _families(run: Run, rows: Sequence[Row]) -> dict[tuple[str, tuple[float, ...]], list[Row]]:
     families: dict[tuple[str, tuple[float, ...]], list[Row]] = {}
     for row in rows:
-        if row.accuracy is not None:
+        if row.levels and row.accuracy is not None:
             families.setdefault((run.record.perturbations[row.perturbation].name, row.levels), []).append(row)
     return families
 

@@ -6,11 +6,15 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from granu.errors import RunFolderError
 from granu.report import formatting
 from granu.report.rows import Row
 from granu.report.statistics import Median, Rate
+
+if TYPE_CHECKING:
+    from granu.report.robustness import Robustness
 
 Value = str | int | float | None
 
@@ -20,12 +24,13 @@ def records(rows: Sequence[Row]) -> list[dict[str, Value]]:
     return [_record(row) for row in rows]
 
 
-def write_csv(rows: Sequence[Row], file: Path) -> None:
-    """Write the records as a CSV file. RunFolderError if that fails."""
+def write_csv(rows: Sequence[Row], file: Path, over_attacks: Sequence[Robustness] = ()) -> None:
+    """Write the records as a CSV file, and below them unions and means of attacks. RunFolderError if that fails."""
     lines, text = records(rows), io.StringIO()
     writer = csv.DictWriter(text, list(lines[0]))
     writer.writeheader()
     writer.writerows(lines)
+    writer.writerows(line for one in over_attacks for line in _over_attacks(one))
     write_file(file, text.getvalue().encode())
 
 
@@ -69,6 +74,21 @@ def _record(row: Row) -> dict[str, Value]:
         "backward": row.backward,
         "image_sizes": formatting.image_sizes(row.image_sizes),
     }
+
+
+def _over_attacks(one: Robustness) -> list[dict[str, Value]]:
+    """Records of the union and the mean, with the accuracy and the number of images it is taken over alone."""
+    return [
+        {
+            "classifier": one.classifier,
+            "perturbation": f"{name} of {len(one.by_attack)} attacks",
+            "counted": value.images,
+            "accuracy": value.value,
+            "accuracy_low": value.low,
+            "accuracy_high": value.high,
+        }
+        for name, value in (("union", one.union), ("mean", one.mean))
+    ]
 
 
 def _rate(name: str, rate: Rate | None) -> dict[str, Value]:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granu.report import style
-from granu.report.benchmark import benchmarks
 from granu.report.by_class import ENOUGH, by_class
 from granu.report.by_image import by_image
 from granu.report.export import write_file
 from granu.report.formatting import image_sizes
 from granu.report.headline import headline
 from granu.report.notes import failures, notes
+from granu.report.present import means
 from granu.report.profile import profile
 from granu.report.rows import Row, rows
 from granu.report.survival import survival_curves
@@ -72,7 +72,7 @@ def page(run: Run, reference: str | None = None) -> str:
         facts=_facts(run, found),
         headline=headline(run, found),
         legend=LEGEND,
-        means=[sentence for one in benchmarks(run, found, reference) for sentence in one.lines()],
+        means=means(run, found, reference),
         notes=notes(run, found),
         failures=failures(run.record),
         columns=[(c, m) for c, m in zip(made.columns, made.meanings, strict=True) if c != "classifier"],

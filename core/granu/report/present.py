@@ -17,6 +17,7 @@ from granu.report.markdown import markdown_list, markdown_table
 from granu.report.markup import html_lines, html_table
 from granu.report.notes import failures, notes
 from granu.report.pairing import MeasuredClassifier, choose_pair, merged
+from granu.report.robustness import robustness
 from granu.report.rows import Row, rows
 from granu.report.table import LEGEND, by_classifier
 from granu.report.text import text_table
@@ -35,15 +36,23 @@ def table_text(run: Run) -> str:
 
 
 def lines_below(run: Run, found: Sequence[Row], reference: str | None = None) -> list[str]:
-    """The lines below a run's tables: the terms, means over perturbations, what failed, and what needs attention.
+    """The lines below a run's tables: the terms, means and unions, what failed, and what needs attention.
 
     `reference` is the classifier to whose errors those of the others are related.
     """
     return [
         LEGEND,
-        *(sentence for benchmark in benchmarks(run, found, reference) for sentence in benchmark.lines()),
+        *means(run, found, reference),
         *(f"failed: {sentence}" for sentence in failures(run.record)),
         *(f"note: {sentence}" for sentence in notes(run, found)),
+    ]
+
+
+def means(run: Run, found: Sequence[Row], reference: str | None = None) -> list[str]:
+    """Sentences on the mean over perturbations, and on the union and mean of attacks."""
+    return [
+        *(sentence for benchmark in benchmarks(run, found, reference) for sentence in benchmark.lines()),
+        *(sentence for one in robustness(run, found) for sentence in one.lines()),
     ]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from granu.errors import GranuError, RunFolderError
 from granu.report.benchmark import accuracy, fixed_sizes
+from granu.report.robustness import robust_accuracy
 from granu.report.statistics import Mean, Median, Observation, Rate, median_size, rate
 from granu.runs.records import PerturbationRecord
 from granu.runs.run import Run
@@ -50,7 +51,8 @@ class Row:
     found: Rate
     confirmed: Rate | None  # found, and every judge still sees the label; a share of the counted
     levels: tuple[float, ...]  # the fixed sizes at which changes were judged; empty where a size was searched
-    accuracy: Mean | None  # mean over these sizes; images misclassified before any change count as wrong
+    # mean over these sizes, or robust accuracy at the budget; images misclassified before any change count as wrong
+    accuracy: Mean | None
     size: Median | None
     confirmed_size: Median | None
     l2: float | None
@@ -176,7 +178,7 @@ def _row(classifier: str, record: PerturbationRecord, trials: Sequence[Trial]) -
         found=rate(len(found), len(counted)),
         confirmed=rate(sum(t.confirmed for t in found), len(counted)) if judged else None,
         levels=fixed_sizes(counted),
-        accuracy=accuracy(trials),
+        accuracy=accuracy(trials) if record.budget is None else robust_accuracy(trials),
         size=median_size([observation(t) for t in sized]),
         confirmed_size=median_size([confirmed_observation(t) for t in sized]) if judged else None,
         l2=_median(t.l2 for t in found),

@@ -144,8 +144,8 @@ LEFT_OUT = Column(
 )
 ACCURACY = Column(
     "accuracy %",
-    "share of images classified correctly under the change, mean over its fixed sizes; images that are misclassified "
-    "before any change count as wrong",
+    "share of images classified correctly under the change, mean over its fixed sizes, or under every change of the "
+    "size spent that was tried; images that are misclassified before any change count as wrong",
     _accuracy,
 )
 SIZE = Column(

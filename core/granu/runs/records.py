@@ -166,12 +166,13 @@ def differences(before: PerturbationRecord, now: PerturbationRecord) -> Iterator
             yield f"{name} {_brief(old)} before, {_brief(new)} now"
 
 
+# options that searches of earlier versions did not have: they preserved nothing and followed gradients
+ADDED = {"preserve": False, "gradients": True}
+
+
 def _search_options(before: PerturbationRecord, now: PerturbationRecord) -> dict[str, Any]:
-    """The earlier options of the search; searches of earlier versions preserved nothing, and did not say so."""
-    options = dict(before.search_options)
-    if "preserve" in now.search_options:
-        options.setdefault("preserve", False)
-    return options
+    """The earlier options of the search, with those that it did not have yet as it acted then."""
+    return {name: value for name, value in ADDED.items() if name in now.search_options} | dict(before.search_options)
 
 
 def names_in(records: Iterable[PerturbationRecord]) -> set[str]:

@@ -85,6 +85,9 @@ class WorstOptions(SearchOptions):
     summary = "worst change of a given size, by an ensemble in the manner of AutoAttack"
 
     effort: str = option("standard", EFFORT, choices=("quick", "standard", "thorough"))
+    gradients: bool = option(
+        True, "gradients=no leaves the random search alone, which a masked gradient cannot mislead"
+    )
     budget: float = option(dataclasses.MISSING, BUDGET, low=SIZE)
     margin: float = option(1e-3, MARGIN, low=0, high=1000)
 

@@ -30,11 +30,12 @@ class Worst(Search[WorstOptions]):
             scan_worst(state, rays, budget, steps=effort.sizes)
             return {}
         ensemble = Ensemble(state, budget)
-        if state.space.differentiable:
+        follows_gradients = state.space.differentiable and self.chosen.gradients
+        if follows_gradients:
             for run in effort.runs:
                 ensemble.run(run)
         ensemble.search_at_random(effort.trials)
-        if state.space.differentiable:
+        if follows_gradients:
             ensemble.note_masked()
         state.tried.fill_(self.chosen.budget)
         return {}

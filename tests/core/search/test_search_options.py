@@ -92,7 +92,7 @@ def test_a_mistake_is_answered_with_what_would_be_right(given: Mapping[str, str]
 def test_every_option_is_reserved_and_described() -> None:
     assert SEARCH_KEYS == (
         "search", "margin", "preserve", "steps", "limit", "deepfool-init", "candidates", "overshoot", "effort",
-        "budget",
+        "gradients", "budget",
     )  # fmt: skip
     assert describe_searches() == [
         (
@@ -145,6 +145,11 @@ def test_every_option_is_reserved_and_described() -> None:
             "standard",
             "how hard to search an image that holds: at most 150, 1,150 or 4,200 passes "
             "(one of quick, standard, thorough); search=worst only",
+        ),
+        (
+            "gradients",
+            "true",
+            "gradients=no leaves the random search alone, which a masked gradient cannot mislead; search=worst only",
         ),
         (
             "budget",

@@ -59,6 +59,16 @@ def can_fool(classifier: ImageClassifier, batch: Batch, i: int, budget: float) -
     return False
 
 
+def test_without_gradients_it_is_the_random_search_alone(batch: Batch) -> None:
+    classifier = tiny.tiny_linear_classifier()
+    for i, budget in ((0, 1e-3), (5, 0.9)):
+        alone = batch.select(torch.tensor([i]))
+        result = perturb(searched("linf", "worst", budget=max(budget, 1 / 255), gradients=False), classifier, alone)
+        assert result.backward.item() == 0 and result.forward.item() <= EFFORTS["standard"].trials + 1
+        assert result.notes == (None,)  # no gradient was looked at, so none is said to be masked
+    assert (classifier(quantize(shown(result.evidence))).argmax(dim=1) != alone.labels).all()
+
+
 class Ellipsoid(Space):
     """The label leads by 1 - sum(a_i x_i^2), so the nearest boundary is 1 / sqrt(max a) away, along one axis."""
 

@@ -22,7 +22,7 @@ from granu.spaces.sites import SitePerturbation
 from granu.streams import Streams
 from granu.testing import contracts, tiny
 from granu.types import Batch, ImageEvidence
-from granu_pixel import NORMS
+from granu_pixel import CHOICES, NORMS
 from granu_pixel.perturbation import Pixel
 
 DUAL = {"l2": 2.0, "linf": 1.0, "l1": math.inf}
@@ -35,7 +35,7 @@ def grey_batch() -> Batch:
     return replace(batch, images=images, labels=tiny.tiny_linear_classifier()(images).argmax(1))
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", CHOICES)
 def test_it_keeps_the_contract(norm: str) -> None:
     contracts.check_space_factory(Pixel(norm), tiny.tiny_bent_classifier(), tiny.tiny_batch(4))
 
@@ -54,6 +54,32 @@ def test_the_smallest_change_on_a_linear_classifier(norm: str) -> None:
     slack = 1.5 if norm == "l1" else 1.1  # L1 needs single pixels beyond the range here; 8-bit steps count, too
     assert (size >= 0.9 * exact).all()
     assert (size <= slack * exact + 2 / 255).all()
+
+
+def test_rms_is_l2_over_the_root_of_the_number_of_values() -> None:
+    classifier, batch = tiny.tiny_bent_classifier(), grey_batch()
+    values = math.sqrt(batch.images[0].numel())
+    spaces = [Pixel(norm).open(classifier, batch, Streams(0, batch.ids)) for norm in ("rms", "l2")]
+    rms, l2 = spaces
+    change = torch.randn(9, l2.dimension, generator=torch.Generator().manual_seed(0))
+    budget = torch.linspace(0.01, 0.1, 9)
+    torch.testing.assert_close(rms.size(change), change.square().mean(dim=1).sqrt())
+    torch.testing.assert_close(rms.within(change, budget), l2.within(change, budget * values))
+    torch.testing.assert_close(rms.size(rms.direction(change)), torch.ones(9))
+    torch.testing.assert_close((rms.direction(change) * change).sum(dim=1), rms.slope(change))
+    torch.testing.assert_close(rms.limit(), torch.ones(9))
+    found = [
+        SearchedPerturbation(Pixel(norm), Smallest(SmallestOptions(steps=60)))
+        .perturb(
+            classifier,
+            replace(batch, labels=classifier(batch.images).argmax(1)),
+            Criterion(batch.labels),
+            Streams(0, batch.ids),
+        )
+        .size
+        for norm in ("rms", "l2")
+    ]
+    torch.testing.assert_close(found[0] * values, found[1], rtol=0.02, atol=1e-3)
 
 
 def test_worst_keeps_its_budget() -> None:
