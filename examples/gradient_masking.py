@@ -67,7 +67,7 @@ def measure(arguments: argparse.Namespace, perturb: str, chosen: dict[str, str])
 
 def report(outcomes: dict[str, dict[str, str]]) -> None:
     """A line for each sign."""
-    followed = [*(f"{steps} steps" for steps in STEPS), "ensemble"]
+    followed = [f"{steps} steps" for steps in STEPS]  # the ensemble ends without gradients
     blind = fooled(outcomes, "random", "no gradients") - fooled(outcomes, *followed)
     print(f"fooled without gradients and not with them: {len(blind)} images; masked gradients leave many")
     few, many = fooled(outcomes, f"{STEPS[0]} steps"), fooled(outcomes, f"{STEPS[-1]} steps")
