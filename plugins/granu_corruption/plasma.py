@@ -15,7 +15,6 @@ def plasma(size: torch.Size, decay: Tensor, noise: Streams) -> Tensor:
     """
     side = torus_side(size)
     draws = 2 * noise.uniform(side, side) - 1
-    draws[:, 0, 0] = 0
     field = displaced(draws, decay)
     low, high = field.amin(dim=(1, 2), keepdim=True), field.amax(dim=(1, 2), keepdim=True)
     field = (field - low) / (high - low).clamp_min(1e-12)

@@ -27,8 +27,11 @@ def to_rgb(luv: Tensor) -> Tensor:
     lightness, u, v = luv[:, 0] * 100, luv[:, 1] * 200 - 100, luv[:, 2] * 200 - 100
     y = torch.where(lightness <= LINEAR_UP_TO, lightness / KAPPA, ((lightness + 16) / 116) ** 3)
     scale = 13 * lightness.clamp_min(1e-3)
-    # a shift of u or v by little turns nearly black into colours that nothing has
-    u, v = (u / scale + WHITE[0]).clamp(FROM_U, TO_U), (v / scale + WHITE[1]).clamp(FROM_V, TO_V)
+    # a shift of u or v by little turns nearly black into colours that nothing has, and below black nothing has a colour
+    u, v = (
+        torch.where(lightness > 0, (part / scale + white).clamp(low, high), white)
+        for part, white, low, high in ((u, WHITE[0], FROM_U, TO_U), (v, WHITE[1], FROM_V, TO_V))
+    )
     xyz = torch.stack((9 * u / (4 * v) * y, y, (12 - 3 * u - 20 * v) / (4 * v) * y), dim=1)
     light = _mixed(torch.linalg.inv(torch.tensor(TO_XYZ)).to(luv), xyz)
     return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)

@@ -11,6 +11,7 @@ from making_runs import perturbation, run_of, spending
 from typer.testing import CliRunner
 
 from granu.cli import app
+from granu.report.benchmark import benchmarks
 from granu.report.page import page
 from granu.report.present import table_markdown, table_text
 from granu.report.robustness import Robustness, robustness
@@ -76,6 +77,12 @@ def test_nothing_is_said_without_two_spaces_of_attacks() -> None:
     twice = spending("spatial:again", 0.2, name="spatial", target="search=worst")
     again = run_of([*trials(WARP, "hb"), *trials("spatial:again", "hh")], *RECORDS, twice)
     assert robustness(again, rows(again)) == []
+
+
+def test_attacks_of_one_name_are_no_benchmark_of_fixed_sizes() -> None:
+    two = spending("pixel:l2", 1.0)
+    both = run_of([*trials(NOISE, "hb"), *trials("pixel:l2", "hh")], *RECORDS, two)
+    assert benchmarks(both, rows(both)) == [] and len(robustness(both, rows(both))) == 1
 
 
 def test_attacks_on_other_images_have_no_union() -> None:

@@ -16,7 +16,7 @@ from granu.search.perturbation import SearchedPerturbation
 from granu.search.registry import make_search
 from granu.testing import contracts, tiny
 from granu_corruption.patterns import LAYERS, SnowSpace, Weather, streaks
-from granu_corruption.plasma import displaced
+from granu_corruption.plasma import displaced, plasma
 
 NAMES = ("fog", "snow")
 
@@ -82,6 +82,16 @@ def test_displacements_are_linear_and_never_below_zero() -> None:
     one, other = noise(2, 2, 16, 16)
     torch.testing.assert_close(displaced(one + 3 * other, decay), displaced(one, decay) + 3 * displaced(other, decay))
     assert (displaced(one, decay) >= 0).all()
+
+
+def test_fractals_of_a_seed_stay_what_they_are() -> None:
+    """Runs of `corruption:fog` that are resumed depend on them."""
+    field = plasma(torch.Size((6, 7)), torch.tensor([2.0, 1.5]), Streams(0, ("a", "b")))[:, 0, ::5, ::3]
+    expected = (
+        [[0.7436, 0.1917, 0.5238], [0.2911, 0.6488, 0.6264]],
+        [[0.4337, 0.1981, 0.2951], [0.0532, 0.3971, 0.2907]],
+    )
+    torch.testing.assert_close(field, torch.tensor(expected), atol=1e-4, rtol=0)
 
 
 def test_each_flake_is_as_opaque_as_its_coordinate() -> None:

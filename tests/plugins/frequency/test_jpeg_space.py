@@ -76,6 +76,14 @@ def test_chroma_has_half_the_resolution_and_leaves_the_luma() -> None:
     assert luma.abs().max() < 1e-5 < added.abs().max()
 
 
+def test_chroma_has_its_own_steps() -> None:
+    space = JpegSpace(first_values, torch.full((1, 3, 16, 16), 0.5), 50)
+    change = torch.zeros(1, *space.shape)
+    change[0, 0, 4] = 1.0  # the mean of the block of Cb, whose step is 17
+    added = (space.images(change.flatten(1)) - 0.5)[0]
+    torch.testing.assert_close(added[2], torch.full((16, 16), 1.772 * 17 / 8 / 255))
+
+
 def test_better_quality_has_smaller_steps() -> None:
     def largest(quality: int) -> float:
         space = JpegSpace(first_values, torch.full((1, 3, 16, 16), 0.5), quality)

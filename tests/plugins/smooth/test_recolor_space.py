@@ -106,6 +106,17 @@ def test_the_gradient_is_that_of_small_differences(channels: int) -> None:
     assert torch.autograd.gradcheck(lambda c: (weights * space.images(c)).sum(), change.requires_grad_(), atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_search_comes_back_from_below_black(channels: int) -> None:
+    clean = torch.zeros(1, channels, 2, 2)
+    space = Recolor(8).open(tiny.tiny_linear_classifier(), batch_of(clean), Streams(0, ("0",)))
+    darker = torch.full((1, space.dimension), -0.05).requires_grad_()
+    changed = space.images(darker)
+    assert torch.equal(changed, clean)
+    (gradient,) = torch.autograd.grad(-changed.sum(), darker)  # descent brightens
+    assert gradient.any()
+
+
 def test_black_and_white_have_a_usable_gradient() -> None:
     clean = torch.zeros(1, 3, 2, 2)
     clean[..., 0] = 1.0

@@ -63,6 +63,14 @@ def test_no_pixel_moves_further_than_the_size_and_one_moves_as_far() -> None:
     assert torch.allclose(space.flow(corner.flatten(1))[:, 1, 0, 0], torch.tensor(0.05 * 31 / 2))
 
 
+def test_the_outer_points_lie_on_the_outer_pixels() -> None:
+    space = SpatialSpace(first_values, noise(1, 1, 8, 10), 4)
+    ramp = torch.zeros(1, *space.shape)
+    ramp[:, 0] = torch.linspace(0, 0.1, space.shape[2])
+    flow = space.flow(ramp.flatten(1))
+    torch.testing.assert_close(flow[0, 0], torch.linspace(0, 0.4, 10).expand(8, -1))
+
+
 def test_a_coarser_lattice_bends_less() -> None:
     def bend(points: int) -> float:
         space = SpatialSpace(first_values, noise(3, 1, 32, 32), points)
