@@ -114,7 +114,7 @@ def _scattered(size: tuple[int, int], lattice: tuple[int, ...], noise: Streams) 
 
 
 def streaks(side: int, angle: Tensor) -> Tensor:
-    """What a flake of opacity 1 looks like in each layer, (B, L, k, k) from 0 to 1, falling at `angle` (B,)."""
+    """Streaks of a flake of opacity 1 in each layer, (B, L, k, k) from 0 to 1, falling at `angle` (B,)."""
     kernels, longest = [], side * LAYERS[0][0]
     margin = math.ceil(longest) + math.ceil(3 * max(WIDTH * longest, THINNEST)) + 1
     for share, _ in LAYERS:

@@ -323,7 +323,8 @@ def test_the_json_of_a_plan_holds_every_option_of_every_part(planned: Plan) -> N
                 "options": option_values(plan.perturbations[1].resolved.options),
                 "images": images, "generator": None, "encoded": False, "judges": judges, "guides": [],
                 "site_options": None, "sites": [],
-                "search": {"name": "worst", "effort": "standard", "budget": 0.125, "margin": 0.001, "preserve": False},
+                "search": {"name": "worst", "effort": "standard", "gradients": True, "budget": 0.125, "margin": 0.001,
+                           "preserve": False},
             },
         ],
     }  # fmt: skip

@@ -117,6 +117,13 @@ def test_what_only_measuring_tells_is_no_difference() -> None:
     assert list(differences(SITES, now)) == []
 
 
+def test_attacks_of_earlier_versions_followed_gradients() -> None:
+    worst = replace(SITES, search="worst", search_options={"budget": 1.0})
+    assert list(differences(worst, replace(worst, search_options={"budget": 1.0, "gradients": True}))) == []
+    blind = replace(worst, search_options={"budget": 1.0, "gradients": False})
+    assert [phrase.split()[0] for phrase in differences(worst, blind)] == ["search"]
+
+
 def test_searches_of_earlier_versions_had_no_guides() -> None:
     assert list(differences(SITES, replace(SITES, search_options={**SITES.search_options, "preserve": False}))) == []
     guided = replace(SITES, search_options={**SITES.search_options, "preserve": True}, guides=("guide",))
