@@ -1,4 +1,4 @@
-"""The perturbation `weather`: fog and snow whose pattern is searched, after Kang et al. 2019, section 3.
+"""The perturbation `weather`: fog and snow whose pattern is searched, after Kang et al. 2019.
 
 A veil of white lies over the image, x + opacity (1 - x), as in Koschmieder's law of haze. A change is what the veil is
 made of, and its size the largest opacity of that, so that both are spaces with a gradient and no change is the image

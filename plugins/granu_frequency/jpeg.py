@@ -1,4 +1,4 @@
-"""The perturbation `jpeg`: changes of the coefficients that a JPEG file stores (Kang et al. 2019, section 3)."""
+"""The perturbation `jpeg`: changes of the coefficients that a JPEG file stores (Kang et al. 2019)."""
 
 from __future__ import annotations
 

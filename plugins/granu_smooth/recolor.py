@@ -1,4 +1,4 @@
-"""The perturbation `recolor`: one smooth map of colours for the whole image (Laidlaw and Feizi 2019, section 3)."""
+"""The perturbation `recolor`: one smooth map of colours for the whole image (Laidlaw and Feizi 2019)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The perturbation `spatial`: a flow field on a lattice, with bilinear warping (Xiao et al. 2018, section 3.2)."""
+"""The perturbation `spatial`: a flow field on a lattice, with bilinear warping (Xiao et al. 2018)."""
 
 from __future__ import annotations
 

@@ -231,7 +231,8 @@ def perturbation_record(key: str, **fields: Any) -> dict[str, Any]:
     return {
         "key": key, "name": key, "target": None, "given": {}, "plugin": "golden", "distribution": "fake_golden 1.0",
         "options": {}, "source": {"spec": "grid", "kind": "dataset", "fingerprint": None, "classes": ["dark", "light"]},
-        "search": None, "search_options": {}, "budget": None, "sites": [], "judges": [B, "corner"], "weights": {},
+        "search": None, "search_options": {}, "budget": None, "sites": [], "judges": [B, "corner"], "guides": [],
+        "weights": {},
         "note": "", "site_options": {}, "generator": None, "label": "",
         **fields,
     }  # fmt: skip
@@ -258,7 +259,7 @@ def test_every_record_of_the_run_is_the_one_that_was_planned(golden: Run) -> Non
                 KNOB, name="dots", target="knob", unit="sigma (RMS)", search="pgd", budget=2.5, sites=[site_record()],
                 given={"budget": "2.5", "samples": "3", "search": "pgd", "steps": "1"},
                 source={"spec": "dots", "kind": "generator", "fingerprint": "dots 1", "classes": ["dark", "light"]},
-                search_options={"steps": 1, "budget": 2.5, "margin": 0.001},
+                search_options={"steps": 1, "budget": 2.5, "margin": 0.001, "preserve": False},
                 site_options={"samples": 3},
             ),
         },

@@ -1,4 +1,4 @@
-"""Robust accuracy over several attacks of given sizes: their union and mean (Laidlaw et al. 2021, section 6).
+"""Robust accuracy over several attacks of given sizes: their union and mean (Laidlaw et al. 2021).
 
 An image holds under an attack if it was classified correctly and no change within the size was found to fool. Images
 that were misclassified before any change count as not holding. Attacks are paired image by image: only images that all
