@@ -1,4 +1,4 @@
-"""`granu compare`: is one classifier easier to break than another, on the same images?"""
+"""`granu compare`: two classifiers on the same images, or all of a run relative to one of them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ def compare(
         str | None, typer.Option("--classifier", "-c", help="The first classifier, where the run holds several.")
     ] = None,
     versus: Annotated[str | None, typer.Option("--versus", help="The second classifier.")] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            metavar="CLASSIFIER",
+            help="Relate all other classifiers of one run to this one: which is better at which grain.",
+        ),
+    ] = None,
     fail_if_worse: Annotated[
         float | None,
         typer.Option(
@@ -45,7 +53,13 @@ def compare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare two classifiers, image by image, on the images that both classify correctly."""
+    """Compare classifiers, image by image, on the images that both classify correctly."""
+    if reference is not None:
+        others = {"--classifier": classifier, "--versus": versus, "--fail-if-worse": fail_if_worse, "--junit": junit}
+        _relate(
+            runs, reference, [name for name, value in others.items() if value is not None], figure, markdown, as_json
+        )
+        return
     from granu.report import style
     from granu.report.export import write_file
     from granu.report.gate import gate
@@ -81,6 +95,34 @@ def compare(
             show.say(line)
     if verdict and not verdict.passed:
         raise typer.Exit(GATE_FAILED)
+
+
+def _relate(
+    runs: list[Path], reference: str, others: list[str], figure: Path | None, markdown: Path | None, as_json: bool
+) -> None:
+    """Relate all classifiers of a run to one of them. `others` are given options that compare two."""
+    from granu.report import style
+    from granu.report.export import write_file
+    from granu.report.relative import relative_profile
+    from granu.runs.run import read_run
+
+    if others:
+        raise OptionError(f"--reference relates all classifiers of a run to one; leave out {' and '.join(others)}")
+    if len(runs) > 1:
+        raise OptionError("--reference takes one run; measure all classifiers with the same --out")
+    profile = relative_profile(read_run(runs[0]), reference)
+    if figure is not None:
+        style.save(profile.figure(), figure)
+    if markdown is not None:
+        write_file(markdown, profile.markdown().encode())
+    if as_json:
+        cells = [_finite(record) for record in profile.to_dicts()]
+        show.as_json({"run": str(runs[0]), "reference": profile.reference, "cells": cells})
+        return
+    for made in profile.tables():
+        show.table(*made)
+    for line in profile.lines_below():
+        show.say(line)
 
 
 def _finite(record: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from granu.report.median_ratio import MedianRatio
 from granu.report.statistics import Mean, Median, Rate, Ratio
 
 NONE = "–"  # an unknown value
@@ -76,6 +77,17 @@ def ratio(ratio: Ratio) -> str:
     if ratio.value is None or ratio.pairs < FEW_PAIRS:
         return NONE
     return f"{number(ratio.value)} [{number(ratio.low)}–{number(ratio.high)}]"
+
+
+def median_ratio(ratio: MedianRatio | None) -> str:
+    """A ratio of medians with its interval: `1.68 [1.21–2.30]`; `> 2.10 [1.50–∞]` where one lies beyond sizes tried."""
+    if ratio is None or ratio.images < FEW_PAIRS:
+        return NONE
+    interval = f"[{number(ratio.low)}–{number(ratio.high)}]"
+    if ratio.value is None or (ratio.bound is None and not 0 < ratio.value < math.inf):
+        return f"{NONE} {interval}"
+    sign = "" if ratio.bound is None else "> " if ratio.value else "< "
+    return f"{sign}{number(ratio.value if ratio.bound is None else ratio.bound)} {interval}"
 
 
 def probability(p: float) -> str:

@@ -53,6 +53,13 @@ def choose_pair(runs: Sequence[Run], classifier: str | None, versus: str | None)
     return pair
 
 
+def check_known(run: Run, name: str) -> None:
+    """Raise UnknownName unless the run holds results of a classifier."""
+    names = classifiers_of(run)
+    if name not in names:
+        raise UnknownName("classifier", name, names, str(run))
+
+
 def shared_perturbations(first: MeasuredClassifier, second: MeasuredClassifier) -> list[str]:
     """Keys of the perturbations that both were measured under, in the first run's order."""
     others = set(second.perturbations)
@@ -92,7 +99,7 @@ def _distinct_names(first: MeasuredClassifier, second: MeasuredClassifier) -> tu
 
 def _choose(first: Run, second: Run, classifier: str | None, versus: str | None) -> Pair:
     one = classifier or _only_classifier(first, second)
-    _check_known(first, one)
+    check_known(first, one)
     others = [name for name in classifiers_of(second) if first is not second or name != one]
     if versus is None and first is not second and one in others:
         versus = one
@@ -100,7 +107,7 @@ def _choose(first: Run, second: Run, classifier: str | None, versus: str | None)
         holds = ", ".join(others) if others else f"no other classifier than {one}"
         raise OptionError(f"{second} holds {holds}; say with --versus which one to compare with")
     other = versus or others[0]
-    _check_known(second, other)
+    check_known(second, other)
     if first is second and one == other:
         raise OptionError(f"'{one}' cannot be compared with itself; name another classifier with --versus")
     return MeasuredClassifier(first, one), MeasuredClassifier(second, other)
@@ -111,12 +118,6 @@ def _only_classifier(first: Run, second: Run) -> str:
     if len(names) == 1 or (first is second and len(names) == 2):
         return names[0]
     raise OptionError(f"{first} holds {', '.join(names)}; say with --classifier which one is meant")
-
-
-def _check_known(run: Run, name: str) -> None:
-    names = classifiers_of(run)
-    if name not in names:
-        raise UnknownName("classifier", name, names, str(run))
 
 
 def _check_comparable(first: MeasuredClassifier, second: MeasuredClassifier) -> None:
