@@ -1,7 +1,7 @@
 """granu: which changes break an image classifier, from coarse to fine, and how small they can be.
 
-`attack`, `evaluate`, `compare` and `train` are the Python API; the other names are what plugins are built from.
-Importing granu does not import torch: names that need it are imported when they are first used (PEP 562).
+`attack`, `evaluate`, `compare`, `train` and `harden` are the Python API; the other names are what plugins are built
+from. Importing granu does not import torch: names that need it are imported when they are first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ from granu.wording import printable, reason, shown
 
 if TYPE_CHECKING:
     from granu.api import AttackResult, attack, compare, evaluate
+    from granu.hardening.api import harden
+    from granu.hardening.rounds import HardenResult
     from granu.images.classifier import ImageClassifier
     from granu.images.cropping import Cropping
     from granu.images.ops import clamp_for_descent, fit_channels, gaussian_blur, quantize, resize
@@ -130,6 +132,7 @@ __all__ = [
     "Generator",
     "GeneratorOffer",
     "GranuError",
+    "HardenResult",
     "ImageClassifier",
     "ImageEvidence",
     "Inversion",
@@ -179,6 +182,7 @@ __all__ = [
     "evaluate",
     "fit_channels",
     "gaussian_blur",
+    "harden",
     "hookimpl",
     "imagenet_classes",
     "imagenet_names",
@@ -221,6 +225,8 @@ __all__ = [
 
 _LAZY = {
     "granu.api": ("AttackResult", "attack", "compare", "evaluate"),
+    "granu.hardening.api": ("harden",),
+    "granu.hardening.rounds": ("HardenResult",),
     "granu.images.classifier": ("ImageClassifier",),
     "granu.images.cropping": ("Cropping",),
     "granu.images.ops": ("clamp_for_descent", "fit_channels", "gaussian_blur", "quantize", "resize"),

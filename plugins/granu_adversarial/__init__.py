@@ -131,6 +131,7 @@ def granu_defenses() -> Sequence[DefenseOffer]:
             options=AdversarialOptions,
             target="perturbation",
             nested=True,
+            attacks=True,
             make=make_adversarial,
             check=check_adversarial,
             cite=(

@@ -17,6 +17,7 @@ from granu.cli import show
 from granu.cli.compare import compare
 from granu.cli.convert import convert
 from granu.cli.evaluate import evaluate
+from granu.cli.harden import harden
 from granu.cli.info import info
 from granu.cli.list_plugins import list_plugins
 from granu.cli.report import report
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command("eval")(evaluate)
 app.command("train")(train)
+app.command("harden")(harden)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("info")(info)

@@ -112,11 +112,14 @@ class DefenseOffer(Offer):
     """A training method that makes a classifier more robust. `make` returns a `granu.Defense`.
 
     If `nested`, the target is another spec, for instance of a perturbation; options that this offer does not have
-    belong to it, and further specs may follow it, each after a `|`. The option `target` then is their text.
+    belong to it, and further specs may follow it, each after a `|`. The option `target` then is their text. `attacks`
+    says that this spec is a perturbation against which it trains, spending `budget=` in `steps=`; `granu harden` takes
+    the first defense that does.
     """
 
     kind: ClassVar[str] = "defense"
     nested: bool = False
+    attacks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

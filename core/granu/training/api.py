@@ -89,14 +89,14 @@ def train(
     context = BuildContext(catalog)
     network = copy.deepcopy(_network(resolved))
     plan = make_train_plan(catalog, context, request)
-    result = run_training(plan, context, _Listener(progress), "granu.train(...)", fresh)
+    result = run_training(plan, context, SilentListener(progress), "granu.train(...)", fresh)
     needed = None if read_trained(result.file).architecture else network
     return TrainResult(load_trained(result.file, context, network=needed), result.file, result.about)
 
 
 @dataclass(frozen=True)
-class _Listener:
-    """Passes progress on; lines are in the log file."""
+class SilentListener:
+    """A listener that passes progress on and prints nothing; lines are in the log file."""
 
     report: Progress | None
 
