@@ -9,7 +9,7 @@ from typing import Any
 from granu.given import Preparation, given_dataset, resolve_classifiers, resolve_images
 from granu.hardening.harden import harden as run_hardening
 from granu.hardening.outputs import write_report
-from granu.hardening.plan import HardenRequest
+from granu.hardening.plan import HardenPlan, HardenRequest
 from granu.hardening.planning import make_harden_plan, settings_as_text
 from granu.hardening.rounds import HardenResult
 from granu.plugins.catalog import Resolved, load_catalog
@@ -58,11 +58,43 @@ def harden(
 
     Raises GranuError, with the sentence that the command line would print.
     """
+    plan, context = plan_hardening(
+        classifier,
+        data,
+        reference,
+        perturb,
+        out,
+        val,
+        judges,
+        defenses,
+        settings,
+        training,
+        Preparation(mean, std, classes),
+    )
+    result = run_hardening(plan, context, SilentListener(progress), "granu.harden(...)", fresh)
+    write_report(result)
+    return result
+
+
+def plan_hardening(
+    classifier: Any,
+    data: Any,
+    reference: Any,
+    perturb: str | Sequence[str],
+    out: str | Path,
+    val: Any = None,
+    judges: Any = None,
+    defenses: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    how: Preparation | None = None,
+) -> tuple[HardenPlan, BuildContext]:
+    """Plan a hardening from the arguments of `harden`; `how` prepares networks given as nn.Module."""
     catalog = load_catalog()
     context = BuildContext(catalog)
     images = _images(data)
     sample = None if isinstance(images, str) else images.read(0)[0]
-    how = Preparation(mean, std, classes)
+    how = how or Preparation()
     given = {"model": classifier} if not isinstance(classifier, str) else classifier
     other = {"reference": reference} if not isinstance(reference, str) else reference
     request = HardenRequest(
@@ -77,10 +109,7 @@ def harden(
         settings=settings_as_text(settings or {}),
         training=check_settings(training or {}),
     )
-    plan = make_harden_plan(catalog, context, request)
-    result = run_hardening(plan, context, SilentListener(progress), "granu.harden(...)", fresh)
-    write_report(result)
-    return result
+    return make_harden_plan(catalog, context, request), context
 
 
 def _images(given: Any) -> str | Dataset:

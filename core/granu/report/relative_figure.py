@@ -44,7 +44,9 @@ def relative_figure(profile: RelativeProfile) -> Figure:
             )
         _label_columns(panels[-1], profile, places)
         figure.supylabel(f"size relative to {profile.reference}", fontsize=9)
-        figure.supxlabel("coarse → fine within each family", fontsize=8, color=style.QUIET)
+        figure.supxlabel(
+            "coarse → fine within each family; marks at the edge lie beyond it", fontsize=8, color=style.QUIET
+        )
         _legend(figure, profile)
     return figure
 
@@ -65,7 +67,7 @@ def _places(profile: RelativeProfile) -> tuple[dict[str, float], dict[str, float
 
 def _limits(profile: RelativeProfile) -> tuple[float, float]:
     """Limits around all ratios, at least a factor of 1.5 and at most FACTOR to either side."""
-    values = [value for cell in profile.cells for value in (cell.sizes.value, *cell.interval) if value]
+    values = [value for cell in profile.cells for value in (_shown(cell), cell.sizes.value, *cell.interval) if value]
     finite = [value for value in values if 0 < value < math.inf] + [1.0]
     return max(1 / FACTOR, min(1 / 1.3, min(finite) / 1.15)), min(FACTOR, max(1.5, max(finite) * 1.15))
 
