@@ -77,7 +77,7 @@ def test_a_killed_hardening_goes_on(granu: Callable[..., Any], granu_process: Ca
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(granu: Callable[..., Any]) -> None:
-    own = (f"{CHANGE}=prime", "frequency:3=adversarial:frequency:3|frequency:4,steps=2,budget={budget}")
+    own = (f"{CHANGE}=prime", "frequency:3=adversarial:frequency:3,budget={budget}|frequency:4,budget={budget}")
     defenses = [word for one in own for word in ("--defense", one)]
     done = granu("harden", *WORDS, "--perturb", "frequency:3", *defenses, "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
@@ -92,7 +92,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(granu: Callable[...,
     ("words", "message"),
     [
         (without("--classifier"), "name the classifier to harden with --classifier"),
-        (without("--reference"), "name the classifier to compare with with --reference"),
+        (without("--reference"), "name the classifier that holds better with --reference"),
         (without("--data"), "name the training images with --data"),
         (without("--perturb"), "say with --perturb which changes to measure and train against"),
         (without("--out"), "name the folder to write with --out"),
@@ -105,9 +105,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(granu: Callable[...,
         ([*WORDS, "--perturb", "pixle:l2"], "did you mean 'pixel'?"),
         ([*WORDS, "--defense", "pixel:l1=standard"], "there is no change named 'pixel:l1'"),
         ([*WORDS, "--defense", f"{CHANGE}=standrad"], "did you mean 'standard'?"),
-        ([*WORDS, "--judge", "zoo:mnist-judge"], "there is no"),
+        ([*WORDS, "--judge", "zoo:mnist-judge"], "there are no weights 'mnist-judge'"),
         ([*WORDS, "--train", "lr"], "--train lr must be a setting of `granu train` and its value"),
-        ([*WORDS, "--train", "ls=1"], "`granu train` has no setting 'ls'; did you mean 'lr'?"),
+        ([*WORDS, "--train", "augmnt=none"], "`granu train` has no setting 'augmnt'; did you mean 'augment'?"),
         ([*WORDS, "--train", "seed=1"], "--train seed= is a setting of `granu harden` itself; write --seed"),
         ([*WORDS, "--rounds", "0"], "rounds=0 is out of range"),
     ],

@@ -27,8 +27,8 @@ DECIDED = ("epochs", "images", "seed", "device")  # settings of a training that 
 def make_harden_plan(catalog: Catalog, context: BuildContext, request: HardenRequest) -> HardenPlan:
     """Check all that can be known beforehand; raises the GranuError of the first mistake."""
     settings = read_options(HardenSettings, request.settings, "granu harden")
-    classifier = _named(catalog, request.classifier, "classifier", "to harden", "--classifier zoo:mnist-lenet")
-    reference = _named(catalog, request.reference, "reference", "to compare with", "--reference zoo:mnist-cnn-l2")
+    classifier = _named(catalog, request.classifier, "classifier", "classifier to harden", "zoo:mnist-lenet")
+    reference = _named(catalog, request.reference, "reference", "classifier that holds better", "zoo:mnist-cnn-l2")
     if (classifier.entry.name, classifier.options) == (reference.entry.name, reference.options):
         raise OptionError(f"--reference is the classifier itself, `{reference.spec}`; name one that holds better")
     if request.data is None:
@@ -107,9 +107,9 @@ def _training(given: Mapping[str, str]) -> dict[str, str]:
     return dict(given)
 
 
-def _named(catalog: Catalog, given: str | Resolved | None, flag: str, purpose: str, example: str) -> Resolved:
+def _named(catalog: Catalog, given: str | Resolved | None, flag: str, what: str, example: str) -> Resolved:
     if given is None:
-        raise OptionError(f"name the classifier {purpose} with --{flag}, for example {example}")
+        raise OptionError(f"name the {what} with --{flag}, for example --{flag} {example}")
     return given if isinstance(given, Resolved) else catalog.resolve("classifier", parse_spec(given))
 
 
