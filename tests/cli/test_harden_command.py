@@ -38,6 +38,8 @@ def test_the_zoo_is_hardened_and_the_decisions_are_printed(granu: Callable[..., 
     record = json.loads(Path("h/harden.json").read_text())
     assert [one["change"] for one in record["rounds"]] == [CHANGE] and record["stopped"]
     assert (record["kept"] == "h/hardened.safetensors") == Path("h/hardened.safetensors").exists()
+    runs = [json.loads(Path("h", phase, "run.json").read_text()) for phase in ("choice", "verdict", "report")]
+    assert [run["seed"] for run in runs] == [0, 1, 2]  # the generator draws other images for each purpose
     page = Path("h/report.html").read_text()
     assert "before" in page and "reference" in page and Path("h/profile.svg").exists()
 

@@ -32,7 +32,7 @@ def relative_figure(profile: RelativeProfile) -> Figure:
     places, heads = _places(profile)
     limits = _limits(profile)
     rows = len(profile.classifiers)
-    size = (max(5.0, 1.6 + 0.5 * max(places.values())), 1.5 + 1.15 * rows)
+    size = (max(6.2, 1.6 + 0.5 * max(places.values())), 1.5 + 1.15 * rows)
     with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(rows, 1, squeeze=False, sharex=True)[:, 0]
