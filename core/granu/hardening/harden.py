@@ -103,7 +103,7 @@ class _Hardening:
         grain = self.plan.grain(choice.key)
         name = ROUND.format(number)
         begun = Round(
-            number, choice.key, _interval(choice.ratio), choice.budget, choice.share, choice.unit,
+            number, choice.key, _interval(choice.ratio), choice.budget if grain.sized else None, choice.share, choice.unit,
             grain.defense_at(choice.budget), str(self.best.spec), f"{name}.safetensors",
             None, accuracy_before, 0.0, (), False, "",
         )  # fmt: skip
@@ -114,7 +114,7 @@ class _Hardening:
         self.listener.line(decided.deciding())
         if decided.kept:
             self.best, self.best_file, self.shares = candidate.classifier, candidate.file, {}
-        elif self._lost(decided.accuracy_before, decided.accuracy):
+        elif grain.sized and self._lost(decided.accuracy_before, decided.accuracy):
             self.shares[choice.key] = self.shares.get(choice.key, 1.0) / 2  # again, with smaller changes
         else:
             self.shares[choice.key] = 0.0

@@ -37,6 +37,11 @@ class Grain:
     defense: str  # a spec, in which BUDGET stands for the size
     draws: bool  # measured on images that its generator draws
 
+    @property
+    def sized(self) -> bool:
+        """True if its defense takes a size."""
+        return BUDGET in self.defense
+
     def defense_at(self, budget: float) -> str:
         """The spec of the defense that trains against changes of this size."""
         return self.defense.replace(BUDGET, f"{budget:.3g}")

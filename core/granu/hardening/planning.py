@@ -24,11 +24,15 @@ ROUND = "round-{}"  # the name of a classifier that a round trained, and of its 
 DECIDED = ("epochs", "images", "seed", "device")  # settings of a training that a hardening decides
 
 
+NO_CLASSIFIER = "name the classifier to harden with --classifier, for example --classifier zoo:mnist-lenet"
+NO_REFERENCE = "name the classifier that holds better with --reference, for example --reference zoo:mnist-cnn-l2"
+
+
 def make_harden_plan(catalog: Catalog, context: BuildContext, request: HardenRequest) -> HardenPlan:
     """Check all that can be known beforehand; raises the GranuError of the first mistake."""
     settings = read_options(HardenSettings, request.settings, "granu harden")
-    classifier = _named(catalog, request.classifier, "classifier", "classifier to harden", "zoo:mnist-lenet")
-    reference = _named(catalog, request.reference, "reference", "classifier that holds better", "zoo:mnist-cnn-l2")
+    classifier = _named(catalog, request.classifier, NO_CLASSIFIER)
+    reference = _named(catalog, request.reference, NO_REFERENCE)
     if (classifier.entry.name, classifier.options) == (reference.entry.name, reference.options):
         raise OptionError(f"--reference is the classifier itself, `{reference.spec}`; name one that holds better")
     if request.data is None:
@@ -107,9 +111,9 @@ def _training(given: Mapping[str, str]) -> dict[str, str]:
     return dict(given)
 
 
-def _named(catalog: Catalog, given: str | Resolved | None, flag: str, what: str, example: str) -> Resolved:
+def _named(catalog: Catalog, given: str | Resolved | None, otherwise: str) -> Resolved:
     if given is None:
-        raise OptionError(f"name the {what} with --{flag}, for example --{flag} {example}")
+        raise OptionError(otherwise)
     return given if isinstance(given, Resolved) else catalog.resolve("classifier", parse_spec(given))
 
 

@@ -36,7 +36,7 @@ class Round:
     number: int
     change: str
     weakness: Interval
-    budget: float
+    budget: float | None  # None where the defense takes no size
     share: float  # of the reference's median size
     unit: str
     defense: str
@@ -51,10 +51,11 @@ class Round:
 
     def choosing(self, reference: str) -> str:
         """The sentence before the training."""
+        share = "" if self.share == 1 else f"{self.share:g} times "
+        size = f" (the budget is {share}the reference's median size, in {self.unit})" if self.budget else ""
         return (
             f"round {self.number}: weakest at {self.change}, where its sizes are {self.weakness} times those of "
-            f"{reference}; training {self.start} with {self.defense} (the budget is "
-            f"{'' if self.share == 1 else f'{self.share:g} times '}the reference's median size, in {self.unit})"
+            f"{reference}; training {self.start} with {self.defense}{size}"
         )
 
     def deciding(self) -> str:

@@ -91,6 +91,13 @@ def test_lost_clean_accuracy_rejects_and_halves_the_size() -> None:
     assert second.budget == pytest.approx(first.budget / 2, rel=0.01) and "0.5 times the" in second.choosing("b")
 
 
+def test_a_defense_without_a_size_is_not_tried_at_half_of_it() -> None:
+    pixels, labels = images()
+    given = {"defenses": {CHANGE: "standard"}, "settings": {"clean_loss": 0.5}}
+    (one,) = harden(data=(pixels, 1 - labels), val=images(), **given).rounds
+    assert one.defense == "standard" and one.budget is None and "budget" not in one.choosing("b")
+
+
 def test_a_loss_of_exactly_what_is_allowed_is_kept() -> None:
     from granu.hardening.harden import _Hardening
     from granu.hardening.settings import HardenSettings
