@@ -34,7 +34,7 @@ def commands(name: str) -> list[str]:
     return sorted(line for line in chosen if not any(word in line for word in ABSENT))
 
 
-@pytest.mark.parametrize("command", [*commands("eval"), *commands("train")])
+@pytest.mark.parametrize("command", [*commands("eval"), *commands("train"), *commands("harden")])
 def test_a_documented_command_makes_a_plan(granu: Callable[..., Any], command: str) -> None:
     result = granu(*shlex.split(command)[1:], "--dry-run")
     assert result.returncode == 0, result.stderr
@@ -42,6 +42,7 @@ def test_a_documented_command_makes_a_plan(granu: Callable[..., Any], command: s
 
 def test_there_are_documented_commands() -> None:
     assert len(commands("eval")) >= 4 and len(commands("train")) >= 3
+    assert commands("harden")
 
 
 @pytest.mark.parametrize("command", [line for line in commands("train") if "--data biggan" in line])

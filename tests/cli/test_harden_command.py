@@ -32,8 +32,8 @@ def test_the_zoo_is_hardened_and_the_decisions_are_printed(granu: Callable[..., 
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"round 1: weakest at {CHANGE}, where its sizes are 0.")
-    assert f"training {CLASSIFIER} with adversarial:pixel:l2,steps=2,budget=" in lines[0]
-    assert lines[1].startswith(("round 1: kept, ", "round 1: not kept, ")) and "clean accuracy" in lines[1]
+    assert f"training {CLASSIFIER} with adversarial:pixel:l2,steps=2,budget=" in lines[1]
+    assert lines[2].startswith(("  kept, it needs", "  not kept, ")) and lines[3].startswith("  clean accuracy ")
     assert "median label-preserving size, relative to before" in done.stdout
     record = json.loads(Path("h/harden.json").read_text())
     assert [one["change"] for one in record["rounds"]] == [CHANGE] and record["stopped"]

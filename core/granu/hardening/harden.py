@@ -93,7 +93,8 @@ class _Hardening:
             tried = "that was not tried " if self.shares else ""
             return f"at no change {tried}is {name} shown to need smaller changes than {reference}"
         if len(self.rounds) >= settings.rounds:
-            return f"{settings.rounds} rounds are done; more with --rounds"
+            done = "1 round is done" if settings.rounds == 1 else f"{settings.rounds} rounds are done"
+            return f"{done}; the same command with more --rounds goes on"
         if settings.minutes is not None and time.monotonic() - begun > 60 * settings.minutes:
             return f"{settings.minutes:g} minutes are over; the same command with more --minutes goes on"
         return choice
@@ -101,9 +102,9 @@ class _Hardening:
     def _round(self, choice: Choice, accuracy_before: float) -> None:
         number = len(self.rounds) + 1
         grain = self.plan.grain(choice.key)
-        name = ROUND.format(number)
+        name, budget = ROUND.format(number), choice.budget if grain.sized else None
         begun = Round(
-            number, choice.key, _interval(choice.ratio), choice.budget if grain.sized else None, choice.share, choice.unit,
+            number, choice.key, _interval(choice.ratio), budget, choice.share, choice.unit,
             grain.defense_at(choice.budget), str(self.best.spec), f"{name}.safetensors",
             None, accuracy_before, 0.0, (), False, "",
         )  # fmt: skip

@@ -50,22 +50,23 @@ class Round:
     because: str
 
     def choosing(self, reference: str) -> str:
-        """The sentence before the training."""
+        """What is said before the training, in two lines."""
         share = "" if self.share == 1 else f"{self.share:g} times "
-        size = f" (the budget is {share}the reference's median size, in {self.unit})" if self.budget else ""
+        size = f" ({share}the reference's median size, in {self.unit})" if self.budget else ""
         return (
             f"round {self.number}: weakest at {self.change}, where its sizes are {self.weakness} times those of "
-            f"{reference}; training {self.start} with {self.defense}{size}"
+            f"{reference}\n  training {self.start} with {self.defense}{size}"
         )
 
     def deciding(self) -> str:
-        """The sentence after the training."""
-        gain = "too few images to compare" if self.gain is None else f"sizes {self.gain} times those before"
-        also = f"; worse at {', '.join(self.worse)}" if self.worse else ""
-        return (
-            f"round {self.number}: {'kept' if self.kept else 'not kept'}, {self.because}: {gain}, clean accuracy "
-            f"{100 * self.accuracy_before:.1f} % at the start and {100 * self.accuracy:.1f} % now{also}"
-        )
+        """What is said after the training, in two lines or three."""
+        gain = "too few images are left to compare" if self.gain is None else f"sizes {self.gain} times those before"
+        lines = [
+            f"{'kept' if self.kept else 'not kept'}, {self.because}: {gain}",
+            f"clean accuracy {100 * self.accuracy_before:.1f} % at the start, {100 * self.accuracy:.1f} % now",
+            *([f"worse at {', '.join(self.worse)}"] if self.worse else []),
+        ]
+        return "\n".join(f"  {line}" for line in lines)
 
 
 @dataclass(frozen=True)
