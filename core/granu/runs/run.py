@@ -16,6 +16,8 @@ from granu.runs.trials import Trial, read_trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from granu.report.relative import RelativeProfile
+
 RECORD, TRIALS, IMAGES, LOCK = "run.json", "trials.jsonl", "images", ".lock"
 
 
@@ -53,6 +55,15 @@ class Run:
         from granu.report.present import figure
 
         return figure(self)
+
+    def relative(self, reference: str) -> RelativeProfile:
+        """All other classifiers relative to one: sizes per perturbation, with `table()`, `to_dicts()` and `figure()`.
+
+        GranuError where the run holds no other classifier, or no smallest sizes.
+        """
+        from granu.report.relative import relative_profile
+
+        return relative_profile(self, reference)
 
     def _repr_html_(self) -> str:
         """The tables, for notebooks."""

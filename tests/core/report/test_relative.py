@@ -187,6 +187,11 @@ def test_ratios_beyond_the_panel_stand_at_its_edge() -> None:
     assert 6 in [line.get_marker() for line in axes.lines]  # the wedge of an interval that goes on
 
 
+def test_a_run_in_python_gives_the_same_profile(matrix: Run) -> None:
+    made = matrix.relative("zoo:plain")
+    assert made.cells == relative_profile(matrix, "zoo:plain").cells and made.classifiers == ("zoo:hard",)
+
+
 def test_the_reference_may_be_given_by_its_label() -> None:
     run = run_of([*trials("a", [1] * 6), *trials("b", [2] * 6)])
     run.record.classifiers["a"] = replace(run.record.classifiers["a"], label="plain")
