@@ -12,12 +12,12 @@ from pathlib import Path
 
 from granu.files import write_whole
 from granu.hardening.choice import Choice, is_above, ratios, weakest, worse
-from granu.hardening.classifiers import Copied, check_same_classes, trained
+from granu.hardening.classifiers import check_pair, copied, trained
 from granu.hardening.measurement import clean_accuracy, labelled_as, measured
 from granu.hardening.parts import CHOICE, REPORT, VERDICT, divide
 from granu.hardening.plan import HardenPlan
 from granu.hardening.planning import ROUND, train_request
-from granu.hardening.record import HardenRecord, opened
+from granu.hardening.record import HARDENED, HardenRecord, opened
 from granu.hardening.rounds import HardenResult, Interval, Round, rounds_as_json
 from granu.plugins.catalog import Resolved
 from granu.plugins.context import BuildContext
@@ -30,7 +30,6 @@ from granu.training.loop import Listener
 from granu.training.planning import make_train_plan
 from granu.training.train import train
 
-HARDENED = "hardened.safetensors"
 BEFORE, AFTER, REJECTED, REFERENCE = "before", "after", "rejected", "reference"  # labels of the report
 
 
@@ -59,15 +58,15 @@ class _Hardening:
         self.plan, self.context, self.listener, self.command = plan, context, listener, command
         self.record = HardenRecord(plan, command)
         self.record.save({})
-        self.start = _with_make(plan.classifier, Copied(plan.classifier.offer.make))
-        check_same_classes(self.start, plan.reference, context)
+        self.start = copied(plan.classifier, plan.settings.seed)
+        self.reference = copied(plan.reference, plan.settings.seed)
+        check_pair(self.start, self.reference, context)
         self.images = divide(plan, context)
         self.best = self.start
         self.best_file: Path | None = None
         self.rounds: list[Round] = []
         self.shares: dict[str, float] = {}  # of the size, for changes that were tried on the best classifier
         self.not_begun = {CHOICE, VERDICT, REPORT} if fresh else set()  # runs to be deleted when they are opened
-        self.fresh = fresh
 
     def run(self) -> HardenResult:
         """Go through the rounds, and report."""
@@ -86,8 +85,8 @@ class _Hardening:
     def _next(self, begun: float) -> Choice | str:
         """The choice of the next round, or why there is none."""
         settings, name = self.plan.settings, str(self.best.spec)
-        run = self._measure(CHOICE, [self.best, self.plan.reference])
-        reference = str(self.plan.reference.spec)
+        run = self._measure(CHOICE, [self.best, self.reference])
+        reference = str(self.reference.spec)
         choice = weakest(run, name, reference, self.shares, settings.size)
         if choice is None:
             tried = "that was not tried " if self.shares else ""
@@ -96,7 +95,7 @@ class _Hardening:
             done = "1 round is done" if settings.rounds == 1 else f"{settings.rounds} rounds are done"
             return f"{done}; the same command with more --rounds goes on"
         if settings.minutes is not None and time.monotonic() - begun > 60 * settings.minutes:
-            return f"{settings.minutes:g} minutes are over; the same command with more --minutes goes on"
+            return f"{settings.minutes:g} minutes are over; repeated, the command goes on"
         return choice
 
     def _round(self, choice: Choice, accuracy_before: float) -> None:
@@ -108,7 +107,7 @@ class _Hardening:
             grain.defense_at(choice.budget), str(self.best.spec), f"{name}.safetensors",
             None, accuracy_before, 0.0, (), False, "",
         )  # fmt: skip
-        self.listener.line(begun.choosing(str(self.plan.reference.spec)))
+        self.listener.line(begun.choosing(str(self.reference.spec)))
         candidate = self._train(choice, number)
         decided = self._decide(begun, candidate)
         self.rounds.append(decided)
@@ -126,7 +125,7 @@ class _Hardening:
         own = BuildContext(self.context.catalog, self.context.device, self.context.cache)
         planned = make_train_plan(own.catalog, own, request)
         quiet = SilentListener(self.listener.progress)
-        result = train(planned, own, quiet, self.command, self.fresh)
+        result = train(planned, own, quiet, self.command, fresh=False)
         return _Candidate(trained(result.file, self.start), result.file)
 
     def _decide(self, begun: Round, candidate: _Candidate) -> Round:
@@ -135,10 +134,10 @@ class _Hardening:
         compared = ratios(run, str(self.best.spec), str(candidate.classifier.spec))
         own = compared[begun.change].sizes if begun.change in compared else None
         accuracy = clean_accuracy(self.plan, self.images, self.context, candidate.classifier)
-        lost = self._lost(begun.accuracy_before, accuracy)
+        lost, allowed = self._lost(begun.accuracy_before, accuracy), self.plan.settings.clean_loss
         kept = is_above(own) and not lost
         because = (
-            f"it lost more than {self.plan.settings.clean_loss:g} points of clean accuracy"
+            f"it lost more than {allowed:g} point{'' if allowed == 1 else 's'} of clean accuracy"
             if lost
             else "it needs larger changes there"
             if kept
@@ -160,7 +159,7 @@ class _Hardening:
         elif self.rounds:
             last = self.plan.out / self.rounds[-1].file
             shown.append(labelled_as(trained(last, self.start), REJECTED))
-        shown.append(labelled_as(self.plan.reference, REFERENCE))
+        shown.append(labelled_as(self.reference, REFERENCE))
         run = _only(self._measure(REPORT, shown), [str(one.spec) for one in shown])
         file = None if self.best_file is None else self.plan.out / HARDENED
         return HardenResult(
@@ -182,10 +181,6 @@ def _only(run: Run, classifiers: list[str]) -> Run:
     judges = {judge for record in run.record.perturbations.values() for judge in record.judges}
     ordered = {name: known[name] for name in [*classifiers, *(name for name in known if name in judges)]}
     return Run(replace(run.record, classifiers=ordered), trials, run.folder, run.images)
-
-
-def _with_make(resolved: Resolved, make: object) -> Resolved:
-    return replace(resolved, entry=replace(resolved.entry, offer=replace(resolved.offer, make=make)))
 
 
 def _interval(ratio: Ratio) -> Interval:

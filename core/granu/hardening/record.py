@@ -12,9 +12,11 @@ from typing import Any
 from granu.errors import RunFolderError
 from granu.files import write_whole
 from granu.hardening.plan import HardenPlan, identity_of
+from granu.hardening.planning import ROUND
 from granu.training.plan import differences
 
-RECORD, LOCK = "harden.json", ".lock"
+RECORD, LOCK, HARDENED = "harden.json", ".lock", "hardened.safetensors"
+TRAINED = f"{ROUND.format('*')}.safetensors*"  # with their checkpoints
 
 
 class HardenRecord:
@@ -31,7 +33,10 @@ class HardenRecord:
 
 @contextlib.contextmanager
 def opened(plan: HardenPlan, fresh: bool) -> Iterator[None]:
-    """Hold the folder of a plan. RunFolderError if another process does, or it holds something else."""
+    """Hold the folder of a plan. RunFolderError if another process does, or it holds something else.
+
+    `fresh` deletes what earlier rounds trained.
+    """
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
         held = {entry.name for entry in plan.out.iterdir()} - {LOCK}
@@ -53,6 +58,8 @@ def opened(plan: HardenPlan, fresh: bool) -> Iterator[None]:
             )
         if held and not fresh:
             _check_same(plan, plan.out / RECORD)
+        for file in (*plan.out.glob(TRAINED), plan.out / HARDENED) if fresh else ():
+            file.unlink(missing_ok=True)
         yield
 
 

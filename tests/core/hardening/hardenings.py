@@ -47,6 +47,17 @@ def strong() -> nn.Module:
     return linear(0.0)
 
 
+def images_that_strength_costs(count: int = 140) -> tuple[Tensor, Tensor]:
+    """Images of which every fourth is classified correctly by the weak classifier alone: by what breaks it."""
+    pixels, labels = images(count)
+    (weights,) = [weight[1].view(SIDE, SIDE) for weight in weak().parameters() if weight.dim() == 2]
+    difference = torch.ones(SIDE, SIDE)
+    difference[:, :3] = -1
+    pattern = weights.sign() - (1.5 + (weights.sign() * difference).mean()) * difference
+    pixels[::4, 0] = 0.5 + 0.1 * (2 * labels[::4, None, None] - 1) * pattern
+    return pixels.clamp(0, 1), labels
+
+
 def arguments(**more: Any) -> dict[str, Any]:
     """Arguments of `granu.harden` for the weak classifier against the strong one; `more` adds to them."""
     given: dict[str, Any] = {"classifier": weak(), "data": images(), "reference": strong(), "perturb": CHANGE}

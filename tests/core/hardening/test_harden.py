@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from hardenings import CHANGE, arguments, harden, images, strong, weak
+from hardenings import CHANGE, arguments, harden, images, images_that_strength_costs, strong, weak
 
 import granu
 from granu import ClassifierError, DataError, OptionError, RunFolderError, UnknownName
+from granu.hardening.classifiers import Copied
 from granu.runs.run import read_run
 
 
@@ -91,6 +92,12 @@ def test_lost_clean_accuracy_rejects_and_halves_the_size() -> None:
     assert second.budget == pytest.approx(first.budget / 2, rel=0.01) and "0.5 times the" in second.choosing("b")
 
 
+def test_a_gain_does_not_pay_for_lost_clean_accuracy() -> None:
+    (one,) = harden(val=images_that_strength_costs(), settings={"rounds": 1, "epochs": 12}).rounds
+    assert one.gain and one.gain.low > 1 and one.accuracy_before - one.accuracy > 0.05
+    assert not one.kept and one.because == "it lost more than 1 point of clean accuracy"
+
+
 def test_a_defense_without_a_size_is_not_tried_at_half_of_it() -> None:
     pixels, labels = images()
     given = {"defenses": {CHANGE: "standard"}, "settings": {"clean_loss": 0.5}}
@@ -165,6 +172,30 @@ def test_another_hardening_in_the_same_folder_is_refused_unless_fresh() -> None:
         harden(settings={"minutes": 0, "count": 15})
     assert harden(settings={"minutes": 0, "count": 15}, fresh=True).run.trials[0].image
     assert len(read_run(Path("h/choice")).trials) == 2 * 15
+
+
+def test_a_fresh_hardening_leaves_nothing_of_the_trainings_before() -> None:
+    assert harden(settings={"rounds": 1}).file == Path("h/hardened.safetensors")
+    harden(settings={"minutes": 0}, fresh=True)
+    assert not list(Path("h").glob("*.safetensors"))
+
+
+def test_a_classifier_without_a_network_cannot_be_hardened() -> None:
+    class Remote:
+        classes, layers, named = ("0", "1"), dict, False
+
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean(dim=(1, 2, 3))[:, None].repeat(1, 2)
+
+    with pytest.raises(ClassifierError, match="`model` cannot be trained: its plugin gives no network"):
+        harden(classifier=Remote())
+
+
+def test_random_weights_are_the_same_wherever_the_classifier_is_built() -> None:
+    make, state = Copied(lambda options, context: torch.nn.Linear(3, 2), seed=4), torch.get_rng_state()
+    one, other = (make(None, None).weight for _ in range(2))  # type: ignore[arg-type]
+    assert torch.equal(one, other) and torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(one, Copied(make.make, seed=5)(None, None).weight)  # type: ignore[arg-type]
 
 
 def test_a_folder_of_other_files_is_not_mixed_with() -> None:
