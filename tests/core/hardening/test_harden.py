@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ def test_what_helps_on_other_images_is_kept(kept: granu.HardenResult) -> None:
     assert one.kept and kept.helped and kept.file == kept.folder / "hardened.safetensors"
     assert kept.file.read_bytes() == (kept.folder / "round-1.safetensors").read_bytes()
     assert kept.verdict().startswith("it helped; on images used for nothing else")
+
+
+def test_a_gain_that_the_reports_images_do_not_show_is_not_called_help(kept: granu.HardenResult) -> None:
+    cells = tuple(replace(cell, sizes=replace(cell.sizes, low=0.9)) for cell in kept.profile.cells)
+    result = replace(kept, profile=replace(kept.profile, cells=cells))
+    assert not result.helped and result.verdict().startswith("a gain is not confirmed; on images used for nothing else")
 
 
 def test_the_size_trained_against_is_the_references_median(kept: granu.HardenResult) -> None:
