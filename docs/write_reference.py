@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 FILE = Path(__file__).with_name("reference.md")
-COMMANDS = ("eval", "report", "compare", "info", "list-plugins", "convert")
+COMMANDS = ("eval", "report", "compare", "train", "harden", "info", "list-plugins", "convert")
 
 
 def main() -> None:

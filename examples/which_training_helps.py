@@ -1,8 +1,9 @@
 """Which training helps at which grain?
 
 Measures several classifiers along sites of the shipped StyleGAN2 and BigGAN, windows of frequencies and pixels, coarse
-to fine, on the same digits (repeat the command to resume it). Prints the ratios of median label-preserving sizes to
-those of the first classifier, with intervals, and draws them: a row per training, a column per grain.
+to fine, on the same digits (repeat the command to resume it). Guides keep the label in every search. Prints the ratios
+of smallest label-preserving sizes to those of the first classifier, with intervals, and draws them: a row per training,
+a column per grain.
 
     python examples/which_training_helps.py --count 50 --out runs/which --figure runs/which/which.svg
 
@@ -17,12 +18,18 @@ import shlex
 import subprocess
 import sys
 
-CLASSIFIERS = ("standard=zoo:mnist-cnn", "L2-trained=zoo:mnist-cnn-l2", "L-infinity-trained=zoo:mnist-cnn-linf")
+CLASSIFIERS = (
+    "standard=zoo:mnist-cnn",
+    "L2-trained=zoo:mnist-cnn-l2",
+    "L-infinity-trained=zoo:mnist-cnn-linf",
+    "PRIME=zoo:mnist-cnn-prime",
+)
 STYLEGAN = tuple(f"stylegan:{site}" for site in ("z", "layer0", "layer2", "layer4", "layer6"))
 BIGGAN = tuple(f"biggan:{site}" for site in ("z", "linear", "layer0", "layer2", "layer3"))
 FREQUENCIES = tuple(f"frequency:{window}" for window in (0, 3, 6, 9, 12))
 GRAINS = (*STYLEGAN, *BIGGAN, *FREQUENCIES, "pixel:l2", "pixel:linf")
-JUDGES = ("zoo:mnist-judge-resnet", "zoo:mnist-judge-mixer", "zoo:mnist-judge-l2")
+GUIDES = ("zoo:mnist-judge-l2", "zoo:mnist-judge-mixer", "zoo:mnist-lenet")
+JUDGES = ("zoo:mnist-judge-resnet",)
 
 
 def main() -> None:
@@ -31,6 +38,7 @@ def main() -> None:
         "--classifier", action="append", metavar="NAME=SPEC", help="repeatable; the first is related to"
     )
     parser.add_argument("--perturb", action="append", metavar="SPEC", help="repeatable, coarse to fine")
+    parser.add_argument("--guide", action="append", metavar="SPEC", help="repeatable; keeps the label in the search")
     parser.add_argument("--judge", action="append", metavar="SPEC", help="repeatable; says whether the label is kept")
     parser.add_argument("--data", help="images to change and to encode; by default digits that the generators draw")
     parser.add_argument("--count", default="50")
@@ -40,6 +48,7 @@ def main() -> None:
     named = [one.partition("=")[::2] for one in asked.classifier or CLASSIFIERS]
     words = [word for name, spec in named for word in ("--classifier", f"{spec},label={name}")]
     words += [word for spec in asked.perturb or GRAINS for word in ("--perturb", spec)]
+    words += [word for spec in asked.guide or GUIDES for word in ("--guide", spec)]
     words += [word for spec in asked.judge or JUDGES for word in ("--judge", spec)]
     data = ("--data", asked.data) if asked.data else ()
     granu("eval", *words, *data, "--count", asked.count, "--out", asked.out)

@@ -13,6 +13,7 @@ from granu.report.comparison import Value, compare, counted_pairs
 from granu.report.labels import labelled, title_of
 from granu.report.markdown import markdown_list, markdown_table
 from granu.report.median_ratio import MedianRatio, median_ratio
+from granu.report.notes import of_guides
 from granu.report.pairing import MeasuredClassifier, check_known
 from granu.report.rows import check_run, classifiers_of, confirmed_observation
 from granu.report.statistics import Ratio
@@ -31,7 +32,8 @@ class Cell:
 
     `sizes` is the median of the images' ratios over all that was found. `preserving` is the ratio of the median
     label-preserving sizes: a change that not every judge confirms is censored at its size. It is None without judges,
-    where the judges of the two differ, and where there are no images to show.
+    where the judges of the two differ, where there are no images to show, and where guides kept the label in the search,
+    since all that was found then is label-preserving.
     """
 
     classifier: str
@@ -116,6 +118,7 @@ class RelativeProfile:
             "above 1 the classifier needs larger changes than the reference, on images that both classify correctly.",
             *([kept] if self.judged else []),
             "all that was found: median of the images' own ratios. Intervals: 95 %, bootstrap over the images.",
+            *of_guides(self.run.record),
         ]
 
     def to_dicts(self) -> list[dict[str, Value]]:
@@ -166,6 +169,8 @@ def _cells(first: MeasuredClassifier, second: MeasuredClassifier) -> Sequence[Ce
 
 def _preserving(perturbation: str, first: MeasuredClassifier, second: MeasuredClassifier) -> MedianRatio | None:
     judges = first.judges(perturbation)
+    if first.run.record.perturbations[perturbation].guides:
+        return None
     pairs = [
         pair for pair in counted_pairs(perturbation, first, second) if all(trial.outcome != FAILED for trial in pair)
     ]
