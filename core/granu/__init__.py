@@ -35,6 +35,7 @@ from granu.plugins.offers import (
     Weights,
 )
 from granu.plugins.options import option
+from granu.plugins.spec import Spec, parse_spec
 from granu.plugins.torchvision import without_broken_torchvision
 from granu.plugins.values import ClassNames, numbered_classes, read_class_names, read_size
 from granu.types import (
@@ -81,7 +82,10 @@ if TYPE_CHECKING:
     from granu.training.api import TrainResult, train
     from granu.training.attack import Attacked, TrainingAttack
     from granu.training.defense import Defense
+    from granu.training.dual import AUX_ROUTE, MAIN_ROUTE, duplicate_norms, is_norm, route_state, routed
+    from granu.training.encoded import EncodedBatch, EncodedImages
     from granu.training.images import LabelledImages, open_images
+    from granu.training.judging import Judge, open_judge
     from granu.training.perturbations import OpenPerturbation, open_perturbations
     from granu.training.processes import mean_over_processes, process_count
     from granu.training.step import TrainingStep
@@ -106,6 +110,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AUX_ROUTE",
+    "MAIN_ROUTE",
     "NORM_NAMES",
     "AttackResult",
     "Attacked",
@@ -126,6 +132,8 @@ __all__ = [
     "Defense",
     "DefenseOffer",
     "DrawingGenerator",
+    "EncodedBatch",
+    "EncodedImages",
     "EncodedLatent",
     "EncodingGenerator",
     "Evidence",
@@ -137,6 +145,7 @@ __all__ = [
     "ImageEvidence",
     "Inversion",
     "LInfSpace",
+    "Judge",
     "LabelledImages",
     "Latent",
     "OpenPerturbation",
@@ -155,6 +164,7 @@ __all__ = [
     "Site",
     "Space",
     "SpaceFactory",
+    "Spec",
     "SpecError",
     "StandIn",
     "Step",
@@ -179,6 +189,7 @@ __all__ = [
     "clamp_for_descent",
     "compare",
     "deepfool",
+    "duplicate_norms",
     "evaluate",
     "fit_channels",
     "gaussian_blur",
@@ -187,6 +198,7 @@ __all__ = [
     "imagenet_classes",
     "imagenet_names",
     "is_granu_weights",
+    "is_norm",
     "is_safetensors",
     "is_torch_file",
     "load_catalog",
@@ -195,9 +207,11 @@ __all__ = [
     "mean_over_processes",
     "numbered_classes",
     "open_images",
+    "open_judge",
     "open_perturbations",
     "open_tail",
     "option",
+    "parse_spec",
     "plan_spaces",
     "printable",
     "process_count",
@@ -215,6 +229,8 @@ __all__ = [
     "read_weights_header",
     "reason",
     "resize",
+    "route_state",
+    "routed",
     "save_trained",
     "save_weights",
     "shown",
@@ -246,7 +262,10 @@ _LAZY = {
     "granu.training.attack": ("Attacked", "TrainingAttack"),
     "granu.training.api": ("TrainResult", "train"),
     "granu.training.defense": ("Defense",),
+    "granu.training.dual": ("AUX_ROUTE", "MAIN_ROUTE", "duplicate_norms", "is_norm", "route_state", "routed"),
+    "granu.training.encoded": ("EncodedBatch", "EncodedImages"),
     "granu.training.images": ("LabelledImages", "open_images"),
+    "granu.training.judging": ("Judge", "open_judge"),
     "granu.training.perturbations": ("OpenPerturbation", "open_perturbations"),
     "granu.training.processes": ("mean_over_processes", "process_count"),
     "granu.training.step": ("TrainingStep",),

@@ -21,12 +21,14 @@ class Site:
 
     `shape` is one image's activation; `scale` says how changes there are measured: "sigma" (in each neuron's
     standard deviation over clean samples) or "pixel" (in image units; only for the last site, `image`).
+    `resolution` is the side, in pixels, of the feature map that a vector such as a style acts on.
     """
 
     name: str
     shape: tuple[int, ...]
     summary: str = ""
     scale: str = "sigma"
+    resolution: int | None = None  # None: the last number of a map's shape; a vector without one is of the whole image
 
 
 class Latent(Protocol):

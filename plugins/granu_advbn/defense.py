@@ -9,11 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from granu import ClassifierError, Defense, ImageClassifier, Streams, TrainingStep
+from granu import (
+    AUX_ROUTE,
+    MAIN_ROUTE,
+    ClassifierError,
+    Defense,
+    ImageClassifier,
+    Streams,
+    TrainingStep,
+    duplicate_norms,
+    is_norm,
+    route_state,
+    routed,
+)
 from granu_advbn import SCOPE, DefenseOptions
 from granu_advbn.attack import strengthen
 from granu_advbn.cut import Cut, evaluating, find_cut_untold
-from granu_advbn.dual import AUX, MAIN, duplicate, is_norm, route_state, routed
 from granu_advbn.replay import Front
 from granu_advbn.statistics import Moments, Multipliers
 
@@ -46,7 +57,7 @@ class AdvBN(Defense):
                     f"advbn: no normalisation layer runs behind '{earliest.name}' of '{classifier.name}', so there is "
                     "nothing to have twice; cut further to the front, or add dual=no"
                 )
-            duplicate(classifier.network, norms)
+            duplicate_norms(classifier.network, norms)
 
     def loss(self, step: TrainingStep) -> Tensor:
         common = _common_streams(step, f"step#{step.number}")
@@ -65,7 +76,7 @@ class AdvBN(Defense):
     def routes(self, classifier: ImageClassifier) -> Mapping[str, Mapping[str, Tensor]] | None:
         if not self.options.dual:
             return None
-        return {route: route_state(classifier.network, route) for route in (MAIN, AUX)}
+        return {route: route_state(classifier.network, route) for route in (MAIN_ROUTE, AUX_ROUTE)}
 
     def _divide(self, step: TrainingStep, cut: Cut, common: Streams) -> _Part:
         """Run the classifier up to the cut and measure the features, if the scope is the batch in all processes."""
@@ -87,7 +98,7 @@ class AdvBN(Defense):
     def _changed_logits(self, step: TrainingStep, part: _Part) -> Tensor:
         """Logits (B, K) of the changed features, by the second normalisation layers."""
         change = self._start(part)
-        with routed(step.classifier.network, AUX):
+        with routed(step.classifier.network, AUX_ROUTE):
             if self.options.random == "no":
                 with step.attacking():
                     change = self._strengthen(step, part, change)

@@ -23,7 +23,10 @@ def list_sites(config: Mapping[str, Any]) -> Sequence[Site]:
     return [
         Site("z", (config["z_dim"],), "the latent"),
         Site("w", (config["w_dim"],), "the intermediate latent, after truncation"),
-        *(Site(f"style{i}", (n_in,), f"the style of layer {i}") for i, (n_in, _, _) in enumerate(convs)),
+        *(
+            Site(f"style{i}", (n_in,), f"the style of layer {i}", resolution=size)
+            for i, (n_in, _, size) in enumerate(convs)
+        ),
         *(Site(f"noise{i}", (1, s, s), f"the noise map of layer {i}") for i, (_, _, s) in enumerate(convs)),
         *(Site(f"layer{i}", (n, s, s), f"the output of layer {i}") for i, (_, n, s) in enumerate(convs)),
         Site("image", image, "the image's pixels", scale="pixel"),
@@ -42,12 +45,16 @@ def list_stylegan3_sites(config: StyleGAN3Config) -> Sequence[Site]:
             (inner[0].channels, inner[0].size, inner[0].size),
             "the Fourier features that synthesis starts from",
         ),
-        *(Site(f"style{i}", (plan.channels,), f"the style of layer {i}") for i, plan in enumerate(inputs)),
+        *(
+            Site(f"style{i}", (plan.channels,), f"the style of layer {i}", resolution=plan.rate)
+            for i, plan in enumerate(inputs)
+        ),
         *(
             Site(
                 f"layer{i}",
                 (plan.channels, plan.size, plan.size),
                 f"the output of layer {i}, {_margin(plan)}",
+                resolution=plan.rate,
             )
             for i, plan in enumerate(inner)
         ),

@@ -159,7 +159,13 @@ def make_catalog(discovered: DiscoveredPlugins) -> Catalog:
 
 
 def _with_nested(spec: Spec, offer: DefenseOffer) -> dict[str, str]:
-    """The options of an offer whose target is other specs: its own as typed, and the text of those specs."""
+    """The options of an offer whose target is other specs: its own as typed, and the text of those specs.
+
+    The target may be given by name too: `gat:generator=stylegan,budget=0.1` is `gat:stylegan,budget=0.1`.
+    """
+    if spec.target is None and offer.target in dict(spec.options):
+        spec, named = spec.without(offer.target)
+        spec = replace(spec, target=named)
     own = {key for key, _, _ in describe_options(offer.options)}
     given = {} if spec.target is not None else dict(spec.options)
     inner: list[Spec] = []

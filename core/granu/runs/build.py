@@ -83,8 +83,8 @@ class Builder:
         if planned.key not in self._perturbations:
             thing: Any
             if planned.generator is not None:
-                generator, residual = self.generator(planned.generator), planned.site_options.residual
-                thing = SitePerturbation(generator, planned.sites, self.statistics(planned), residual)
+                generator = self.generator(planned.generator)
+                thing = SitePerturbation(generator, planned.sites, self.statistics(planned), planned.site_options)
             else:
                 thing = self._make(planned.resolved)
             if planned.search is not None:

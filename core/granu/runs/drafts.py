@@ -15,6 +15,7 @@ from granu.plugins.options import read_options
 from granu.plugins.spec import Spec, parse_spec
 from granu.runs.plan import PlannedSearch, PlannedSource
 from granu.search.options import SEARCH_KEYS, read_search
+from granu.spaces.bands import band_factors
 from granu.spaces.site_names import choose_sites
 from granu.spaces.site_options import SITE_KEYS, SiteOptions, read_site_options
 from granu.types import Site
@@ -96,6 +97,7 @@ def _draft_sites(catalog: Catalog, context: BuildContext, spec: Spec) -> Iterato
     for target in _expand(spec.target or "all", [site.name for site in sites]):
         one = spec.with_target(str(target))
         chosen = choose_sites(sites, str(target), str(spec))
+        band_factors(chosen, options.bands, sites[-1].shape[-1], str(spec))  # raises what is wrong with them
         yield Draft(str(one), replace(resolved, spec=one), search, tuple(chosen), generator, options)
 
 
@@ -124,7 +126,7 @@ def _expand(target: str | None, known: Sequence[str]) -> list[str | None]:
         return [target]
     if target == "all":
         return list(known)
-    if not any(sign in target for sign in "*?["):
+    if "+" in target or not any(sign in target for sign in "*?["):  # joined targets are one, with their wildcards
         return [target]
     matching = [name for name in known if fnmatch.fnmatchcase(name, target)]
     if not matching:

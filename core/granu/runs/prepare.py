@@ -18,7 +18,7 @@ from granu.runs.problems import first_line
 from granu.runs.records import ClassifierRecord, GeneratorRecord, PerturbationRecord, SiteRecord, SourceRecord
 from granu.runs.sources import names_of
 from granu.runs.work import Failure
-from granu.spaces.site_options import ENCODING_KEYS
+from granu.spaces.site_options import ENCODING_KEYS, SIZE_KEYS, SiteOptions
 from granu.types import Classifier
 
 T = TypeVar("T")
@@ -148,11 +148,16 @@ def _encoding_key(planned: PlannedPerturbation) -> str:
 
 
 def _site_options(planned: PlannedPerturbation) -> dict[str, object]:
-    """The options of the sites; those of encodings only where images are encoded."""
+    """The options of the sites; those of encodings only where images are encoded.
+
+    Those of sizes are left out at their defaults, as in the records of versions that did not have them.
+    """
     if planned.generator is None:
         return {}
-    options = option_values(planned.site_options)
-    return {key: value for key, value in options.items() if planned.is_encoded or key not in ENCODING_KEYS}
+    options, usual = option_values(planned.site_options), option_values(SiteOptions())
+    left_out = [] if planned.is_encoded else [*ENCODING_KEYS]
+    left_out += [key for key in SIZE_KEYS if options[key] == usual[key]]
+    return {key: value for key, value in options.items() if key not in left_out}
 
 
 def _plain(options: dict[str, object]) -> dict[str, object]:

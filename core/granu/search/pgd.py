@@ -24,21 +24,26 @@ def projected_gradient_descent(
     start: Tensor | None = None,
     objective: Objective | None = None,
     visit: Callable[[SearchState], None] | None = None,
+    last: bool = True,
+    step_size: Tensor | None = None,
 ) -> Tensor:
     """Change each image by at most `budget` (A,) to drive the objective down; the changes (A, D) of the active images.
 
     `start` (A, D) is within the budget; by default the zero change. `objective` defaults to the criterion's. `visit` is
-    called at every change (`state.working.x`), including the last, with the `objective` and `gradient` there; it may
-    update and narrow the state. Without it no pass is spent on the last change.
+    called at every change (`state.working.x`) with the `objective`, `gradient` and `logits` there; it may update and
+    narrow the state. No pass is spent on the last change without it, or if it is not to visit the `last`. `step_size`
+    (A,) is by default 2.5 budgets divided by the steps.
     """
     state.working = SimpleNamespace(
-        x=state.space.start() if start is None else start, budget=budget, alpha=STEP * budget / steps
+        x=state.space.start() if start is None else start,
+        budget=budget,
+        alpha=STEP * budget / steps if step_size is None else step_size,
     )
     work = state.working
     for step in range(steps + 1):
-        if not len(state.active) or (step == steps and visit is None):
+        if not len(state.active) or (step == steps and (visit is None or not last)):
             break
-        work.objective, work.gradient = state.gradient(work.x, objective)
+        work.objective, work.gradient, work.logits = state.differentiate(work.x, objective)
         if visit is not None:
             visit(state)
         if step < steps:

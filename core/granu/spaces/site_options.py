@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from granu.plugins.offers import GeneratorOffer
 from granu.plugins.options import describe_options, option, read_options
 
+NORMS = ("rms", "linf")
+
 
 @dataclass(frozen=True)
 class SiteOptions:
-    """Options of sites: samples that measure one standard deviation, and encoding of images.
+    """Options of sites: samples that measure one standard deviation, the measure of sizes, and encoding of images.
 
     A reconstruction below `psnr` is not measured: it shows another image. 15 dB lies a little above what a plain grey
     image reaches, which is about 10 dB for digits and 12 for photographs.
@@ -23,6 +25,17 @@ class SiteOptions:
         low=2,
         high=1_000_000,
     )
+    norm: str = option(
+        "rms",
+        "size of a change: root mean square or largest number, in standard deviations; at the site image L2 or "
+        "L-infinity of pixels",
+        choices=NORMS,
+    )
+    bands: str = option(
+        "",
+        "how many budgets joined sites may go: three numbers for coarse, middle and fine ones, such as 4+2+1, or by "
+        "name, such as style*:1+noise*:6",
+    )
     residual: bool = option(
         False, "add what the reconstruction of an encoded image lacks, so that a zero edit gives the image itself"
     )
@@ -31,8 +44,9 @@ class SiteOptions:
     )
 
 
-SITE_KEYS = ("samples", "residual", "psnr")
+SITE_KEYS = ("samples", "norm", "bands", "residual", "psnr")
 ENCODING_KEYS = ("residual", "psnr")  # those that say nothing about drawn images
+SIZE_KEYS = ("norm", "bands")  # those that say how a change is measured
 
 
 def read_site_options(offer: GeneratorOffer, given: Mapping[str, str], where: str) -> SiteOptions:

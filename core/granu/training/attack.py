@@ -44,11 +44,15 @@ class TrainingAttack:
     """Projected gradient descent on the training loss from a random start (Madry et al. 2018, section 2.1).
 
     It spends `steps` forward and backward passes, whose gradients are those of the change alone, and does not look at
-    the last change. Where autocast is enabled, its passes run in that precision.
+    the last change. Where autocast is enabled, its passes run in that precision. `step_size` is that of a step in the
+    unit of the space, by default 2.5 budgets divided by the steps. With `freeze` an image that is fooled keeps its
+    change and takes no further passes.
     """
 
     perturbation: OpenPerturbation
     random_start: bool = True
+    step_size: float | None = None
+    freeze: bool = False
 
     def __call__(
         self,
@@ -57,20 +61,29 @@ class TrainingAttack:
         streams: Streams,
         share: float = 1.0,
         objective: Objective | None = None,
+        criterion: Criterion | None = None,
     ) -> Attacked:
         """Change the batch by at most `share` of the budget to drive `objective` down.
 
         `classifier` should be in evaluation mode (`step.attacking()`), so that its statistics stay as they are.
-        `objective` is a function of logits and criterion, (B,); by default the cross-entropy with its sign turned.
+        `objective` is a function of logits and `criterion`, (B,); by default the cross-entropy with its sign turned.
         """
         with torch.enable_grad():  # on validation images, gradients are off
             space, budget = self._open(classifier, batch, streams, share)
             start = self._start(space, budget, streams) if self.random_start else None
-            state = SearchState(space, Criterion(batch.labels))
-            change = projected_gradient_descent(
-                state, budget, steps=self.perturbation.steps, start=start, objective=objective or negative_cross_entropy
-            )
-        return Attacked(space, change.detach())
+            state = SearchState(space, criterion or Criterion(batch.labels))
+            # the rows of `state.change` that are frozen were written on the way
+            state.change[state.active] = projected_gradient_descent(
+                state,
+                budget,
+                steps=self.perturbation.steps,
+                start=start,
+                objective=objective or negative_cross_entropy,
+                visit=_freeze if self.freeze else None,
+                last=False,
+                step_size=None if self.step_size is None else torch.full_like(budget, share * self.step_size),
+            ).detach()
+        return Attacked(space, state.change)
 
     def at_random(self, classifier: Classifier, batch: Batch, streams: Streams, share: float = 1.0) -> Attacked:
         """A random change of the size of `share` of the budget: what the attack spends, without its gradients."""
@@ -90,6 +103,13 @@ class TrainingAttack:
         with torch.no_grad():
             size = budget * noise.uniform()
             return space.within(space.draw(size, noise), budget)
+
+
+def _freeze(state: SearchState) -> None:
+    """Keep the changes of images that are fooled, and narrow the state to the others."""
+    fooled = state.criterion.reached(state.working.logits)
+    state.change[state.active[fooled]] = state.working.x[fooled].detach()
+    state.narrow(~fooled)
 
 
 def negative_cross_entropy(logits: Tensor, criterion: Criterion) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -40,6 +40,10 @@ class Defense(ABC):
         None if the defense perturbs nothing. The classifier is in evaluation mode.
         """
         return None
+
+    def remarks(self) -> Sequence[str]:
+        """Sentences that a person should read before the training, for instance what is not checked."""
+        return ()
 
     def routes(self, classifier: ImageClassifier) -> Mapping[str, Mapping[str, Tensor]] | None:
         """State dicts of the network as it was before `prepare`, by route: `main`, and others that can be evaluated.

@@ -39,6 +39,10 @@ class GeneratedImages:
             raise OptionError(f"`{name}` draws images without classes; training needs their labels")
         self.generator, self.name = generator, name
 
+    def check(self, classifier: Classifier) -> None:
+        """ClassifierError where the generator draws a class that the classifier does not tell apart."""
+        self._drawn(classifier)
+
     def draw(self, classifier: ImageClassifier, labels: Tensor, streams: Streams) -> Batch:
         """Images of the classes `labels` (B,); of a random class where the generator draws none of the one wanted."""
         drawn = self._drawn(classifier)  # the classifier's class -> the generator's

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class EpochRecord:
     rate: float  # learning rate of the last step
     seconds: float  # since the start, without interruptions
     best: bool = False  # whether it was the best so far
+    notes: Mapping[str, float] = field(default_factory=dict)  # means of what the defenses noted in the epoch's steps
 
     def line(self, epochs: int) -> str:
         """For people."""
@@ -32,6 +33,7 @@ class EpochRecord:
         parts += [f"loss {self.loss:.4f}"] if self.loss is not None else []
         parts += [f"clean {100 * self.clean:.2f} %"] if self.clean is not None else []
         parts += [f"robust {100 * self.robust:.2f} %"] if self.robust is not None else []
+        parts += [f"{name} {value:.4g}" for name, value in self.notes.items()]
         parts += [f"learning rate {self.rate:.3g}", f"{self.seconds:.0f} s"] if self.epoch else ["before training"]
         return "  ".join(parts)
 
@@ -68,4 +70,6 @@ class Board:
             value = getattr(record, name)
             if value is not None:
                 self.writer.add_scalar(name, value, record.epoch)
+        for name, value in record.notes.items():
+            self.writer.add_scalar(name, value, record.epoch)
         self.writer.flush()

@@ -82,6 +82,7 @@ class Loop:
         self.watch = LossWatch(len(classifier.classes))
         self.step = 0  # steps done
         self.losses: list[float] = []  # of the present epoch
+        self.notes: dict[str, list[float]] = {}  # by name, of the present epoch's steps
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.seconds = 0.0  # of earlier commands
@@ -141,8 +142,9 @@ class Loop:
                 step = self._step(batch)
                 loss = step.rest(step.images)
             loss.backward()
-        numbers = [loss.item(), float(interruption.asked)]
-        value, stop = self.machine.average_gradients(self.optimisation.parameters, numbers)
+        noted = {name: sum(values) / len(values) for name, values in step.noted.items()}
+        numbers = [loss.item(), float(interruption.asked), *noted.values()]
+        value, stop, *means = self.machine.average_gradients(self.optimisation.parameters, numbers)
         if problem := self.watch.see(value):
             raise self._diverged(problem)
         if self.settings.clip:
@@ -151,6 +153,8 @@ class Loop:
         if self.average is not None:
             self.average.update()
         self.losses.append(value)
+        for name, mean in zip(noted, means, strict=True):
+            self.notes.setdefault(name, []).append(mean)
         self.step += 1
         return stop > 0
 
@@ -186,10 +190,11 @@ class Loop:
             self.optimisation.rate(max(self.step - 1, 0)),
             self._seconds(),
             best,
+            {name: sum(values) / len(values) for name, values in self.notes.items()},
         )
         if best and accuracy is not None:
             self.best = Best(number, accuracy.score, _copied(self._saved_state()))
-        self.losses, self.history = [], [*self.history, record]
+        self.losses, self.notes, self.history = [], {}, [*self.history, record]
         self._save()
         self.listener.line(record.line(self.settings.epochs))
         self._name_skipped()
@@ -228,6 +233,7 @@ class Loop:
             "step": self.step,
             "seconds": self._seconds(),
             "losses": self.losses,
+            "notes": self.notes,
             "history": json.dumps([asdict(record) for record in self.history]),
             "watch": self.watch.state(),
             "network": own,
@@ -244,6 +250,7 @@ class Loop:
         if state is None:
             return
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.notes = state.get("notes", {})  # checkpoints of earlier versions have none
         self.history = [read_record(values) for values in json.loads(state["history"])]
         self.watch.restore(state["watch"])
         self.classifier.network.load_state_dict(state["network"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -32,6 +32,7 @@ class TrainingStep:
     number: int  # of the step, from 0
     progress: float  # share of the training that is done, in [0, 1)
     following: Sequence[Defense] = ()  # the defenses behind this one
+    noted: dict[str, list[float]] = field(default_factory=dict)  # what `note` was given
 
     def rest(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
         """The loss of these images (B, C, H, W) under the defenses that follow: at the end, the cross-entropy.
@@ -43,6 +44,13 @@ class TrainingStep:
             first, *others = self.following
             return first.loss(replace(self, images=images, following=tuple(others)))
         return F.cross_entropy(self.classifier(images) if logits is None else logits, self.labels)
+
+    def note(self, name: str, value: float | Tensor) -> None:
+        """Log a number of this step: an epoch's record holds the mean over its steps and over all processes.
+
+        Every process must note the same names in each step.
+        """
+        self.noted.setdefault(name, []).append(float(value))
 
     @contextmanager
     def attacking(self) -> Iterator[ImageClassifier]:

@@ -99,6 +99,8 @@ class _Training:
         self.held_out = read_images(validation, settings, listener.progress) if parts.validation else None
         for id_, reason in self._skipped().items():
             listener.line(f"skipped {id_}: {reason}")
+        for remark in dict.fromkeys(remark for defense in self.defenses for remark in defense.remarks()):
+            listener.line(remark)
         self.loop = Loop(
             self.classifier,
             self.defenses,

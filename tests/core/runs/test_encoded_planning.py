@@ -122,7 +122,7 @@ def test_a_dry_run_shows_which_images_are_encoded_by_what(granu: Callable[..., A
     assert "encoded: shapes by auto" in granu(*asked).stdout.splitlines()
     site, pixel = json.loads(granu(*asked, "--json").stdout)["perturbations"]
     assert (site["images"]["spec"], site["generator"]["spec"], site["encoded"]) == ("shapes", "auto", True)
-    assert site["site_options"] == {"samples": 12, "residual": False, "psnr": 20.0}
+    assert site["site_options"] == {"samples": 12, "norm": "rms", "bands": "", "residual": False, "psnr": 20.0}
     assert (pixel["images"]["spec"], pixel["generator"], pixel["encoded"]) == ("shapes", None, False)
 
 

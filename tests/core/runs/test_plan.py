@@ -311,7 +311,7 @@ def test_the_json_of_a_plan_holds_every_option_of_every_part(planned: Plan) -> N
             {
                 "spec": "tiny:layer1+layer0,samples=9,steps=4", **where, "options": {"weights": "none"},
                 "images": images, "generator": images, "encoded": False, "judges": judges, "guides": [],
-                "site_options": {"samples": 9, "residual": False, "psnr": 15.0},
+                "site_options": {"samples": 9, "norm": "rms", "bands": "", "residual": False, "psnr": 15.0},
                 "sites": [{"name": "layer0", "shape": [16], "scale": "sigma"},
                           {"name": "layer1", "shape": [32], "scale": "sigma"}],
                 "search": {"name": "smallest", "steps": 4, "limit": None, "deepfool-init": 0, "margin": 0.001,

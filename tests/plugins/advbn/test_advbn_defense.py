@@ -17,8 +17,8 @@ from granu import Batch, ClassifierError, Defense, ImageClassifier, OptionError,
 from granu.plugins.catalog import load_catalog
 from granu.plugins.spec import parse_spec
 from granu.testing import check_defense
+from granu.training.dual import AUX_ROUTE, MAIN_ROUTE, DualNorm, routed
 from granu_advbn.defense import AdvBN
-from granu_advbn.dual import AUX, MAIN, DualNorm, routed
 from granu_advbn.statistics import Multipliers
 
 NETWORKS = [(Plain, "layer1"), (Residual, "deep1.0"), (Dense, "layers.0"), (Tokens, "blocks.0")]
@@ -200,7 +200,7 @@ def test_one_step_counts_once_for_each_route() -> None:
     norm = classifier.network.layer2[1]
     assert isinstance(norm, DualNorm)
     assert norm.main.num_batches_tracked == 1 and norm.aux.num_batches_tracked == 1
-    assert classifier.training and norm.route == MAIN and not classifier.network.stem.training
+    assert classifier.training and norm.route == MAIN_ROUTE and not classifier.network.stem.training
 
 
 def test_the_main_route_takes_clean_statistics_and_gradients_alone() -> None:
@@ -224,7 +224,7 @@ def test_the_loss_is_the_sum_of_both() -> None:
     loss = advbn.loss(step)
     part = advbn._divide(make_step(other), advbn.cuts[0], Streams(0, ["step#0"], "advbn"))
     changed = part.changed(part.front.features, advbn._start(part))
-    with routed(other.network, AUX):
+    with routed(other.network, AUX_ROUTE):
         adversarial = F.cross_entropy(part.rest(changed), step.labels)
     clean = F.cross_entropy(other(step.images), step.labels)
     torch.testing.assert_close(loss, adversarial + clean)
@@ -235,9 +235,9 @@ def test_routes_rebuild_the_network(make: type[nn.Module], layer: str) -> None:
     advbn, classifier = prepared(f"advbn:{layer}", make)
     train(classifier, advbn)
     routes = advbn.routes(classifier)
-    assert routes is not None and list(routes) == [MAIN, AUX]
+    assert routes is not None and list(routes) == [MAIN_ROUTE, AUX_ROUTE]
     step = make_step(classifier.eval())
-    for route in (MAIN, AUX):
+    for route in (MAIN_ROUTE, AUX_ROUTE):
         fresh = classifier_of(make(), seed=9).eval()
         fresh.network.load_state_dict(routes[route])
         with routed(classifier.network, route):
@@ -368,7 +368,7 @@ def test_networks_of_timm_can_be_trained(timm: ModuleType, model: str, layer: st
     cut = advbn.cuts[0]
     changed = unequal(before, state(network))
     assert changed and not [key for key in changed if key.startswith((*cut.before, cut.name, "pos_embed", "cls_token"))]
-    aux = advbn.routes(classifier)[AUX]  # type: ignore[index]
+    aux = advbn.routes(classifier)[AUX_ROUTE]  # type: ignore[index]
     timm.create_model(model, num_classes=3).load_state_dict(aux)
 
 

@@ -1,4 +1,4 @@
-"""Normalisation layers that exist twice, one for clean and one for changed features (Xie et al. 2020, AdvProp)."""
+"""Normalisation layers that exist twice, for inputs of two distributions (Xie et al. 2020, AdvProp)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-MAIN, AUX = "main", "aux"
+from granu.training.defense import MAIN as MAIN_ROUTE
+
+AUX_ROUTE = "aux"  # the route of the copies
 
 
 class DualNorm(nn.Module):
@@ -22,7 +24,7 @@ class DualNorm(nn.Module):
         super().__init__()
         self.main = norm
         self.aux = copy.deepcopy(norm)
-        self.route = MAIN
+        self.route = MAIN_ROUTE
         self.training = norm.training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -44,7 +46,7 @@ def is_norm(module: nn.Module) -> bool:
     return (own and "norm" in type(module).__name__.lower()) or (known and bool(module.state_dict()))
 
 
-def duplicate(network: nn.Module, norms: Iterable[nn.Module]) -> None:
+def duplicate_norms(network: nn.Module, norms: Iterable[nn.Module]) -> None:
     """Put a `DualNorm` in the place of each of these layers, in place."""
     duals = {norm: DualNorm(norm) for norm in norms}
     for parent in list(network.modules()):
@@ -65,7 +67,7 @@ def routed(network: nn.Module, route: str) -> Iterator[None]:
         yield
     finally:
         for dual in duals:
-            dual.route = MAIN
+            dual.route = MAIN_ROUTE
 
 
 def route_state(network: nn.Module, route: str) -> dict[str, Tensor]:
