@@ -14,8 +14,9 @@ from torch import Tensor
 
 from granu import BuildContext, TrainingStep, load_catalog
 
-JUDGED = "gat:styled,budget=0.7,samples=20,judge=tiny-classifier:linear,warmup=0,steps=6,freeze=no"
+JUDGED = "gat:styled,budget=0.5,samples=20,judge=tiny-classifier:linear,warmup=0,steps=6,freeze=no"
 SPECS = ("gat:styled,budget=0.3,samples=20", JUDGED, f"{JUDGED},changed=relabel,images=encoded")
+ORDER = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]  # the halves are of different classes
 PROGRAM = """
 import sys
 import torch
@@ -39,8 +40,10 @@ def gradients(spec: str, part: slice) -> tuple[float, Tensor, Tensor]:
     defense = BuildContext(load_catalog()).build("defense", spec)
     classifier = small_network()
     whole = make_step(classifier, count=12)
-    streams = whole.streams.select(range(12)[part])
-    step = TrainingStep(classifier, whole.images[part], whole.labels[part], streams, 7, 0.9)
+    index = torch.tensor(ORDER[part])
+    step = TrainingStep(
+        classifier, whole.images[index], whole.labels[index], whole.streams.select(index), 7, progress=0.9
+    )
     loss = defense.loss(step)
     gradient = torch.cat([one.flatten() for one in torch.autograd.grad(loss, list(classifier.parameters()))])
     return step.noted.get("class changed", [0.0])[0], loss.detach(), gradient
