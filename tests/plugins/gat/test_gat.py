@@ -322,6 +322,7 @@ def test_an_image_that_cannot_be_encoded_stays_as_it_is(build: Build) -> None:
 REFUSED = [
     ("gat", "say which generator's sites are attacked, for example `gat:stylegan`"),
     ("gat:pixel:linf,budget=0.1", "'pixel' is no generator; train against it with adversarial:pixel:linf"),
+    ("gat:tiny,generator=styled", "gives 'generator' twice, as the target and by name"),
     ("gat:stylegn", "there is no perturbation named 'stylegn'; did you mean 'stylegan'?"),
     ("gat:styled:style1", "there is no site named 'style1'"),
     ("gat:stylegan:stile*", "there is no target named 'stile*'; did you mean 'style6'?"),
