@@ -56,9 +56,10 @@ def compared(
             yield f"pixel:{norm}", context.build("defense", spec), partial(written_out, classifier, steps=steps)
         return
     gat = context.build("defense", f"gat:{arguments.generator},steps={steps},freeze=no")
-    sites = [site.name for site in gat.perturbation.spaces.sites]
-    generator = context.build("generator", arguments.generator)
-    yield f"gat {arguments.generator}", gat, partial(gat_written_out, classifier, generator, sites, steps=steps)
+    spaces = gat.perturbation.spaces
+    sites = [site.name for site in spaces.sites]
+    name = f"gat {arguments.generator.partition(':')[0]}"
+    yield name, gat, partial(gat_written_out, classifier, spaces.generator, sites, steps=steps)
 
 
 def compare(

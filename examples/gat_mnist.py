@@ -56,11 +56,11 @@ COMPARED = (
 SEARCH = "search=pgd,steps"
 ATTACKS: Mapping[str, str] = {
     "stylegan": f"stylegan:style*+noise*,norm=linf,bands=style*:1+noise*:6,{SEARCH}=6,budget=0.2",
-    "biggan": f"biggan:layer0+layer*,norm=linf,{SEARCH}=6,budget=0.2",
+    "biggan": f"biggan:layer0+layer*,norm=linf,{SEARCH}=6,budget=0.05",
     "L-infinity 0.1": f"pixel:linf,{SEARCH}=20,budget=0.1",
     "L2 1.0": f"pixel:l2,{SEARCH}=20,budget=1",
     "rotation 20": f"style:rotation,{SEARCH}=20,budget=20",
-    "translation 10": f"style:translation,{SEARCH}=20,budget=10",
+    "translation 5": f"style:translation,{SEARCH}=20,budget=5",
     "contrast 1": f"style:contrast,{SEARCH}=20,budget=1",
     "gamma 1": f"style:gamma,{SEARCH}=20,budget=1",
     "noise 3": "corruption:gaussian-noise,severity=3",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from granu import GeneratorOffer, OptionError, Spec, parse_spec, plan_spaces
+from granu import GeneratorOffer, OptionError, Spec, UnknownName, parse_spec, plan_spaces
 
 if TYPE_CHECKING:
     from granu import BuildContext, PlannedSpace
 
-DEFAULTS: Mapping[str, str] = {"steps": "3", "norm": "linf", "budget": "0.2"}
+DEFAULTS: Mapping[str, str] = {"steps": "3", "norm": "linf"}
 STYLES, NOISES = "style*", "noise*"
+BUDGET = "0.2"  # of styles and noise maps; for other sites there is none that suits all
 STYLES_AND_NOISES = f"{STYLES}:1+{NOISES}:6"  # bands where both are attacked
 # sites that are attacked where a spec names none: those of the first line that a generator has
 USUAL: Sequence[Sequence[str]] = ((STYLES, NOISES), ("layer*",), ("h*",))
-WILD = "*?["
 
 
 def plan(generator: str, context: BuildContext) -> PlannedSpace:
@@ -39,24 +39,27 @@ def attack_spec(generator: str, context: BuildContext) -> str:
         )
     if not isinstance(context.catalog.find("perturbation", spec.name).offer, GeneratorOffer):
         raise OptionError(f"`gat:{spec}`: '{spec.name}' is no generator; train against it with adversarial:{spec}")
-    names = list(_names(spec, context))
+    names = _names(spec, context)
     spec = spec.with_target("+".join(names))
-    if "bands" not in dict(spec.options) and all(fnmatch.filter(names, kind) for kind in (STYLES, NOISES)):
-        spec = spec.with_options({**dict(spec.options), "bands": STYLES_AND_NOISES})
-    return str(spec)
+    return str(spec.with_options({**_usual_size(names), **dict(spec.options)}))
 
 
-def _names(spec: Spec, context: BuildContext) -> Iterator[str]:
-    """The attacked sites, coarse to fine; names that do not exist are left to those who refuse them."""
-    if spec.target is not None and spec.target != "all" and not any(sign in spec.target for sign in WILD):
-        yield from spec.target.split("+")
-        return
+def _usual_size(names: Sequence[str]) -> Mapping[str, str]:
+    """Budget and bands of styles and noise maps; nothing where other sites are attacked."""
+    styles, noises = (fnmatch.filter(names, kind) for kind in (STYLES, NOISES))
+    if len(styles) + len(noises) < len(names):
+        return {}
+    return {"budget": BUDGET} | ({"bands": STYLES_AND_NOISES} if styles and noises else {})
+
+
+def _names(spec: Spec, context: BuildContext) -> list[str]:
+    """The attacked sites, coarse to fine. UnknownName for one that the generator does not have."""
     known = _known_sites(spec, context)
     patterns = _usual(spec, known) if spec.target in (None, "all") else str(spec.target).split("+")
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
-            yield pattern
-    yield from (name for name in known if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
+            raise UnknownName("site", pattern, known, f"gat:{spec}")
+    return [name for name in known if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _usual(spec: Spec, known: Sequence[str]) -> Sequence[str]:
@@ -75,4 +78,5 @@ def _usual(spec: Spec, known: Sequence[str]) -> Sequence[str]:
 def _known_sites(spec: Spec, context: BuildContext) -> list[str]:
     """Names of all sites of the generator."""
     everything = spec.with_target("all").without("bands")[0]
-    return [site.name for one in plan_spaces(str(everything), context, DEFAULTS) for site in one.sites]
+    planned = plan_spaces(str(everything), context, {**DEFAULTS, "budget": BUDGET})
+    return [site.name for one in planned for site in one.sites]

@@ -20,7 +20,8 @@ PLUGINS = ROOT / "plugins"
 WITHOUT_TORCH = (
     "__init__", "errors", "files", "types", "plugins/spec", "plugins/options", "plugins/offers", "plugins/hooks",
     "plugins/discovery", "plugins/catalog", "plugins/context", "plugins/values", "weights/checkpoints",
-    "weights/preprocessing", "weights/trained", "spaces/bands", "spaces/site_names", "runs/plan", "runs/planning", "runs/suites",
+    "weights/preprocessing", "weights/trained", "spaces/bands", "spaces/site_names",
+    "runs/plan", "runs/planning", "runs/suites",
     "runs/trials", "runs/records", "runs/run", "runs/writer", "runs/gallery",
     "runs/provenance", "runs/devices", "report/statistics",
     "training/settings", "training/plan", "training/planning", "training/schedule", "cli/train",

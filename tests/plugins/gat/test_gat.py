@@ -54,10 +54,10 @@ def test_it_keeps_the_contract_with_batch_normalisation(build: Build, spec: str)
         ("gat:styled:style*", ["style0"], {"norm": "linf", "bands": ""}),
         ("gat:styled:all,bands=4+2+1", ["style0", "noise0"], {"norm": "linf", "bands": "4+2+1"}),
         ("gat:styled,norm=rms", ["style0", "noise0"], {"norm": "rms", "bands": "style*:1+noise*:6"}),
-        ("gat:tiny", ["layer0", "layer1"], {"norm": "linf", "bands": ""}),
-        ("gat:tiny:z+layer*", ["z", "layer0", "layer1"], {"norm": "linf", "bands": ""}),
-        ("gat:biggan", ["layer0", "layer1", "layer2", "layer3"], {"norm": "linf", "bands": ""}),
-        ("gat:diffusion", ["h800", "h600", "h400", "h200"], {"norm": "linf", "bands": ""}),
+        ("gat:tiny,budget=0.2", ["layer0", "layer1"], {"norm": "linf", "bands": ""}),
+        ("gat:tiny:z+layer*,budget=0.2", ["z", "layer0", "layer1"], {"norm": "linf", "bands": ""}),
+        ("gat:biggan,budget=0.2", ["layer0", "layer1", "layer2", "layer3"], {"norm": "linf", "bands": ""}),
+        ("gat:diffusion,budget=0.2", ["h800", "h600", "h400", "h200"], {"norm": "linf", "bands": ""}),
     ],
 )
 def test_all_sites_are_attacked_together(context: BuildContext, spec: str, sites: list[str], options: Any) -> None:
@@ -258,7 +258,7 @@ def test_a_step_whose_images_are_all_left_out_has_no_loss_of_them(build: Build) 
     step = make_step(small_network())
     loss = judged(build, "leave-out", [3] * 6).loss(step)
     loss.backward()
-    assert float(loss) == 0 and all(not value.grad.any() for value in step.classifier.parameters())  # type: ignore[union-attr]
+    assert loss.item() == 0 and all(not value.grad.any() for value in step.classifier.parameters())  # type: ignore[union-attr]
 
 
 def test_images_that_are_left_out_cannot_be_passed_on(build: Build) -> None:
@@ -325,9 +325,11 @@ REFUSED = [
     ("gat:tiny,generator=styled", "gives 'generator' twice, as the target and by name"),
     ("gat:stylegn", "there is no perturbation named 'stylegn'; did you mean 'stylegan'?"),
     ("gat:styled:style1", "there is no site named 'style1'"),
-    ("gat:stylegan:stile*", "there is no target named 'stile*'; did you mean 'style6'?"),
+    ("gat:stylegan:stile*", "there is no site named 'stile*' in `gat:stylegan:stile*`; did you mean 'style6'?"),
+    ("gat:biggan:layr0", "there is no site named 'layr0' in `gat:biggan:layr0`; did you mean 'layer0'?"),
     ("gat:stylegan:style99", "there is no site named 'style99'"),
     ("gat:styled,budgt=1", "has no option 'budgt'"),
+    ("gat:tiny", "search=pgd needs a size to spend; add budget=NUMBER"),
     ("gat:styled,budget=0", "budget=0.0 is out of range"),
     ("gat:styled,norm=l2", "norm=l2 is not one of its values"),
     ("gat:styled,bands=1+2", "bands=1+2 is not three numbers"),
@@ -338,7 +340,7 @@ REFUSED = [
     ("gat:styled,clean=0.5+2", "clean=0.5+2 is not one share from 0 to 1"),
     ("gat:styled,clean=0.5+0.2+0.1", "or two such as 0.9+0.5"),
     ("gat:styled,residual=yes", "residual=yes is for encoded images; add images=encoded"),
-    ("gat:tiny,images=encoded", "images=encoded: `tiny` does not encode images"),
+    ("gat:tiny,budget=1,images=encoded", "images=encoded: `tiny` does not encode images"),
     ("gat:styled,changed=relabel", "changed=relabel needs a classifier that says so; add judge="),
     ("gat:styled,judge=zoo:mnist-cnnn", "there are no weights 'mnist-cnnn'"),
 ]
@@ -443,7 +445,7 @@ def test_interrupted_and_repeated_ends_with_the_same_bytes(
 @pytest.mark.parametrize(
     ("defense", "message"),
     [
-        ("gat:tiny,images=encoded", "`tiny` does not encode images"),
+        ("gat:tiny,budget=1,images=encoded", "`tiny` does not encode images"),
         ("gat:styled:style9", "there is no site named 'style9'"),
         ("gat:styled,side=12", "takes 8 x 8, 1 channels"),
         ("gat:styled,noise=no", "the site 'noise0' is the same in all images"),
