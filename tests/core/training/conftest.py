@@ -136,6 +136,16 @@ def make_defense(options, context):
         def robust_logits(self, step):
             return step.classifier(self.changed(step)).detach()
 
+    class Noting(Plain):
+        """Notes the number of the step, and something to read before."""
+
+        def remarks(self):
+            return ("look at the numbers",)
+
+        def loss(self, step):
+            step.note("number", step.number)
+            return super().loss(step)
+
     class Dark(granu.Defense):
         def loss(self, step):
             return step.rest(step.images * 0.5)
@@ -225,7 +235,8 @@ def make_defense(options, context):
             return (self.other if self.second else self.own)(x)
 
     kinds = {
-        "plain": Plain, "noisy": Noisy, "dark": Dark, "nan": Nan, "nan-gradient": NanGradient, "growing": Growing,
+        "plain": Plain, "noisy": Noisy, "dark": Dark, "noting": Noting,
+        "nan": Nan, "nan-gradient": NanGradient, "growing": Growing,
         "kill": Kill, "interrupt": Interrupt, "half-frozen": HalfFrozen, "all-frozen": AllFrozen, "two": TwoRoutes,
     }
     return kinds[options.kind]()

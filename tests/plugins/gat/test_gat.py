@@ -214,8 +214,32 @@ def test_changed_images_are_normalised_by_layers_of_their_own(build: Build) -> N
     assert not torch.equal(after["aux"][mean], before["aux"][mean])
     weight = after["main"][mean.replace("running_mean", "weight")]
     assert weight.grad is None or not weight.grad.any()
-    logits = defense.robust_logits(replace(step, classifier=classifier.eval()))
-    assert logits is not None
+    step = replace(step, classifier=classifier.eval())
+    logits = defense.robust_logits(step)
+    after["aux"][mean.replace("running_mean", "bias")].detach().add_(3)
+    others = defense.robust_logits(step)
+    assert logits is not None and others is not None and (logits - others).abs().max() > 0.1
+
+
+def test_robust_logits_are_those_of_the_full_budget_or_none(build: Build) -> None:
+    step = make_step(small_network().eval(), progress=0.0, count=24)
+    losses = []
+    for spec in ("", ",attack=random"):
+        logits = build(f"gat:styled,budget=1,samples=20,objective=true,freeze=no,steps=10{spec}").robust_logits(step)
+        assert logits is not None
+        losses.append(F.cross_entropy(logits.detach(), step.labels).item())
+    assert losses[0] > losses[1] + 0.1
+    assert build(f"gat:styled,{SHORT},attack=none").robust_logits(step) is None
+    defense = build(f"gat:styled,{SHORT}")
+    defense.perturbation.images.generator.labels = (1, 2)  # type: ignore[attr-defined]
+    assert defense.robust_logits(step) is None
+
+
+def test_a_name_may_be_noted_twice_in_a_step() -> None:
+    step = make_step(small_network())
+    step.note("a", 1.0)
+    replace(step, images=step.images).note("a", torch.tensor(2.0))
+    assert step.noted == {"a": [1.0, 2.0]}
 
 
 class Biased:
@@ -314,6 +338,8 @@ def test_an_image_that_cannot_be_encoded_stays_as_it_is(build: Build) -> None:
     (images,) = images_of(build(f"gat:styled,{SHORT},images=encoded,clean=0"), step)
     assert torch.equal(images[2], step.images[2]) and not torch.equal(images[1], step.images[1])
     assert step.noted["encoded"] == [pytest.approx(5 / 6)]
+    with pytest.raises(DataError, match=r"every PSNR is below psnr=90|an image is too bright"):
+        build(f"gat:styled,{SHORT},images=encoded,psnr=90").loss(step)
     step.images[:] = 1.0
     with pytest.raises(DataError, match=r"`styled` can encode none of the 6 images of a step \(an image is too bright"):
         build(f"gat:styled,{SHORT},images=encoded").loss(step)
