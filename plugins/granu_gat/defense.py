@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,6 @@ from granu import (
     AUX_ROUTE,
     MAIN_ROUTE,
     Attacked,
-    Batch,
     ClassifierError,
     Defense,
     ImageClassifier,
@@ -122,10 +121,12 @@ class GAT(Defense):
         if self.options.attack == "none":
             return subject.with_changed(subject.batch.images, step.classifier)
         with step.attacking():
-            attacked = self._attacked(step, subject.batch, subject)
+            attacked = self._attacked(step, subject)
         return subject.with_changed(attacked.images(), step.classifier)
 
-    def _attacked(self, step: TrainingStep, batch: Batch, subject: Subject) -> Attacked:
+    def _attacked(self, step: TrainingStep, subject: Subject) -> Attacked:
+        """The batch under the change that the step's share of the budget allows."""
+        batch = subject.batch
         share = min(1.0, step.progress / self.options.warmup) if self.options.warmup else 1.0
         streams = step.streams if subject.unchanged is None else step.streams.select(subject.index)
         if self.options.attack == "random":
@@ -168,12 +169,9 @@ class GAT(Defense):
         count = mean_over_processes(made.counts.float().sum())
         return losses[made.counts].sum() / count.clamp_min(1e-6)  # none counts anywhere: the sum is zero
 
-    @contextmanager
-    def _own_normalisation(self, classifier: ImageClassifier) -> Iterator[None]:
-        """The normalisation layers of changed images."""
-        own = self.options.normalisation == "own"
-        with routed(classifier.network, AUX_ROUTE) if own else nullcontext():
-            yield
+    def _own_normalisation(self, classifier: ImageClassifier) -> AbstractContextManager[None]:
+        """Passes inside take the normalisation layers of changed images, if these have their own."""
+        return routed(classifier.network, AUX_ROUTE) if self.options.normalisation == "own" else nullcontext()
 
     def _check_images(self, classifier: ImageClassifier) -> None:
         """ClassifierError for a generator of other classes, or of images of another size or other channels."""

@@ -194,6 +194,25 @@ def test_evaluation_keeps_norms_apart(tiny_place: Path, granu: Callable[..., Any
     assert "sigma (L-infinity, " not in answer.stdout and "sigma (L-infinity)" in answer.stdout
 
 
+def test_searches_agree_in_the_cube(tiny_place: Path, granu: Callable[..., Any], tmp_path: Path) -> None:
+    """What `smallest` finds, `worst` finds at a little more and `pgd` nearly; a random change of that size does not."""
+    searches = ["search=smallest,steps=60"]
+    searches += [f"search={name},budget=BUDGET" for name in ("pgd,steps=20", "worst,effort=quick", "random")]
+
+    def sizes(search: str) -> list[float | None]:
+        out = tmp_path / search.replace(",", "-")
+        words = ["--perturb", f"tiny:z+layer*,norm=linf,samples=20,{search}", "--classifier", "tiny-classifier"]
+        answer = granu("eval", *words, "--count", "6", "--keep", "0", "--out", str(out))
+        assert answer.returncode == 0, answer.stderr
+        return [trial.size for trial in read_run(out).trials if trial.counts]
+
+    smallest = sizes(searches[0])
+    assert smallest and all(smallest)
+    budget = 1.1 * max(filter(None, smallest))
+    pgd, worst, random = (sum(map(bool, sizes(search.replace("BUDGET", f"{budget:.6f}")))) for search in searches[1:])
+    assert worst == len(smallest) > random and pgd >= len(smallest) - 1
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

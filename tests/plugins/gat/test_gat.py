@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from granu import BuildContext, ClassifierError, DataError, Defense, GranuError, Judge, Streams
+from granu.spaces.bands import band_of
 from granu.testing import check_defense, tiny
 
 Build = Callable[[str], Defense]
@@ -74,6 +75,7 @@ def test_the_styles_of_stylegan_are_the_default(context: BuildContext) -> None:
 
     planned = plan("stylegan", context)
     assert [site.name for site in planned.sites] == [f"{kind}{i}" for kind in ("style", "noise") for i in range(7)]
+    assert [band_of(site, 32) for site in planned.sites] == 2 * [0, 0, 0, 1, 1, 2, 2]
 
 
 def changes(build: Build, options: str, progress: float = 0.9) -> tuple[Tensor, Tensor]:
@@ -240,6 +242,18 @@ def test_a_name_may_be_noted_twice_in_a_step() -> None:
     step.note("a", 1.0)
     replace(step, images=step.images).note("a", torch.tensor(2.0))
     assert step.noted == {"a": [1.0, 2.0]}
+
+
+def test_a_pixel_attack_in_front_changes_the_training_images_and_gat_the_generated_ones(build: Build) -> None:
+    """The dual manifold: each half of the loss has its own attack."""
+    step, recorder = make_step(small_network()), Recorder()
+    pixel, gat = build("adversarial:pixel:linf,budget=0.1,steps=2"), build(f"gat:styled,{SHORT}")
+    loss = pixel.loss(replace(step, following=(gat, recorder)))
+    generated, real = recorder.images
+    assert 0.09 < (real - step.images).abs().max() <= 0.1 + 1e-6
+    assert (generated - step.images).abs().max() > 0.2
+    losses = [F.cross_entropy(step.classifier(images), step.labels) for images in recorder.images]
+    torch.testing.assert_close(loss, sum(losses) / 2)
 
 
 class Biased:
