@@ -182,6 +182,15 @@ def test_no_pass_is_wasted(build: Build, options: str, forward: int, backward: i
     assert seen == {"forward": forward, "backward": backward}
 
 
+@pytest.mark.parametrize("images", ["generated", "encoded"])
+def test_only_passes_of_the_loss_are_in_training_mode(build: Build, images: str) -> None:
+    classifier = small_network(normalised=True)
+    modes: list[bool] = []
+    classifier.network.register_forward_hook(lambda module, inputs, output: modes.append(module.training))
+    build(f"gat:styled,{SHORT},images={images}").loss(make_step(classifier))
+    assert modes[-2:] == [True, True] and not any(modes[:-2]) and len(modes) > 4
+
+
 def test_frozen_images_take_no_further_passes(build: Build) -> None:
     classifier = small_network()
     sizes: list[int] = []
