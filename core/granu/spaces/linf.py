@@ -12,7 +12,23 @@ from granu.spaces.base import Network, Space
 from granu.streams import Streams
 
 
-class LInfSpace(Space):
+class LInfNorm(Space):
+    """The measure of a space in which a change is as large as its largest absolute coordinate."""
+
+    def size(self, change: Tensor) -> Tensor:
+        return change.abs().amax(dim=1)
+
+    def within(self, change: Tensor, budget: Tensor) -> Tensor:
+        return change.clamp(-budget[:, None], budget[:, None])
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        return gradient.sign()
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        return gradient.norm(p=1, dim=1)
+
+
+class LInfSpace(LInfNorm):
     """A change is coordinates of a `shape`, channels first, as a row; its size is the largest absolute value.
 
     A subclass implements `images` and sets `unit` and `largest`. With `one_sided` no coordinate is below zero, as
@@ -29,18 +45,9 @@ class LInfSpace(Space):
         """A change (B, D) as (B, *shape)."""
         return change.view(-1, *self.shape)
 
-    def size(self, change: Tensor) -> Tensor:
-        return change.abs().amax(dim=1)
-
     def within(self, change: Tensor, budget: Tensor) -> Tensor:
-        low = torch.zeros_like(budget) if self.one_sided else -budget
-        return change.clamp(low[:, None], budget[:, None])
-
-    def direction(self, gradient: Tensor) -> Tensor:
-        return gradient.sign()
-
-    def slope(self, gradient: Tensor) -> Tensor:
-        return gradient.norm(p=1, dim=1)
+        inside = super().within(change, budget)
+        return inside.clamp_min(0) if self.one_sided else inside
 
     def draw(self, budget: Tensor, noise: Streams) -> Tensor:
         """Uniform coordinates, the largest of size `budget` (B,)."""

@@ -15,6 +15,7 @@ from granu.errors import OptionError
 from granu.images.ops import clamp_for_descent
 from granu.spaces.bands import band_factors
 from granu.spaces.base import PixelSpace, Space
+from granu.spaces.linf import LInfNorm
 from granu.spaces.site_options import SiteOptions
 from granu.spaces.site_statistics import StatisticsCache
 from granu.streams import Streams
@@ -58,20 +59,8 @@ class SiteSpace(Space):
         return chosen
 
 
-class SiteCube(SiteSpace):
+class SiteCube(LInfNorm, SiteSpace):
     """The same edits, whose size is the largest of them: no neuron moves by more standard deviations than the size."""
-
-    def size(self, change: Tensor) -> Tensor:
-        return change.abs().amax(dim=1)
-
-    def within(self, change: Tensor, budget: Tensor) -> Tensor:
-        return change.clamp(-budget[:, None], budget[:, None])
-
-    def direction(self, gradient: Tensor) -> Tensor:
-        return gradient.sign()
-
-    def slope(self, gradient: Tensor) -> Tensor:
-        return gradient.abs().sum(dim=1)
 
     def draw(self, budget: Tensor, noise: Streams) -> Tensor:
         """A random corner of the cube, since steps along signs end in corners: as large in every norm."""
