@@ -59,6 +59,8 @@ ATTACKS: Mapping[str, str] = {
     "biggan": f"biggan:layer0+layer*,norm=linf,{SEARCH}=6,budget=0.05",
     "L-infinity 0.1": f"pixel:linf,{SEARCH}=20,budget=0.1",
     "L2 1.0": f"pixel:l2,{SEARCH}=20,budget=1",
+    "spatial 0.05": f"spatial:{SEARCH}=20,budget=0.05",
+    "recolor 0.2": f"recolor:{SEARCH}=20,budget=0.2",
     "rotation 20": f"style:rotation,{SEARCH}=20,budget=20",
     "translation 5": f"style:translation,{SEARCH}=20,budget=5",
     "contrast 1": f"style:contrast,{SEARCH}=20,budget=1",
