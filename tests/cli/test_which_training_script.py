@@ -18,7 +18,8 @@ def test_named_classifiers_are_related_to_the_first_at_every_change(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     table = done.stdout[done.stdout.index("size of all that was found, relative to plain") :].splitlines()
     assert table[2].split() == ["change", "L2"]
-    assert [line.split()[0] for line in table[4:6]] == ["frequency:3,preserve=yes,steps=4", "pixel:l2,preserve=yes,steps=4"]
+    keys = [line.split()[0] for line in table[4:6]]
+    assert keys == ["frequency:3,preserve=yes,steps=4", "pixel:l2,preserve=yes,steps=4"]
     assert "median label-preserving size" not in done.stdout, "all that guides let a search find is label-preserving"
     assert any(line.endswith("is kept by the guides zoo:mnist-judge-mixer; sizes are upper bounds") for line in table)
     assert "<svg" in (tmp_path / "w.svg").read_text()

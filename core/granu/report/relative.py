@@ -31,9 +31,9 @@ class Cell:
     """One classifier relative to the reference under one perturbation, on images that both classify correctly.
 
     `sizes` is the median of the images' ratios over all that was found. `preserving` is the ratio of the median
-    label-preserving sizes: a change that not every judge confirms is censored at its size. It is None without judges,
-    where the judges of the two differ, where there are no images to show, and where guides kept the label in the search,
-    since all that was found then is label-preserving.
+    label-preserving sizes: a change that not every judge confirms is censored at its size. It is None without
+    judges, where the judges of the two differ, where there are no images to show, and where guides kept the label
+    in the search, since all that was found then is label-preserving.
     """
 
     classifier: str
