@@ -24,7 +24,7 @@ from granu.errors import (
     suggest,
 )
 from granu.plugins.hooks import hookimpl
-from granu.plugins.imagenet import imagenet_classes, imagenet_names
+from granu.plugins.imagenet import imagenet_classes, imagenet_names, wordnet_id
 from granu.plugins.offers import (
     ClassifierOffer,
     DatasetOffer,
@@ -39,6 +39,7 @@ from granu.plugins.spec import Spec, parse_spec
 from granu.plugins.torchvision import without_broken_torchvision
 from granu.plugins.values import ClassNames, numbered_classes, read_class_names, read_size
 from granu.types import (
+    Arms,
     Batch,
     Classifier,
     ClassifierEvidence,
@@ -65,9 +66,21 @@ if TYPE_CHECKING:
     from granu.hardening.rounds import HardenResult
     from granu.images.classifier import ImageClassifier
     from granu.images.cropping import Cropping
-    from granu.images.ops import clamp_for_descent, fit_channels, gaussian_blur, quantize, resize
+    from granu.files import write_whole
+    from granu.images.ops import (
+        clamp_for_descent,
+        decode_png,
+        encode_png,
+        fit_channels,
+        gaussian_blur,
+        quantize,
+        resize,
+        ssim,
+    )
     from granu.plugins.catalog import load_catalog
     from granu.plugins.context import BuildContext
+    from granu.runs.encodings import TensorStore
+    from granu.runs.fingerprints import image_digest
     from granu.runs.plan import PlannedSpace
     from granu.runs.planning import plan_spaces
     from granu.runs.run import Run
@@ -113,6 +126,7 @@ __all__ = [
     "AUX_ROUTE",
     "MAIN_ROUTE",
     "NORM_NAMES",
+    "Arms",
     "AttackResult",
     "Attacked",
     "Batch",
@@ -172,6 +186,7 @@ __all__ = [
     "Streams",
     "Suite",
     "Tail",
+    "TensorStore",
     "TrainResult",
     "TrainedHeader",
     "TrainingAttack",
@@ -188,13 +203,16 @@ __all__ = [
     "check_shapes",
     "clamp_for_descent",
     "compare",
+    "decode_png",
     "deepfool",
     "duplicate_norms",
+    "encode_png",
     "evaluate",
     "fit_channels",
     "gaussian_blur",
     "harden",
     "hookimpl",
+    "image_digest",
     "imagenet_classes",
     "imagenet_names",
     "is_granu_weights",
@@ -234,9 +252,12 @@ __all__ = [
     "save_trained",
     "save_weights",
     "shown",
+    "ssim",
     "suggest",
     "train",
     "without_broken_torchvision",
+    "wordnet_id",
+    "write_whole",
 ]
 
 _LAZY = {
@@ -245,9 +266,14 @@ _LAZY = {
     "granu.hardening.rounds": ("HardenResult",),
     "granu.images.classifier": ("ImageClassifier",),
     "granu.images.cropping": ("Cropping",),
-    "granu.images.ops": ("clamp_for_descent", "fit_channels", "gaussian_blur", "quantize", "resize"),
+    "granu.files": ("write_whole",),
+    "granu.images.ops": (
+        "clamp_for_descent", "decode_png", "encode_png", "fit_channels", "gaussian_blur", "quantize", "resize", "ssim",
+    ),
     "granu.plugins.catalog": ("load_catalog",),
     "granu.plugins.context": ("BuildContext",),
+    "granu.runs.encodings": ("TensorStore",),
+    "granu.runs.fingerprints": ("image_digest",),
     "granu.runs.plan": ("PlannedSpace",),
     "granu.runs.planning": ("plan_spaces",),
     "granu.runs.run": ("Run",),

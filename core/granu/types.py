@@ -215,6 +215,20 @@ class ClassifierEvidence:
 Evidence = ImageEvidence | ClassifierEvidence
 
 
+@dataclass(frozen=True)
+class Arms:
+    """Images as a perturbation's own model returns them when nothing shall change, at each of its fixed sizes.
+
+    The core judges them as it judges `levels`, so that what the model loses is never a success of the change: an image
+    whose prepared version, or unchanged version at the smallest size, is misclassified is left out, and at the other
+    sizes a failure counts as long as the unchanged versions up to there are classified correctly.
+    """
+
+    prepared: Evidence  # resized and converted as the model needs it, and back; the model itself is not run
+    unchanged: Mapping[float, Evidence]  # size -> what the model makes of the image if asked to change nothing
+    reasons: tuple[str | None, ...]  # why an image is left out, image by image; None where it is not
+
+
 @dataclass
 class Proposal:
     """A perturbation's proposal for a batch; the core judges its evidence.
@@ -225,7 +239,7 @@ class Proposal:
 
     A perturbation that is evaluated at fixed sizes, without a search, gives `levels`: the evidence at each size. The
     core judges all of them, records each verdict, and takes the smallest level that fools in place of `evidence` and
-    `size`.
+    `size`. With `arms` beside them, the images that sizes and distances begin at are those of `arms.unchanged`.
     """
 
     evidence: Evidence
@@ -237,6 +251,8 @@ class Proposal:
     control: Evidence | None = None
     extra: Mapping[str, Tensor] | None = None  # further numbers per image, (B,) each, written to the trial
     levels: Mapping[float, Evidence] | None = None  # size -> evidence
+    arms: Arms | None = None  # with `levels` only, of the same sizes
+    texts: Mapping[str, tuple[str | None, ...]] | None = None  # further texts per image, written to the trial
 
 
 class Perturbation(Protocol):

@@ -49,7 +49,7 @@ class Encoder:
         self.generator, self.device = generator, device
         self.numbers = numbers  # (K,) class number of the source -> of the generator; None where it has no classes
         self.shape: Sequence[int] = generator.sites()[-1].shape
-        self.store = Store(cache / "encodings")
+        self.store = TensorStore(cache / "encodings")
         self._reasons: dict[str, str] = {}  # of images that cannot be encoded, by name
 
     @property
@@ -133,7 +133,7 @@ class Encoder:
         )
 
 
-class Store:
+class TensorStore:
     """Tensors by name: a safetensors file each, in memory where the folder cannot be written to."""
 
     def __init__(self, folder: Path) -> None:

@@ -119,15 +119,25 @@ class JudgedLevels:
 
 
 def judge_levels(
-    levels: Mapping[float, Evidence], classifier: Classifier, like: Tensor, labels: Tensor, name: str
+    levels: Mapping[float, Evidence],
+    classifier: Classifier,
+    like: Tensor,
+    labels: Tensor,
+    name: str,
+    last: Tensor | None = None,
 ) -> JudgedLevels:
-    """Judge the evidence at each size, as `judge` does; `labels` (B,)."""
+    """Judge the evidence at each size, as `judge` does; `labels` (B,).
+
+    `last` (B,) int64 is the position, among the sizes in order, of the largest that counts for an image.
+    """
     sizes = sorted(levels)
+    last = torch.full_like(labels, len(sizes) - 1) if last is None else last
     judged = [judge(levels[size], classifier, like, name) for size in sizes]
     unusable = torch.stack([one.unusable for one in judged])  # (L, B)
     predicted = torch.stack([one.verdict.predicted for one in judged]).masked_fill(unusable, -1)
-    wrong = (predicted != labels) & ~unusable
-    first = torch.where(wrong.any(dim=0), wrong.int().argmax(dim=0), len(sizes) - 1)
+    counts = torch.arange(len(sizes), device=labels.device)[:, None] <= last
+    wrong = (predicted != labels) & ~unusable & counts
+    first = torch.where(wrong.any(dim=0), wrong.int().argmax(dim=0), last)
     rows = torch.arange(len(labels), device=labels.device)
     logits = torch.stack([one.verdict.logits for one in judged])[first, rows]
     images = [one.images for one in judged if one.images is not None]
@@ -159,3 +169,16 @@ def vote(
         meaning = torch.tensor([-1 if number is None else number for number in numbers], device=own.device)
         votes[name] = meaning[own]
     return votes
+
+
+def label_margins(
+    judges: Mapping[str, Classifier], images: Tensor, labels: Tensor, classifier: Classifier, ours: Sequence[str]
+) -> dict[str, Tensor]:
+    """Each judge's margin of the label, (B,), `labels` (B,) being the classifier's numbers; NaN for an unknown class."""
+    margins = {}
+    for name, one in judges.items():
+        numbers = numbers_by_name(names_of(classifier, ours), names_of(one, ours))
+        own = torch.tensor([-1 if number is None else number for number in numbers], device=labels.device)[labels]
+        margin = classify(one, images, name).margin(own.clamp_min(0))
+        margins[name] = margin.masked_fill(own < 0, torch.nan)
+    return margins

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
 from granu.errors import OptionError
 from granu.images.ops import distances, encode_png
+from granu.runs.armed import ArmedLevels, judge_armed
 from granu.runs.gallery import changed_name, clean_name
-from granu.runs.judge import Judged, Verdict, classify, judge, judge_levels, vote
+from granu.runs.judge import Judged, Verdict, classify, judge, judge_levels, label_margins, vote
 from granu.runs.plan import PlannedPerturbation
 from granu.runs.sources import Unreadable
 from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, IMAGES, NOT_FOUND, UNREADABLE, Trial
 from granu.search.guides import Guide, guided, keep_label
 from granu.streams import Streams
 from granu.types import Batch, Classifier, Criterion, ImageEvidence, Perturbation, Proposal
+
+
+@dataclass(frozen=True)
+class Result:
+    """A judged change: its size (B,), the largest size tried (B,), and the class given at each fixed size (B,)."""
+
+    judged: Judged
+    size: Tensor
+    tried: Tensor
+    levels: Mapping[float, Tensor]
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,57 @@ class Measurement:
         """A trial for each image of a batch that is classified correctly; PNGs of changed images are kept."""
         noise = Streams(self.seed, batch.ids, f"perturb/{self.planned.scope}", str(batch.images.device))
         proposal = self._proposal(batch, noise)
+        if proposal.arms is not None and proposal.levels:
+            return self._armed(batch, proposal, clean_margin, images)
         judged, size, levels = self._judged(batch, proposal)
+        control = self._control(batch, proposal)
+        return self._trials(batch, proposal, clean_margin, Result(judged, size, proposal.tried, levels), control, images)
+
+    def _armed(
+        self, batch: Batch, proposal: Proposal, clean_margin: Tensor, images: dict[str, bytes]
+    ) -> list[Trial]:
+        """Trials of a change whose images the perturbation's model also returned unchanged."""
+        assert proposal.arms is not None and proposal.levels is not None
+        armed = judge_armed(proposal.levels, proposal.arms, self.classifier, batch, self.name)
+        made = armed.levels
+        result = Result(made.judged, made.size, armed.tried, made.predicted)
+        begin = replace(batch, images=armed.begin)
+        trials = self._trials(begin, proposal, clean_margin, result, None, images)
+        margins = {}
+        if made.judged.images is not None:
+            margins = label_margins(self.judges, made.judged.images, batch.labels, self.classifier, self.classes)
+        return [self._described(trial, armed, margins, i) for i, trial in enumerate(trials)]
+
+    def _described(self, trial: Trial, armed: ArmedLevels, margins: Mapping[str, Tensor], i: int) -> Trial:
+        """The trial with what is known of its image without the change; one that is left out keeps its levels."""
+        known = {f"judge_margin {name}": float(of[i]) for name, of in margins.items() if of[i].isfinite()}
+        trial = replace(
+            trial,
+            arms=dict(armed.arms[i]),
+            unchanged={f"{size:g}": int(of[i]) for size, of in armed.unchanged.items()},
+            extra={**trial.extra, **known},
+        )
+        left_out = armed.left_out[i]
+        if left_out is None:
+            return trial
+        return replace(
+            trial, outcome=left_out.outcome, predicted=left_out.predicted, note=left_out.note, margin=None, size=None,
+            tried=None, l2=None, linf=None, ssim=None, pixels=None, features=None, votes={}, control=None,
+        )  # fmt: skip
+
+    def _trials(
+        self,
+        batch: Batch,
+        proposal: Proposal,
+        clean_margin: Tensor,
+        result: Result,
+        control: Tensor | None,
+        images: dict[str, bytes],
+    ) -> list[Trial]:
+        """A trial for each image; `batch` holds the images that changes are compared with."""
+        judged, size, levels = result.judged, result.size, result.levels
         predicted, margin = judged.verdict.predicted, judged.verdict.margin(batch.labels)
         succeeded = self._succeeded(batch, judged)
-        control = self._control(batch, proposal)
         seen = self._seen(batch, judged, images)
         trials = []
         for i, image in enumerate(batch.ids):
@@ -88,10 +146,11 @@ class Measurement:
                     margin=float(margin[i]),
                     unit=self.perturbation.unit,
                     size=float(size[i]) if found else None,
-                    tried=float(proposal.tried[i]),
+                    tried=float(result.tried[i]),
                     control=bool(control[i]) if control is not None and found else None,
                     forward=int(proposal.forward[i]), backward=int(proposal.backward[i]),
                     extra={key: float(of[i]) for key, of in (proposal.extra or {}).items() if of[i].isfinite()},
+                    texts={key: text for key, of in (proposal.texts or {}).items() if (text := of[i]) is not None},
                     levels={f"{level:g}": int(of[i]) for level, of in levels.items()},
                     note=note or (UNCONDITIONAL if self.numbers is None else None),
                     **seen[i],

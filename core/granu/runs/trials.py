@@ -15,7 +15,7 @@ NOT_FOUND = "not-found"  # censored at `tried`
 FAILED = "failed"  # the search could not run, `note` says why; counts as not found
 UNREADABLE = "unreadable"  # the image is broken; left out of rates
 RECONSTRUCTION_WRONG = "reconstruction-wrong"  # misclassified once it was prepared or reconstructed; left out of rates
-NOT_ENCODED = "not-encoded"  # no encoding that shows the image, `note` says why; left out of rates
+NOT_ENCODED = "not-encoded"  # no encoding or edit of the image, `note` says why; left out of rates
 OUTCOMES = (CLEAN_WRONG, FOUND, NOT_FOUND, FAILED, UNREADABLE, RECONSTRUCTION_WRONG, NOT_ENCODED)
 
 SOURCE, PREPARED, RECONSTRUCTION = "source", "prepared", "reconstruction"  # what an encoded image is before any edit
@@ -31,7 +31,8 @@ EVIDENCE = (IMAGES, CLASSIFIER)
 class Trial:
     """One line of `trials.jsonl`. Sizes are in `unit`; `l2` to `features` compare the judged 8-bit image to the clean.
 
-    The clean image of one that a generator encoded is the reconstruction, with `residual=yes` the prepared image.
+    The clean image of one that a generator encoded is the reconstruction, with `residual=yes` the prepared image; of one
+    with `unchanged`, what the perturbation's model returns at that size when it is asked to change nothing.
 
     Where `evidence` is "classifier" nothing is known of a changed image: `l2` to `features` and `votes` are empty.
     """
@@ -58,11 +59,13 @@ class Trial:
     width: int | None = None
     votes: dict[str, int] = field(default_factory=dict)  # judge -> the class it gives to the changed image
     levels: dict[str, int] = field(default_factory=dict)  # fixed size -> the class given to the image changed so much
+    unchanged: dict[str, int] = field(default_factory=dict)  # the same where the perturbation's model changes nothing
     arms: dict[str, int] = field(default_factory=dict)  # of an encoded image: arm -> the class given without an edit
     control: bool | None = None  # whether a random change of the same size fooled too
     forward: int = 0
     backward: int = 0
     extra: dict[str, float] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # what the perturbation says of the change, such as a prompt
     note: str | None = None
 
     @property

@@ -29,6 +29,7 @@ FULL = Trial(
     margin=-0.25, unit="pixel L2", size=0.5, tried=0.75, l2=0.5, linf=0.125, ssim=0.875, pixels=7, features=9,
     height=28, width=32, votes={"zoo:judge": 3, "zoo:other": -1}, control=False, forward=101, backward=100,
     extra={"scale": 1.0}, levels={"1": 3, "2.5": 5}, arms={"source": 3, "reconstruction": 3},
+    unchanged={"1": 3, "2.5": 3}, texts={"prompt": "a cat in the snow"},
     note="a note",
 )  # fmt: skip
 
