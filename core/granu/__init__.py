@@ -62,11 +62,11 @@ from granu.wording import printable, reason, shown
 
 if TYPE_CHECKING:
     from granu.api import AttackResult, attack, compare, evaluate
+    from granu.files import write_whole
     from granu.hardening.api import harden
     from granu.hardening.rounds import HardenResult
     from granu.images.classifier import ImageClassifier
     from granu.images.cropping import Cropping
-    from granu.files import write_whole
     from granu.images.ops import (
         clamp_for_descent,
         decode_png,

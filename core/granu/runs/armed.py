@@ -1,4 +1,4 @@
-"""Verdicts on a change at fixed sizes beside those on images that the perturbation's own model was to leave unchanged."""
+"""Verdicts on a change at fixed sizes, beside those on images that the perturbation's model was to leave unchanged."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def vote(
 def label_margins(
     judges: Mapping[str, Classifier], images: Tensor, labels: Tensor, classifier: Classifier, ours: Sequence[str]
 ) -> dict[str, Tensor]:
-    """Each judge's margin of the label, (B,), `labels` (B,) being the classifier's numbers; NaN for an unknown class."""
+    """Each judge's margin of the label, (B,); `labels` (B,) are the classifier's numbers. NaN for an unknown class."""
     margins = {}
     for name, one in judges.items():
         numbers = numbers_by_name(names_of(classifier, ours), names_of(one, ours))

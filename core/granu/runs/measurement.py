@@ -83,11 +83,11 @@ class Measurement:
             return self._armed(batch, proposal, clean_margin, images)
         judged, size, levels = self._judged(batch, proposal)
         control = self._control(batch, proposal)
-        return self._trials(batch, proposal, clean_margin, Result(judged, size, proposal.tried, levels), control, images)
+        return self._trials(
+            batch, proposal, clean_margin, Result(judged, size, proposal.tried, levels), control, images
+        )
 
-    def _armed(
-        self, batch: Batch, proposal: Proposal, clean_margin: Tensor, images: dict[str, bytes]
-    ) -> list[Trial]:
+    def _armed(self, batch: Batch, proposal: Proposal, clean_margin: Tensor, images: dict[str, bytes]) -> list[Trial]:
         """Trials of a change whose images the perturbation's model also returned unchanged."""
         assert proposal.arms is not None and proposal.levels is not None
         armed = judge_armed(proposal.levels, proposal.arms, self.classifier, batch, self.name)

@@ -31,8 +31,8 @@ EVIDENCE = (IMAGES, CLASSIFIER)
 class Trial:
     """One line of `trials.jsonl`. Sizes are in `unit`; `l2` to `features` compare the judged 8-bit image to the clean.
 
-    The clean image of one that a generator encoded is the reconstruction, with `residual=yes` the prepared image; of one
-    with `unchanged`, what the perturbation's model returns at that size when it is asked to change nothing.
+    The clean image of one that a generator encoded is the reconstruction, with `residual=yes` the prepared image; of
+    one with `unchanged`, what the perturbation's model returns at that size when it is asked to change nothing.
 
     Where `evidence` is "classifier" nothing is known of a changed image: `l2` to `features` and `votes` are empty.
     """
