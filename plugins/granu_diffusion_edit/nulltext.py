@@ -83,6 +83,11 @@ class NullText:
 
     def _edit(self, image: Tensor, prompt: Prompt, shares: Shares) -> tuple[Tensor, int]:
         """The edited image (1, 3, H, W), and the number of attention layers that were controlled."""
+        pair, layers = self.pair(image, prompt, shares)
+        return pair[1:], layers
+
+    def pair(self, image: Tensor, prompt: Prompt, shares: Shares) -> tuple[Tensor, int]:
+        """The reconstruction of an image and its edit, (2, 3, H, W), and the number of layers that were controlled."""
         inversion = self.invert(image, prompt.source)
         index, aligned = align(self._tokens(prompt.source), self._tokens(prompt.target), self._length)
         control = Control(
@@ -90,13 +95,13 @@ class NullText:
             shares.self_ * len(self.steps),
         )  # fmt: skip
         with torch.no_grad(), controlled(self.pipeline.unet, control):
-            edited = self.decode(self._sample(inversion, [prompt.source, prompt.target], control)[-1:])
+            made = self.decode(self._sample(inversion, [prompt.source, prompt.target], control))
         if not control.layers and (shares.cross or shares.self_):
             raise PluginError(
                 "`diffusion-edit`: none of the attention layers of this U-Net could be controlled, so Prompt-to-Prompt "
                 "would edit nothing; use engine=sdedit"
             )
-        return edited, len(control.layers)
+        return made, len(control.layers)
 
     def reconstruct(self, image: Tensor, source: str) -> Tensor:
         """The image (1, 3, H, W) that its inversion leads back to, with plain guidance."""
