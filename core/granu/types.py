@@ -264,6 +264,14 @@ class Perturbation(Protocol):
         """Propose a change of each image of the batch."""
 
 
+@runtime_checkable
+class SelectivePerturbation(Perturbation, Protocol):
+    """A perturbation that has no change for some images, whatever a classifier makes of them."""
+
+    def unsuitable(self, classifier: Classifier, labels: Tensor) -> tuple[str | None, ...]:
+        """The reason why an image of a class, `labels` (B,) int64, gets no change; None where it gets one."""
+
+
 class SpaceFactory(Protocol):
     """A perturbation that defines only what may change; the core's searches find the change."""
 

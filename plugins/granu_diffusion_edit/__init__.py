@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granu import PerturbationOffer, hookimpl, option
@@ -66,10 +67,10 @@ def make(options: EditOptions, context: BuildContext) -> Any:
 
 
 def domains(options: EditOptions) -> Sequence[str]:
-    """The domains of the tree of prompts."""
-    from granu_diffusion_edit.tree import read_tree
+    """The domains of the tree of prompts, or of the list of an editor that brings one."""
+    from granu_diffusion_edit.planning import choose_tree
 
-    return read_tree(options.prompts).domains
+    return choose_tree(options, Path(options.weights).expanduser()).domains
 
 
 @hookimpl

@@ -35,7 +35,7 @@ class Instructed:
         self.guidance = family.guidance if guidance is None else guidance
         self.batch = 1 if family.alone else batch
         scales = f"guidance {self.guidance:g}" + (f" image {image_guidance:g}" if family.image_guidance else "")
-        self.description = f"instruct steps {steps} {scales}"
+        self.description = f"instruct steps {steps} {scales} keep '{family.keep}'"
 
     def edit(self, images: Tensor, prompts: Sequence[Prompt], seeds: Sequence[int], severity: float) -> Edited:
         """Edit at the guidance of this severity."""

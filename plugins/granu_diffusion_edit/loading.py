@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,9 @@ from granu_diffusion_edit.instruct import Instructed
 from granu_diffusion_edit.kept import KeptEdits
 from granu_diffusion_edit.nulltext import NullText, Shares
 from granu_diffusion_edit.perturbation import DiffusionEdit
-from granu_diffusion_edit.planning import Chosen, check, choose
+from granu_diffusion_edit.planning import Chosen, check, choose, choose_tree
 from granu_diffusion_edit.progress import without_progress
 from granu_diffusion_edit.sdedit import ImageToImage
-from granu_diffusion_edit.tree import read_tree
 
 if TYPE_CHECKING:
     from granu import BuildContext
@@ -35,8 +35,8 @@ def make_perturbation(options: EditOptions, context: BuildContext) -> DiffusionE
     context.weights(str(chosen.folder))
     fingerprint = context.used_weights[str(chosen.folder)]
     pipeline = open_pipeline(chosen, options, context.device)
-    engine = make_engine(pipeline, chosen, options, context.cache, fingerprint)
-    tree = read_tree(options.prompts)
+    tree = choose_tree(options, chosen.folder)
+    engine = make_engine(pipeline, chosen, options, context.cache, fingerprint, tree.keep)
     kept = KeptEdits(context.cache / FOLDER, f"{fingerprint} {options.dtype} {engine.description}", engine.description)
     scorer = None
     if options.clip is not None:
@@ -46,8 +46,10 @@ def make_perturbation(options: EditOptions, context: BuildContext) -> DiffusionE
     return DiffusionEdit(engine, tree, tree.find(options.edit), options.severity, kept, scorer)
 
 
-def make_engine(pipeline: Any, chosen: Chosen, options: EditOptions, cache: Path, fingerprint: str) -> Engine:
-    """The engine of the options around an opened pipeline."""
+def make_engine(
+    pipeline: Any, chosen: Chosen, options: EditOptions, cache: Path, fingerprint: str, keep: str | None = None
+) -> Engine:
+    """The engine of the options around an opened pipeline; `keep` is the instruction to change nothing."""
     frame = frame_of(pipeline, chosen, options)
     if chosen.engine == "sdedit":
         return ImageToImage(
@@ -56,8 +58,9 @@ def make_engine(pipeline: Any, chosen: Chosen, options: EditOptions, cache: Path
         )  # fmt: skip
     if chosen.engine == "instruct":
         assert chosen.family is not None
+        family = chosen.family if keep is None else replace(chosen.family, keep=keep)
         return Instructed(
-            pipeline, chosen.family, frame, steps=chosen.steps, guidance=options.guidance,
+            pipeline, family, frame, steps=chosen.steps, guidance=options.guidance,
             image_guidance=options.image_guidance, batch=options.batch,
         )  # fmt: skip
     return NullText(

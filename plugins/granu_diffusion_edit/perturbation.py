@@ -52,6 +52,11 @@ class DiffusionEdit:
         self.severities = sorted(set(severities))
         self._linters: dict[tuple[str, ...], Linter] = {}
 
+    def unsuitable(self, classifier: Classifier, labels: Tensor) -> tuple[str | None, ...]:
+        """The reason why no edit suits a class."""
+        linter = self._linter(classifier)
+        return tuple(linter.choose(classifier.classes[label]).reason for label in labels.tolist())
+
     def perturb(self, classifier: Classifier, batch: Batch, criterion: Criterion, noise: Streams) -> Proposal:
         """All arms of each image; one that gets no edit, or whose edit failed, has the reason in `arms.reasons`."""
         work, reasons = self._plan(classifier, batch, noise)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu import OptionError, PluginError, WeightsError, read_text, reason, shown
+from granu import OptionError, PluginError, WeightsError, read_text, reason, shown, suggest
 from granu_diffusion_edit.families import INVERTIBLE, Family, family_of
-from granu_diffusion_edit.tree import read_tree
+from granu_diffusion_edit.tree import Tree, read_tree
 
 if TYPE_CHECKING:
     from granu import BuildContext
@@ -21,6 +21,7 @@ LONGEST_INDEX = 1_000_000  # bytes
 LIBRARIES = ("diffusers", "transformers")
 PACKAGES = ("diffusers", "transformers")
 USUAL_STEPS = 50
+CLOSED = "granu-prompts.toml"  # in the folder of an editor that knows no other edits than those in this file
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,15 @@ class Chosen:
 
 def check(options: EditOptions, context: BuildContext) -> None:
     """Require an edit, a folder that the engine can use, and values that leave something to do."""
-    tree = read_tree(options.prompts)
     if not options.edit:
         raise OptionError(
             "`diffusion-edit` names no edit; write it like diffusion-edit:weather/snow or diffusion-edit:weather"
         )
-    tree.find(options.edit)
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
             raise PluginError(f"`diffusion-edit` needs {package}; install it with pip install 'granu[diffusion]'")
     chosen = choose(options, context)
+    choose_tree(options, chosen.folder).find(options.edit)
     for severity in options.severity:
         if not 0 <= severity <= 1:
             raise OptionError(f"`diffusion-edit`: severity={severity:g} is out of range; it must be 0 to 1")
@@ -79,6 +79,25 @@ def choose(options: EditOptions, context: BuildContext) -> Chosen:
         raise WeightsError(f"{folder} holds a {shown(pipeline)}; engine=nulltext-p2p needs a {INVERTIBLE[0]}")
     steps = options.steps or (family.steps if family and engine == "instruct" else USUAL_STEPS)
     return Chosen(folder, pipeline, index, engine, family, steps)
+
+
+def choose_tree(options: EditOptions, folder: Path) -> Tree:
+    """The tree of the options; without one that of an editor with a closed list of edits, else the plugin's own.
+
+    OptionError for a tree that asks for more than such an editor knows.
+    """
+    closed = folder / CLOSED
+    if not closed.is_file():
+        return read_tree(options.prompts)
+    known = read_tree(str(closed))
+    if options.prompts is None:
+        return known
+    tree = read_tree(options.prompts)
+    if stray := sorted(tree.instructions - known.instructions):
+        raise OptionError(
+            f"the editor in {folder} does not know '{shown(stray[0])}'; {suggest(stray[0], sorted(known.instructions))}"
+        )
+    return replace(tree, keep=known.keep)
 
 
 def find_folder(weights: str, context: BuildContext) -> Path:

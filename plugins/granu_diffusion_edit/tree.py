@@ -13,7 +13,7 @@ from granu import OptionError, imagenet_classes, shown, suggest, wordnet_id
 
 OWN = Path(__file__).with_name("prompts.toml")
 SUPERCLASSES = Path(__file__).with_name("superclasses.toml")
-TABLES = {"source", "domains", "edits", "classes", "names", "fixed"}
+TABLES = {"source", "keep", "domains", "edits", "classes", "names", "fixed"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ class Tree:
     superclasses: Mapping[str, str]
     names: Mapping[str, str]
     fixed: Mapping[str, Fixed]
+    keep: str | None = None  # the instruction that asks an editor to change nothing
+
+    @property
+    def instructions(self) -> frozenset[str]:
+        """What the tree may ask for, with the places of class names."""
+        return frozenset(template.instruct for edit in self.edits.values() for template in edit.templates)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -149,7 +155,9 @@ def _with_edits(tree: Tree, content: Mapping[str, Any], file: Path) -> Tree:
             edits[str(edit)] = edit
     if not edits:
         raise OptionError(f"prompts={file} has no edits; write them like [edits.weather.snow]")
-    return replace(tree, source=_with_class(content.get("source", "a photo of {a class}"), "source", file), edits=edits)
+    source = _with_class(content.get("source", "a photo of {a class}"), "source", file)
+    keep = content.get("keep")
+    return replace(tree, source=source, edits=edits, keep=None if keep is None else str(keep))
 
 
 def _edit(domain: str, name: str, table: Mapping[str, Any], tree: Tree, file: Path) -> Edit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from granu.report.arms import of_arms
 from granu.report.encodings import of_encodings
 from granu.report.health import check
 from granu.report.rows import Row
@@ -25,6 +26,7 @@ def notes(run: Run, rows: Sequence[Row]) -> list[str]:
         *map(str, check(rows)),
         *of_guides(run.record),
         *of_encodings(run),
+        *of_arms(run),
         *of_generators(run.record),
         *of_perturbations(run.record),
     ]

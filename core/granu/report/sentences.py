@@ -25,7 +25,7 @@ ARM_WORDS = {PREPARED: "once the image is prepared for the generator", RECONSTRU
 WORDS = {
     FAILED: "The search could not run",
     UNREADABLE: "The image could not be read",
-    NOT_ENCODED: "The image could not be encoded, so nothing was searched",
+    NOT_ENCODED: "The image could not be encoded or edited, so nothing was searched",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from granu.errors import OptionError
@@ -15,10 +16,10 @@ from granu.runs.gallery import changed_name, clean_name
 from granu.runs.judge import Judged, Verdict, classify, judge, judge_levels, label_margins, vote
 from granu.runs.plan import PlannedPerturbation
 from granu.runs.sources import Unreadable
-from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, IMAGES, NOT_FOUND, UNREADABLE, Trial
+from granu.runs.trials import CLASSIFIER, CLEAN_WRONG, FAILED, FOUND, IMAGES, NOT_ENCODED, NOT_FOUND, UNREADABLE, Trial
 from granu.search.guides import Guide, guided, keep_label
 from granu.streams import Streams
-from granu.types import Batch, Classifier, Criterion, ImageEvidence, Perturbation, Proposal
+from granu.types import Batch, Classifier, Criterion, ImageEvidence, Perturbation, Proposal, SelectivePerturbation
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,18 @@ class Measurement:
         predicted, labels = clean.predicted, self.labels(batch, clean)
         batch = Batch(batch.images, labels, batch.ids, batch.latent, batch.hashes)
         right, clean_margin = predicted == labels, clean.margin(labels)
+        unsuitable = self._unsuitable(labels)
         trials = [
             Trial(
-                batch.ids[i], self.planned.key, self.name, CLEAN_WRONG, image_hash=hash_of(batch, i),
-                label=int(labels[i]), clean_margin=float(clean_margin[i]), predicted=int(predicted[i]),
+                batch.ids[i], self.planned.key, self.name, CLEAN_WRONG if unsuitable[i] is None else NOT_ENCODED,
+                image_hash=hash_of(batch, i), label=int(labels[i]), clean_margin=float(clean_margin[i]),
+                predicted=int(predicted[i]), note=unsuitable[i],
             )
-            for i in (~right).nonzero().squeeze(1).tolist()
+            for i in range(len(labels))
+            if unsuitable[i] is not None or not right[i]
         ]  # fmt: skip
-        index = right.nonzero().squeeze(1)
+        suitable = torch.tensor([reason is None for reason in unsuitable], device=labels.device)
+        index = (right & suitable).nonzero().squeeze(1)
         if len(index):
             batch = batch.select(index)
             made = self.perturbed(batch, clean_margin[index], images)
@@ -70,6 +75,12 @@ class Measurement:
                     images[clean_name(trial.image)] = encode_png(image)
             trials += made
         return trials
+
+    def _unsuitable(self, labels: Tensor) -> tuple[str | None, ...]:
+        """The reason why the perturbation has no change for an image of a class; None where it has one."""
+        if isinstance(self.perturbation, SelectivePerturbation):
+            return self.perturbation.unsuitable(self.classifier, labels)
+        return (None,) * len(labels)
 
     def labels(self, batch: Batch, clean: Verdict) -> Tensor:
         """The classifier's class numbers (B,) of a batch; its own verdicts where the source has no classes."""
@@ -112,6 +123,8 @@ class Measurement:
         left_out = armed.left_out[i]
         if left_out is None:
             return trial
+        if left_out.outcome == NOT_ENCODED:  # there is no change of it that could be right or wrong
+            trial = replace(trial, levels={}, unchanged={}, arms={})
         return replace(
             trial, outcome=left_out.outcome, predicted=left_out.predicted, note=left_out.note, margin=None, size=None,
             tried=None, l2=None, linf=None, ssim=None, pixels=None, features=None, votes={}, control=None,

@@ -117,4 +117,6 @@ def test_what_an_encoding_loses_is_no_success_of_the_change_and_is_said_once() -
 def test_an_image_that_was_not_encoded_says_why() -> None:
     note = "the PSNR {of} the reconstruction is below psnr=30"
     missing = [other(key, NOT_ENCODED, note=note) for key in ("z", "image")]
-    assert said(*missing) == f"The image could not be encoded, so nothing was searched at z and image: {note}."
+    assert (
+        said(*missing) == f"The image could not be encoded or edited, so nothing was searched at z and image: {note}."
+    )

@@ -57,20 +57,29 @@ class Edited:
         )  # fmt: skip
 
 
+class Selective(Edited):
+    """Has no edit of dark images."""
+
+    def unsuitable(self, classifier: Any, labels: Tensor) -> tuple[str | None, ...]:
+        return tuple(None if label else "no edit of dark images" for label in labels.tolist())
+
+
 def measured(
     edits: Sequence[float] = (RIGHT, RIGHT, RIGHT),
     unchanged: Sequence[float] = (RIGHT, RIGHT, RIGHT),
     prepared: float = RIGHT,
     reason: str | None = None,
     judges: Any = None,
+    kind: type[Edited] = Edited,
+    brightness: float = 0.125,
 ) -> Trial:
-    """The trial of one dark image."""
+    """The trial of one image of the class dark."""
     planned = SimpleNamespace(key="edit", scope="edit")
-    perturbation: Any = Edited(edits, unchanged, prepared, reason)
+    perturbation: Any = kind(edits, unchanged, prepared, reason)
     measurement = Measurement(
         planned, perturbation, "model", Threshold(), judges or {}, ("dark", "light"), torch.arange(2), frozenset(), 0,  # type: ignore[arg-type]
     )  # fmt: skip
-    batch = Batch(torch.full((1, 1, 12, 12), 0.125), torch.tensor([0]), ("a",), hashes=("h",))
+    batch = Batch(torch.full((1, 1, 12, 12), brightness), torch.tensor([0]), ("a",), hashes=("h",))
     (trial,) = measurement.trials(batch, {})
     return trial
 
@@ -114,6 +123,13 @@ def test_an_image_that_the_model_loses_at_the_smallest_size_is_left_out() -> Non
 def test_a_reason_leaves_an_image_out() -> None:
     trial = measured(edits=(WRONG, WRONG, WRONG), reason="no edit applies")
     assert trial.outcome == NOT_ENCODED and trial.note == "no edit applies" and trial.size is None
+    assert trial.levels == trial.unchanged == trial.arms == {}, "none of them is of a change"
+
+
+@pytest.mark.parametrize("brightness", [0.125, 0.875], ids=["classified correctly", "misclassified"])
+def test_an_image_without_a_change_is_left_out_whatever_the_classifier_says(brightness: float) -> None:
+    trial = measured(kind=Selective, brightness=brightness)
+    assert trial.outcome == NOT_ENCODED and trial.note == "no edit of dark images" and trial.levels == {}
 
 
 def test_unchanged_images_of_other_sizes_are_a_fault() -> None:
