@@ -66,10 +66,10 @@ def test_an_editor_keeps_the_contract_and_changes_images(opened: Open, batch: Ba
 def test_an_image_is_edited_alike_in_any_batch_and_order(
     opened: Open, batch: Batch, name: str, engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    whole = levels(perturbed(opened(name, engine=engine, batch=3), batch))[1.0]
+    whole = levels(perturbed(opened(name, engine=engine, batch=3, severity=(1.0,)), batch))[1.0]
     monkeypatch.setenv("GRANU_CACHE", str(tmp_path / "another"))
     order = torch.tensor([2, 0, 1])
-    alone = levels(perturbed(opened(name, engine=engine, batch=1), batch.select(order)))[1.0]
+    alone = levels(perturbed(opened(name, engine=engine, batch=1, severity=(1.0,)), batch.select(order)))[1.0]
     assert (whole[order] - alone).abs().amax() <= 1.5 / 255
 
 
