@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from edited_images import images_of
-from tiny_editors import pix2pix, pix2pix_xl, save_clip, stable_diffusion, unconditional
+from tiny_editors import kontext, pix2pix, pix2pix_xl, save_clip, stable_diffusion, unconditional
 
 from granu import Batch, BuildContext
 from granu.plugins.catalog import Catalog
 from granu_diffusion_edit import EditOptions, make
 from granu_diffusion_edit.perturbation import DiffusionEdit
 
-MAKERS = {"sd": stable_diffusion, "pix2pix": pix2pix, "xl": pix2pix_xl, "none": unconditional}
+MAKERS = {"sd": stable_diffusion, "pix2pix": pix2pix, "xl": pix2pix_xl, "kontext": kontext, "none": unconditional}
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +41,10 @@ def folder(folders: Path) -> Callable[[str], Path]:
 
 @pytest.fixture
 def opened(folder: Callable[[str], Path]) -> Callable[..., DiffusionEdit]:
-    """Open an editor by the plugin's own code, with four steps and the severities 0.5 and 1."""
+    """Open an editor by the plugin's own code, with four steps at 16 pixels, and the severities 0.5 and 1."""
 
     def open_editor(name: str, **options: Any) -> DiffusionEdit:
-        settings: dict[str, Any] = {"edit": "weather/snow", "steps": 4, "severity": (0.5, 1.0)} | options
+        settings: dict[str, Any] = {"edit": "weather/snow", "steps": 4, "severity": (0.5, 1.0), "size": 16} | options
         return make(EditOptions(weights=str(folder(name)), **settings), BuildContext(Catalog()))  # type: ignore[no-any-return]
 
     return open_editor

@@ -30,7 +30,7 @@ from granu_diffusion_edit.tree import own_tree
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 
 Open = Callable[..., DiffusionEdit]
-EDITORS = [("sd", "sdedit"), ("pix2pix", "instruct"), ("xl", "instruct")]
+EDITORS = [("sd", "sdedit"), ("pix2pix", "instruct"), ("xl", "instruct"), ("kontext", "instruct")]
 SNOW = Prompt("weather/snow", "a photo of a cat", "a photo of a cat in the snow", "cover the scene with snow")
 
 
@@ -97,6 +97,11 @@ def test_grey_and_odd_images_come_back_as_they_were(opened: Open, channels: int,
     batch = images_of(2, channels, height, width)
     proposal = perturbed(opened("sd", severity=(1.0,)), batch)
     assert levels(proposal)[1.0].shape == batch.images.shape
+
+
+@pytest.mark.parametrize(("name", "shorter"), [("sd", 16), ("pix2pix", 16), ("kontext", 1024)])
+def test_without_a_size_the_model_has_its_own(opened: Open, name: str, shorter: int) -> None:
+    assert opened(name, size=None).engine.frame == Frame(shorter, 4)
 
 
 def test_preparing_keeps_proportions_and_nothing_is_cropped() -> None:

@@ -17,6 +17,9 @@ with without_broken_torchvision():
         DDPMPipeline,
         EulerAncestralDiscreteScheduler,
         EulerDiscreteScheduler,
+        FlowMatchEulerDiscreteScheduler,
+        FluxKontextPipeline,
+        FluxTransformer2DModel,
         StableDiffusionInstructPix2PixPipeline,
         StableDiffusionPipeline,
         StableDiffusionXLInstructPix2PixPipeline,
@@ -31,6 +34,9 @@ with without_broken_torchvision():
         CLIPTextModelWithProjection,
         CLIPTokenizer,
         CLIPVisionConfig,
+        T5Config,
+        T5EncoderModel,
+        T5TokenizerFast,
     )
 
 diffusers.utils.logging.disable_progress_bar()
@@ -95,6 +101,26 @@ def pix2pix_xl() -> StableDiffusionXLInstructPix2PixPipeline:
             text_encoder_2=CLIPTextModelWithProjection(text_config()).eval(), tokenizer=tokenizer(),
             tokenizer_2=tokenizer(), unet=UNet2DConditionModel(in_channels=8, **(UNET | changes)).eval(),
             scheduler=EulerDiscreteScheduler(**SCHEDULE), add_watermarker=False,
+        )
+    )  # fmt: skip
+
+
+def kontext() -> FluxKontextPipeline:
+    """Edits one image at a time."""
+    torch.manual_seed(4)
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), ("▁", -2.0), *((chr(c), -3.0) for c in range(33, 127))]
+    words = T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=32)
+    text = T5Config(vocab_size=len(words), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    vae = {"use_quant_conv": False, "use_post_quant_conv": False, "shift_factor": 0.1, "scaling_factor": 1.0}
+    transformer = FluxTransformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=16, pooled_projection_dim=16, axes_dims_rope=(4, 4, 8), guidance_embeds=True,
+    )  # fmt: skip
+    return _quiet(
+        FluxKontextPipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(), vae=AutoencoderKL(**(VAE | vae)).eval(),
+            text_encoder=CLIPTextModel(text_config()).eval(), tokenizer=tokenizer(),
+            text_encoder_2=T5EncoderModel(text).eval(), tokenizer_2=words, transformer=transformer.eval(),
         )
     )  # fmt: skip
 
