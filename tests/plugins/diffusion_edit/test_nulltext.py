@@ -94,6 +94,23 @@ def test_each_kind_of_attention_is_injected_by_its_own_share(
     assert len(seen[0].layers) == LAYERS / 2 and all(f".{name}." in layer for layer in seen[0].layers)
 
 
+@pytest.mark.parametrize(("severity", "cross", "own"), [(1.0, {0, 1}, {0}), (0.5, {0, 1, 2}, {0, 1, 2})])
+def test_attention_is_injected_in_the_first_steps_alone(
+    engine: Engines, image: Tensor, severity: float, cross: set[int], own: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four steps; at half the severity the shares are halfway to all steps."""
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
+    inject = Control.inject
+
+    def noted(control: Control, probabilities: Tensor, is_cross: bool) -> Tensor:
+        seen[is_cross].add(control.step)
+        return inject(control, probabilities, is_cross)
+
+    monkeypatch.setattr(Control, "inject", noted)
+    edited(engine(cross=0.5, self_=0.25, inner_steps=0), image, SNOW, severity)
+    assert seen == {True: cross, False: own}
+
+
 def test_all_layers_are_controlled_and_counted(engine: Engines, image: Tensor) -> None:
     made = engine().edit(image[None], [SNOW], [0], 1.0)
     assert made.facts["controlled_layers"].tolist() == [LAYERS]
