@@ -107,6 +107,7 @@ def test_without_a_size_the_model_has_its_own(opened: Open, name: str, shorter: 
 def test_preparing_keeps_proportions_and_nothing_is_cropped() -> None:
     frame = Frame(shorter=16, multiple=4)
     assert frame.fit(13, 13) == (16, 16) and frame.fit(10, 20) == (16, 32) and frame.fit(90, 30) == (48, 16)
+    assert to_model(images_of(2, 1, 13, 17).images, frame).shape == (2, 3, 16, 20)
     batch = images_of(1, 3, 16, 32)
     assert torch.equal(back(to_model(batch.images, frame), batch.images), batch.images)
 
