@@ -70,7 +70,7 @@ def domains(options: EditOptions) -> Sequence[str]:
     """The domains of the tree of prompts, or of the list of an editor that brings one."""
     from granu_diffusion_edit.planning import choose_tree
 
-    return choose_tree(options, Path(options.weights).expanduser()).domains
+    return choose_tree(options, Path(options.weights).expanduser() if options.weights else None).domains
 
 
 @hookimpl

@@ -81,13 +81,13 @@ def choose(options: EditOptions, context: BuildContext) -> Chosen:
     return Chosen(folder, pipeline, index, engine, family, steps)
 
 
-def choose_tree(options: EditOptions, folder: Path) -> Tree:
+def choose_tree(options: EditOptions, folder: Path | None) -> Tree:
     """The tree of the options; without one that of an editor with a closed list of edits, else the plugin's own.
 
     OptionError for a tree that asks for more than such an editor knows.
     """
-    closed = folder / CLOSED
-    if not closed.is_file():
+    closed = None if folder is None else folder / CLOSED
+    if closed is None or not closed.is_file():
         return read_tree(options.prompts)
     known = read_tree(str(closed))
     if options.prompts is None:

@@ -173,6 +173,20 @@ def test_weights_that_are_not_there_are_a_sentence(weights: str, said: str) -> N
         checked(weights)
 
 
+def test_a_pipeline_in_the_local_cache_of_the_hub_is_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789" * 4
+    snapshot = tmp_path / "models--someone--editor" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--someone--editor" / "refs").mkdir()
+    (tmp_path / "models--someone--editor" / "refs" / "main").write_text(commit)
+    (snapshot / planning.INDEX).write_text('{"_class_name": "FluxKontextPipeline"}')
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert planning.find_folder("someone/editor", BuildContext(Catalog())) == snapshot
+    checked("someone/editor")
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file.safetensors").write_bytes(b"")
     with pytest.raises(GranuError, match="is a file; name the folder of a pipeline"):
@@ -218,6 +232,11 @@ def test_an_editor_with_a_closed_list_offers_its_own_edits(closed: Path) -> None
     assert domains(EditOptions(weights=str(closed))) == ("weather", "light")
     made = make(EditOptions(edit="light", weights=str(closed), steps=2), BuildContext(Catalog()))
     assert [str(edit) for edit in made.edits] == ["light/dusk"] and made.engine.family.keep == "keep the image"
+
+
+def test_without_weights_no_list_of_the_working_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / planning.CLOSED).write_text(CLOSED)
+    assert "drawing" in domains(EditOptions())
 
 
 def test_an_editor_with_a_closed_list_refuses_other_edits(closed: Path, tmp_path: Path) -> None:
