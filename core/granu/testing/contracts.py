@@ -129,6 +129,12 @@ def check_perturbation(perturbation: Perturbation, classifier: Classifier, batch
         _check_evidence(proposal.control, count)
     if isinstance(proposal.evidence, ImageEvidence):
         assert proposal.evidence.images.shape == batch.images.shape, "changed images must keep the images' shape"
+    if proposal.arms is not None:
+        sizes = set(proposal.levels or {})
+        assert sizes and sizes == set(proposal.arms.unchanged), "`arms` must hold the sizes of `levels`"
+        assert len(proposal.arms.reasons) == count, "`arms.reasons` must hold one reason (or None) per image"
+        for arm in (proposal.arms.prepared, *proposal.arms.unchanged.values()):
+            _check_evidence(arm, count)
     for name in ("size", "tried", "forward", "backward"):
         assert getattr(proposal, name).shape == (count,), f"`{name}` must be (B,)"
     assert len(proposal.notes) == count, "`notes` must hold one note (or None) per image"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,28 @@ def test_a_grey_image_is_three_equal_channels_inside_and_one_again() -> None:
     inside = to_model(grey, Frame(16, 4))
     assert inside.shape == (1, 3, 16, 16) and torch.equal(inside[:, 0], inside[:, 2])
     assert torch.allclose(back(inside, grey), grey, atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"unchanged": {}}, "must hold the sizes of `levels`"),
+        ({"reasons": ()}, "must hold one reason"),
+        ({"prepared": ImageEvidence(torch.zeros(1, 3, 13, 17))}, "changed images must be"),
+    ],
+    ids=["sizes", "reasons", "prepared"],
+)
+def test_the_contract_looks_at_the_arms(tmp_path: Path, batch: Batch, wrong: dict[str, Any], said: str) -> None:
+    class Wrong(DiffusionEdit):
+        def perturb(self, *arguments: Any) -> Proposal:
+            proposal = super().perturb(*arguments)
+            assert proposal.arms is not None
+            return replace(proposal, arms=replace(proposal.arms, **wrong))
+
+    tree = own_tree()
+    edit = Wrong(Painter(), tree, tree.find("time"), (1.0,), KeptEdits(tmp_path, "s", "painter"), None)
+    with pytest.raises(AssertionError, match=said):
+        check_perturbation(edit, Bright(), batch)
 
 
 # the adapter table
