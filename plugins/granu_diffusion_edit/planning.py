@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granu import OptionError, PluginError, WeightsError, read_text, reason, shown, suggest
+from granu import OptionError, PluginError, WeightsError, read_text, shown, suggest
 from granu_diffusion_edit.families import INVERTIBLE, Family, family_of
 from granu_diffusion_edit.tree import Tree, read_tree
 
@@ -115,9 +115,9 @@ def find_folder(weights: str, context: BuildContext) -> Path:
 
     try:
         return Path(snapshot_download(weights, local_files_only=True))
-    except (OSError, ValueError) as problem:  # LocalEntryNotFoundError is both, HFValidationError a ValueError
+    except (OSError, ValueError):  # LocalEntryNotFoundError is both, HFValidationError a ValueError
         raise WeightsError(
-            f"there is no folder '{shown(weights)}', nor is it in the local cache of the hub ({reason(problem)}); "
+            f"there is no folder '{shown(weights)}', nor is it in the local cache of the hub; "
             f"download it with: hf download {shown(weights)}"
         ) from None
 
