@@ -62,13 +62,15 @@ def series_styles(classifiers: Sequence[str]) -> dict[str, SeriesStyle]:
 def short_names(records: Sequence[PerturbationRecord]) -> dict[str, str]:
     """A short distinct name for each key: its label, or else without what all have.
 
-    That is options that all of a family share, and the name of a single family.
+    That is options that all of a family share, or all of several families, and the name of a single family.
     """
     families: dict[str, list[PerturbationRecord]] = {}
     for record in records:
         families.setdefault(record.name, []).append(record)
+    everywhere = _shared_options(records) if len(families) > 1 else set()
     shared = {
-        name: _shared_options(own) if len(own) > 1 or len(records) == 1 else set() for name, own in families.items()
+        name: _shared_options(own) if len(own) > 1 or len(records) == 1 else everywhere
+        for name, own in families.items()
     }
     one_family = len(families) == 1 and all(record.target for record in records)
     names = {}

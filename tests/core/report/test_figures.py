@@ -198,6 +198,10 @@ def given(key: str, **options: str) -> PerturbationRecord:
             [given("fog:a", level="1+2"), given("fog:b", level="1+2"), given("style:blur")],
             ["fog:a", "fog:b", "style:blur"],
         ),
+        (
+            [given("jpeg", search="worst", budget="1"), given("pixel:l2", search="worst", budget="2")],
+            ["jpeg:budget=1", "pixel:l2,budget=2"],
+        ),
         ([], []),
     ],
 )
