@@ -11,7 +11,7 @@ from torch import Tensor
 from granu.errors import ClassifierError
 from granu.images.ops import quantize
 from granu.runs.problems import first_line, is_out_of_memory
-from granu.runs.sources import names_of, numbers_by_name
+from granu.runs.sources import few, names_of, numbers_by_name
 from granu.search.guides import Guide
 from granu.types import Classifier, ClassifierEvidence, Criterion, Evidence, ImageEvidence
 
@@ -149,9 +149,19 @@ def judge_levels(
     )
 
 
-def as_guide(guide: Classifier, classifier: Classifier, ours: Sequence[str]) -> Guide:
-    """A classifier as a guide of searches against another; `ours` are the classes of the images, as for `vote`."""
-    numbers = numbers_by_name(names_of(classifier, ours), names_of(guide, ours))
+def as_guide(guide: Classifier, classifier: Classifier, ours: Sequence[str], name: str) -> Guide:
+    """A classifier as a guide of searches against another; `ours` are the classes of the images, as for `vote`.
+
+    ClassifierError where it does not know a class of the images, or of the classifier where they have none.
+    """
+    theirs = names_of(classifier, ours)
+    numbers = numbers_by_name(theirs, names_of(guide, ours))
+    wanted = numbers_by_name(ours, theirs) if ours else range(len(theirs))
+    if unknown := [theirs[k] for k in wanted if k is not None and numbers[k] is None]:
+        raise ClassifierError(
+            f"the guide `{name}` does not know {few(unknown)}, so it cannot see whether the label is kept; name one "
+            "that was trained on the classes of the images"
+        )
     return Guide(guide, torch.tensor([-1 if number is None else number for number in numbers]))
 
 

@@ -99,7 +99,7 @@ class Workbench:
             kept=self._kept(planned, classifier, numbers),
             seed=self.plan.request.seed,
             guides={
-                str(one.spec): as_guide(self.builder.classifier(one), tested, source.classes)
+                str(one.spec): as_guide(self.builder.classifier(one), tested, source.classes, str(one.spec))
                 for one in planned.guides_of(resolved)
             },
         )

@@ -106,6 +106,11 @@ def test_changes_inside_the_classifier_have_no_image_for_guides() -> None:
         evaluate("advbn:body.0,steps=1", data="biggan", count=2, classifiers="zoo:mnist-lenet")
 
 
+def test_a_guide_knows_the_classes_of_the_images() -> None:
+    with pytest.raises(GranuError, match=r"^the guide `zoo:cifar10-resnet` does not know 0, 1, 2, ..., so it"):
+        evaluate("stylegan:image", count=2, guides=["zoo:cifar10-resnet"])
+
+
 def test_training_has_no_guides() -> None:
     catalog = load_catalog()
     with pytest.raises(OptionError, match=r"training has no guides that could keep the label; leave preserve= out"):
