@@ -63,6 +63,12 @@ def test_the_page_and_the_figures_have_them_and_find_the_images(named: Run, tmp_
         sheet(labelled(named), "traned")
 
 
+def test_guides_are_renamed(named: Run) -> None:
+    guided = replace(named.record.perturbations["tiny:layer1"], guides=("zoo:judge", "zoo:plain"))
+    named.record.perturbations["tiny:layer1"] = guided
+    assert labelled(named).record.perturbations["layout"].guides == ("voter", "zoo:plain")
+
+
 def test_votes_and_judges_are_renamed_together(named: Run) -> None:
     shown = labelled(named)
     assert shown.record.perturbations["layout"].judges == ("voter",)

@@ -99,6 +99,13 @@ def test_without_a_judge_other_than_the_classifier_nothing_is_confirmed(judges: 
     assert row.confirmed is None and row.confirmed_size is None
 
 
+def test_a_guide_is_no_judge_of_what_it_guided() -> None:
+    (record,) = run_of([trial(0, FOUND, 1.0)], judges=("a",)).record.perturbations.values()
+    guided = dataclasses.replace(record, guides=("a",))
+    row = row_of(trial(0, FOUND, 1.0), record=guided)
+    assert row.confirmed is None and row.confirmed_size is None
+
+
 def test_judges_are_those_of_the_record_even_if_no_image_counts() -> None:
     row = row_of(trial(0, CLEAN_WRONG), judges=("a",))
     assert row.confirmed is not None and row.confirmed.total == 0 and row.confirmed_size is None

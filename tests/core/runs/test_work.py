@@ -31,7 +31,7 @@ from granu.plugins.catalog import load_catalog
 from granu.plugins.context import BuildContext
 from granu.runs.build import Builder
 from granu.runs.gallery import changed_name, clean_name
-from granu.runs.judge import classify
+from granu.runs.judge import as_guide, classify
 from granu.runs.measurement import UNCONDITIONAL, Measurement
 from granu.runs.plan import EvalPlan
 from granu.runs.problems import is_out_of_memory
@@ -275,7 +275,7 @@ def measurement(proposed: float, control: float = 0.0, judges: Any = None, **fie
     return Measurement(
         SimpleNamespace(key="key", scope="scope"),  # type: ignore[arg-type]
         Proposing(proposed, control), "net", classifier, judges or {}, ("dark", "bright"),
-        torch.tensor([0, 1]), frozenset(("two",)), 9,
+        torch.tensor([0, 1]), frozenset(("two",)), 9, **fields,
     )  # fmt: skip
 
 
@@ -294,6 +294,16 @@ def test_a_perturbation_gets_the_streams_of_seed_image_and_scope() -> None:
     assert isinstance(one.perturbation, Proposing) and one.perturbation.noise is not None
     noise = one.perturbation.noise
     assert (noise.seed, noise.ids, noise.path, noise.device) == (9, ("one", "two"), "perturb/scope", "cpu")
+
+
+def test_a_change_in_which_a_guide_loses_the_label_is_not_found() -> None:
+    tested = Threshold("dark", "bright")
+    (free, _), (guided, _) = (
+        measurement(0.8, guides=guides).trials(DARK, {})
+        for guides in ({}, {"guide": as_guide(tested, tested, ("dark", "bright"), "guide")})
+    )
+    assert (free.outcome, free.size) == ("found", 1) and (guided.outcome, guided.size) == ("not-found", None)
+    assert guided.predicted == free.predicted == 1
 
 
 def test_votes_of_outputs_without_names_take_those_of_the_images() -> None:

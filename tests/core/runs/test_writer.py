@@ -171,6 +171,14 @@ def test_what_would_mix_incomparable_trials_is_refused_with_both_cures(
     assert (measured / "run.json").read_bytes() == before
 
 
+def test_a_retrained_guide_is_refused(folder: Path) -> None:
+    with opened(folder) as writer:
+        writer.merge([replace(PIXEL, judges=(), guides=("judge",))], [NET, JUDGE])
+        writer.append([TRIAL], {})
+    with opened(folder) as writer, pytest.raises(RunFolderError, match="the classifier 'judge' is not the one"):
+        writer.merge([], [replace(JUDGE, fingerprint="f99")])
+
+
 def test_what_has_no_trials_yet_may_change(measured: Path) -> None:
     now = replace(SITE, source=SourceRecord("tiny", "generator", "tiny-2"), weights={"w": "2"})
     with opened(measured) as writer:
