@@ -21,7 +21,6 @@ class Request:
     perturbations: tuple[str, ...]
     classifiers: tuple[str | Resolved, ...] = ()
     judges: tuple[str | Resolved, ...] | None = None  # None: those that come with the generator's weights
-    guides: tuple[str | Resolved, ...] = ()
     data: str | Resolved | None = None
     count: int = 50
     seed: int = 0
@@ -29,6 +28,7 @@ class Request:
     keep: int = DEFAULT_KEEP
     device: str = "cpu"
     precision: str = "float32"
+    guides: tuple[str | Resolved, ...] = ()  # that keep the label in searches
 
 
 @dataclass(frozen=True)

@@ -49,5 +49,5 @@ def test_the_check_measures_any_generator(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr("granu_zoo.train.check.read_images", lambda folder, data, part: digits)
     check(Path(), generators=["biggan"], samples=20)
     name, titles, *rows, last = capsys.readouterr().out.splitlines()
-    assert name == "biggan" and titles.split()[:4] == ["classifier", "agrees", "of", "20"] and len(rows) == 7
+    assert name == "biggan" and titles.split()[:4] == ["classifier", "agrees", "of", "20"] and len(rows) == 8
     assert last.startswith("precision 0.") and last.endswith("against 20 test images")
