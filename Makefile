@@ -17,7 +17,7 @@ demo: .venv/.demo
 	@echo "images: $(DEMO)/sheet.png    profile: $(DEMO)/profile.svg    everything: $(DEMO)/report.html"
 
 test: .venv/.tests
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadscope
 
 check: .venv/.tests
 	$(BIN)/ruff check .
