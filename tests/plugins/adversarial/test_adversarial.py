@@ -11,41 +11,14 @@ import torch
 from networks import tiny_network
 from torch import Tensor
 from torch.nn import functional as F
+from training_steps import Recorder, images_of, make_step
 
-from granu import BuildContext, ClassifierError, Defense, GranuError, ImageClassifier, Streams, TrainingStep
+from granu import BuildContext, ClassifierError, Defense, GranuError, Streams
 from granu.testing import check_defense, tiny
 from granu.training.images import DatasetImages, GeneratedImages
 
 Build = Callable[[str], Defense]
 PIXEL = "pixel:linf,budget=0.1,steps=4"
-
-
-def make_step(classifier: ImageClassifier, progress: float = 0.9, count: int = 6, **fields: object) -> TrainingStep:
-    batch = tiny.tiny_batch(count)
-    step = TrainingStep(
-        classifier.train(), batch.images, batch.labels, Streams(0, batch.ids, "train"), 7, progress=progress
-    )
-    return replace(step, **fields)  # type: ignore[arg-type]
-
-
-class Recorder(Defense):
-    """Keeps the steps that reach the end of the chain."""
-
-    def __init__(self) -> None:
-        self.images: list[Tensor] = []
-        self.labels: list[Tensor] = []
-
-    def loss(self, step: TrainingStep) -> Tensor:
-        self.images.append(step.images.detach())
-        self.labels.append(step.labels)
-        return step.rest(step.images)
-
-
-def images_of(defense: Defense, step: TrainingStep) -> list[Tensor]:
-    """The images whose loss a defense takes, in the order in which it does."""
-    recorder = Recorder()
-    defense.loss(replace(step, following=(recorder,)))
-    return recorder.images
 
 
 SPECS = [

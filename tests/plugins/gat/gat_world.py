@@ -1,14 +1,11 @@
-"""Source of the made-up plugin, and steps of a training in it."""
+"""Source of the made-up plugin, and a network to train on its images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from granu import Defense, ImageClassifier, Streams, TrainingStep
+from granu import ImageClassifier
 from granu.testing import tiny
 
 STYLED = '''
@@ -148,31 +145,3 @@ def small_network(*, normalised: bool = False, seed: int = 0) -> ImageClassifier
         between = [nn.BatchNorm1d(16)] if normalised else []
         layers = [nn.Flatten(), nn.Linear(64, 16), *between, nn.Tanh(), nn.Linear(16, 3)]
     return ImageClassifier(nn.Sequential(*layers), tiny.CLASSES, channels=1, size=(8, 8), fit="pad", name="small")
-
-
-def make_step(classifier: ImageClassifier, progress: float = 0.9, count: int = 6, **fields: object) -> TrainingStep:
-    """A step on the first images of the tiny world."""
-    batch = tiny.tiny_batch(count)
-    streams = Streams(0, batch.ids, "train")
-    step = TrainingStep(classifier.train(), batch.images, batch.labels, streams, 7, progress=progress)
-    return replace(step, **fields)  # type: ignore[arg-type]
-
-
-class Recorder(Defense):
-    """Keeps the images and labels that reach the end of the chain."""
-
-    def __init__(self) -> None:
-        self.images: list[Tensor] = []
-        self.labels: list[Tensor] = []
-
-    def loss(self, step: TrainingStep) -> Tensor:
-        self.images.append(step.images.detach())
-        self.labels.append(step.labels)
-        return step.rest(step.images)
-
-
-def images_of(defense: Defense, step: TrainingStep) -> Sequence[Tensor]:
-    """The images whose loss a defense takes: the changed ones first."""
-    recorder = Recorder()
-    defense.loss(replace(step, following=(recorder,)))
-    return recorder.images

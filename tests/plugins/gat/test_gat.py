@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from gat_world import Recorder, images_of, make_step, small_network
+from gat_world import small_network
 from torch import Tensor
 from torch.nn import functional as F
+from training_steps import Recorder, images_of, make_step
 
-from granu import BuildContext, ClassifierError, DataError, Defense, GranuError, Judge, Streams
+from granu import BuildContext, Defense
 from granu.spaces.bands import band_of
 from granu.testing import check_defense, tiny
 
@@ -79,7 +78,7 @@ def test_the_styles_of_stylegan_are_the_default(context: BuildContext) -> None:
 
 
 def changes(build: Build, options: str, progress: float = 0.9) -> tuple[Tensor, Tensor]:
-    """What an attack adds to a style and to a noise map, in units of deviation and budgets: (B, 8), (B, 64)."""
+    """Changes that an attack adds to a style and to a noise map, in units of deviation and budgets: (B, 8), (B, 64)."""
     defense = build(f"gat:styled,samples=20,clean=0,{options}")
     seen = []
     attack = defense.attack  # type: ignore[attr-defined]
@@ -263,246 +262,3 @@ def test_a_pixel_attack_in_front_changes_the_training_images_and_gat_the_generat
     assert (generated - step.images).abs().max() > 0.2
     losses = [F.cross_entropy(step.classifier(images), step.labels) for images in recorder.images]
     torch.testing.assert_close(loss, sum(losses) / 2)
-
-
-class Biased:
-    """A judge that sees the label in some images and another class, or one that is unknown, in the others."""
-
-    classes = (*tiny.CLASSES, "star")
-    named = True
-
-    def __init__(self, seen: list[int]) -> None:
-        self.seen = seen
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return F.one_hot(torch.tensor(self.seen[: len(images)]), 4).float()
-
-    def layers(self) -> dict[str, Any]:
-        return {}
-
-
-def judged(build: Build, changed: str, seen: list[int]) -> Defense:
-    defense = build(f"gat:styled,{SHORT},clean=0,judge=tiny-classifier,changed={changed}")
-    defense.judge = Judge(Biased(seen), "biased")  # type: ignore[attr-defined]
-    return defense
-
-
-@pytest.mark.parametrize("changed", ["keep", "auto", "leave-out", "relabel"])
-def test_the_judge_leaves_out_or_relabels_and_counts_either_way(build: Build, changed: str) -> None:
-    step = make_step(small_network())
-    (images,) = images_of(build(f"gat:styled,{SHORT},clean=0"), step)
-    labels = step.labels.tolist()
-    seen = [*labels[:3], (labels[3] + 1) % 3, (labels[4] + 1) % 3, 3]
-    loss = judged(build, changed, seen).loss(step)
-    losses = F.cross_entropy(step.classifier(images), step.labels, reduction="none")
-    relabelled = F.cross_entropy(step.classifier(images[:5]), torch.tensor(seen[:5]))
-    expected = {"keep": losses.mean(), "relabel": relabelled}.get(changed, losses[:3].mean())
-    torch.testing.assert_close(loss, expected)
-    assert step.noted == {"class changed": [pytest.approx(0.5)]}
-
-
-def test_a_step_whose_images_are_all_left_out_has_no_loss_of_them(build: Build) -> None:
-    step = make_step(small_network())
-    loss = judged(build, "leave-out", [3] * 6).loss(step)
-    loss.backward()
-    assert loss.item() == 0 and all(not value.grad.any() for value in step.classifier.parameters())  # type: ignore[union-attr]
-
-
-def test_images_that_are_left_out_cannot_be_passed_on(build: Build) -> None:
-    step = replace(make_step(small_network()), following=(Recorder(),))
-    with pytest.raises(GranuError, match="name it last, or changed=keep"):
-        judged(build, "auto", [0] * 6).loss(step)
-    assert judged(build, "keep", [0] * 6).loss(step).isfinite()
-
-
-def test_without_a_judge_the_log_says_so(build: Build) -> None:
-    (remark,) = build(f"gat:styled,{SHORT}").remarks()
-    assert "no judge checks" in remark
-    assert not build(f"gat:styled,{SHORT},judge=tiny-classifier").remarks()
-    assert not build(f"gat:styled,{SHORT},attack=none").remarks()
-
-
-def test_encoded_images_are_the_training_images(build: Build) -> None:
-    """Reconstructions without the residual, the images themselves with it, each encoded once."""
-    step = make_step(small_network())
-    (rebuilt,) = images_of(build(f"gat:styled,{SHORT},images=encoded,attack=none,clean=0"), step)
-    (itself,) = images_of(build(f"gat:styled,{SHORT},images=encoded,attack=none,residual=yes,clean=0"), step)
-    assert torch.equal(itself, step.images)
-    assert 0.001 < float((rebuilt - step.images).abs().mean()) < 0.05
-    assert step.noted["encoded"] == [1, 1] and 15 < step.noted["psnr"][0] < 60
-    right = (step.classifier.eval()(rebuilt).argmax(dim=1) == step.labels).float().mean()
-    assert step.noted["right on reconstructions"][0] == pytest.approx(float(right))
-
-
-def test_the_residual_is_added_to_what_the_attack_makes(build: Build) -> None:
-    """x + g(adv) - g(inv), with the same changes in both."""
-    step = make_step(small_network())
-    options = f"{SHORT},images=encoded,attack=random,clean=0,warmup=0"
-    start, changed, moved = (
-        images_of(build(f"gat:styled,{given}"), step)[0]
-        for given in (options.replace("=random", "=none"), options, f"{options},residual=yes")
-    )
-    inside = (moved > 0.01) & (moved < 0.99)
-    torch.testing.assert_close((moved - step.images)[inside], (changed - start)[inside], atol=0.01, rtol=0.01)
-
-
-def test_encodings_are_made_once_and_kept(build: Build) -> None:
-    import fake_styled  # type: ignore[import-not-found]
-
-    step, spec = make_step(small_network()), f"gat:styled,{SHORT},images=encoded"
-    for epoch in range(2):
-        build(spec).loss(replace(step, streams=Streams(0, step.streams.ids, f"train/{epoch}")))
-    assert fake_styled.MARK == [6]
-
-
-def test_an_image_that_cannot_be_encoded_stays_as_it_is(build: Build) -> None:
-    step = make_step(small_network())
-    step.images[2] = 1.0
-    (images,) = images_of(build(f"gat:styled,{SHORT},images=encoded,clean=0"), step)
-    assert torch.equal(images[2], step.images[2]) and not torch.equal(images[1], step.images[1])
-    assert step.noted["encoded"] == [pytest.approx(5 / 6)]
-    with pytest.raises(DataError, match=r"every PSNR is below psnr=90|an image is too bright"):
-        build(f"gat:styled,{SHORT},images=encoded,psnr=90").loss(step)
-    step.images[:] = 1.0
-    with pytest.raises(DataError, match=r"`styled` can encode none of the 6 images of a step \(an image is too bright"):
-        build(f"gat:styled,{SHORT},images=encoded").loss(step)
-
-
-REFUSED = [
-    ("gat", "say which generator's sites are attacked, for example `gat:stylegan`"),
-    ("gat:pixel:linf,budget=0.1", "'pixel' is no generator; train against it with adversarial:pixel:linf"),
-    ("gat:tiny,generator=styled", "gives 'generator' twice, as the target and by name"),
-    ("gat:stylegn", "there is no perturbation named 'stylegn'; did you mean 'stylegan'?"),
-    ("gat:styled:style1", "there is no site named 'style1'"),
-    ("gat:stylegan:stile*", "there is no site named 'stile*' in `gat:stylegan:stile*`; did you mean 'style6'?"),
-    ("gat:biggan:layr0", "there is no site named 'layr0' in `gat:biggan:layr0`; did you mean 'layer0'?"),
-    ("gat:stylegan:style99", "there is no site named 'style99'"),
-    ("gat:styled,budgt=1", "has no option 'budgt'"),
-    ("gat:tiny", "search=pgd needs a size to spend; add budget=NUMBER"),
-    ("gat:styled,budget=0", "budget=0.0 is out of range"),
-    ("gat:styled,norm=l2", "norm=l2 is not one of its values"),
-    ("gat:styled,bands=1+2", "bands=1+2 is not three numbers"),
-    ("gat:styled,search=worst", "training attacks by search=pgd"),
-    ("gat:styled,search=random", "leave search= out, or take attack=random"),
-    ("gat:styled|tiny", "one generator's sites are attacked together"),
-    ("gat:styled,step=0.5", "step=0.5 is larger than budget=0.2"),
-    ("gat:styled,clean=0.5+2", "clean=0.5+2 is not one share from 0 to 1"),
-    ("gat:styled,clean=0.5+0.2+0.1", "or two such as 0.9+0.5"),
-    ("gat:styled,residual=yes", "residual=yes is for encoded images; add images=encoded"),
-    ("gat:tiny,budget=1,images=encoded", "images=encoded: `tiny` does not encode images"),
-    ("gat:styled,changed=relabel", "changed=relabel needs a classifier that says so; add judge="),
-    ("gat:styled,judge=zoo:mnist-cnnn", "there are no weights 'mnist-cnnn'"),
-]
-
-
-@pytest.mark.parametrize(("spec", "message"), REFUSED)
-def test_a_mistake_is_one_sentence(build: Build, spec: str, message: str) -> None:
-    with pytest.raises(GranuError) as raised:
-        build(spec)
-    assert message in str(raised.value) and "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        (
-            "gat:styled,names=cat+dog+fish",
-            "`styled:names=cat+dog+fish` draws cat, dog, fish, which the classifier does",
-        ),
-        ("gat:styled,side=12", "draws images of 12 x 12, 1 channels, and 'small' takes 8 x 8, 1 channels"),
-        ("gat:styled,judge=tiny-classifier:two", "the judge `tiny-classifier:two` does not know disc, bar, cross"),
-        ("gat:styled,normalisation=own", "'small' has no normalisation layers"),
-    ],
-)
-def test_what_does_not_fit_the_classifier_is_refused_before_training(build: Build, spec: str, message: str) -> None:
-    with pytest.raises(ClassifierError) as raised:
-        build(spec).prepare(small_network())
-    assert message in str(raised.value) and "\n" not in str(raised.value)
-
-
-def test_another_size_is_accepted_if_asked_for(build: Build) -> None:
-    defense, step = build(f"gat:styled,side=12,resize=yes,{SHORT}"), make_step(small_network())
-    defense.prepare(step.classifier)
-    assert {tuple(images.shape) for images in images_of(defense, step)} == {(6, 1, 8, 8)}
-
-
-def test_noise_that_does_not_vary_is_refused(build: Build) -> None:
-    with pytest.raises(GranuError, match="the site 'noise0' is the same in all images of this generator"):
-        build(f"gat:styled,noise=no,{SHORT}").loss(make_step(small_network()))
-    assert build(f"gat:styled:style0,noise=no,{SHORT}").loss(make_step(small_network())).isfinite()
-
-
-def test_the_check_needs_no_torch(run_python) -> None:  # type: ignore[no-untyped-def]
-    code = """
-import sys
-from granu import BuildContext, load_catalog
-context = BuildContext(load_catalog())
-context.check("defense", "gat:stylegan,judge=zoo:mnist-judge-resnet")
-print("torch" in sys.modules)
-"""
-    assert run_python(code).stdout.strip() == "False"
-
-
-TRAIN = (
-    "train", "--classifier", "gat-net", "--data", "styled", "--images", "64", "--batch", "16", "--epochs", "2",
-    "--device", "cpu", "--hold-out", "0.25",
-)  # fmt: skip
-
-
-def test_a_training_logs_what_the_judge_saw_and_writes_both_routes(
-    place: Path, granu: Callable[..., Any], tmp_path: Path
-) -> None:
-    out = tmp_path / "out.safetensors"
-    spec = f"gat:styled,{SHORT},judge=tiny-classifier,normalisation=own"
-    answer = granu(*TRAIN, "--defense", spec, "--out", str(out))
-    assert answer.returncode == 0, answer.stderr
-    records = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
-    assert records[0]["notes"] == {} and all(0 <= one["notes"]["class changed"] <= 1 for one in records[1:])
-    assert "class changed" in answer.stderr and "robust accuracy" in answer.stdout
-    words = [word for route in ("main", "aux") for word in ("--classifier", f"file:{out},route={route}")]
-    words += ["--perturb", "tiny:z,samples=20", "--count", "3", "--keep", "0", "--out", str(tmp_path / "run")]
-    evaluated = granu("eval", *words)
-    assert evaluated.returncode == 0, evaluated.stderr
-    silent = granu(*TRAIN, "--defense", f"gat:styled,{SHORT}", "--out", str(tmp_path / "silent.safetensors"))
-    assert "no judge checks that changed images still show their class" in silent.stderr
-
-
-def test_interrupted_and_repeated_ends_with_the_same_bytes(
-    place: Path, granu: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from granu.training.loop import Loop
-
-    spec = f"gat:styled,{SHORT},judge=tiny-classifier,images=encoded,start=random"
-    words = (*TRAIN, "--defense", spec, "--checkpoint-seconds", "0")
-    broken, whole = tmp_path / "broken.safetensors", tmp_path / "whole.safetensors"
-    train_step = Loop._train_step
-    with monkeypatch.context() as patched:
-        patched.setattr(Loop, "_train_step", lambda loop, *given: train_step(loop, *given) or loop.step == 2)
-        granu(*words, "--out", str(broken))
-    assert not broken.exists() and broken.with_suffix(".safetensors.checkpoint").exists()
-    for out in (broken, whole):
-        assert granu(*words, "--out", str(out)).returncode == 0
-    from granu.weights.checkpoints import read_tensors
-
-    one, other = read_tensors(broken), read_tensors(whole)
-    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    logs = [[json.loads(line)["notes"] for line in out.with_suffix(".jsonl").read_text().splitlines()]
-            for out in (broken, whole)]  # fmt: skip
-    assert logs[0] == logs[1] and set(logs[0][1]) == {"class changed", "encoded", "psnr", "right on reconstructions"}
-
-
-@pytest.mark.parametrize(
-    ("defense", "message"),
-    [
-        ("gat:tiny,budget=1,images=encoded", "`tiny` does not encode images"),
-        ("gat:styled:style9", "there is no site named 'style9'"),
-        ("gat:styled,side=12", "takes 8 x 8, 1 channels"),
-        ("gat:styled,noise=no", "the site 'noise0' is the same in all images"),
-    ],
-)
-def test_a_command_with_a_mistake_ends_with_one_sentence(
-    place: Path, granu: Callable[..., Any], defense: str, message: str, tmp_path: Path
-) -> None:
-    answer = granu(*TRAIN, "--defense", f"{defense},samples=20", "--out", str(tmp_path / "out.safetensors"))
-    assert answer.returncode == 2 and message in answer.stderr
-    assert len([line for line in answer.stderr.strip().splitlines() if line.startswith("granu: ")]) == 1

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from gat_world import make_step, small_network
+from gat_world import small_network
 from torch import Tensor
+from training_steps import make_step
 
 from granu import BuildContext, TrainingStep, load_catalog
 
@@ -50,9 +51,10 @@ def gradients(spec: str, part: slice) -> tuple[float, Tensor, Tensor]:
 
 
 def test_two_processes_are_one(place: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), os.environ["PYTHONPATH"]])}
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "meeting")]
     here = Path(__file__).parent
+    known = [str(place), str(here.parent), os.environ["PYTHONPATH"]]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(known)}
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "meeting")]
     processes = [
         subprocess.Popen([*command, str(rank), str(tmp_path / "out")], cwd=here, env=environment) for rank in range(2)
     ]
