@@ -12,11 +12,10 @@ from granu.runs.run import Run
 def result_as_json(run: Run, reference: str | None = None) -> dict[str, Any]:
     """Rows, means over perturbations, unions of attacks, health signs and failures of a run, for machines."""
     from granu.report.benchmark import benchmarks
-    from granu.report.encodings import of_encodings
     from granu.report.export import records
     from granu.report.health import check
     from granu.report.labels import labelled
-    from granu.report.notes import of_generators, of_perturbations
+    from granu.report.notes import facts
     from granu.report.robustness import robustness
     from granu.report.rows import rows
 
@@ -28,7 +27,7 @@ def result_as_json(run: Run, reference: str | None = None) -> dict[str, Any]:
         "benchmarks": [asdict(benchmark) for benchmark in benchmarks(run, found, reference)],
         "robustness": [asdict(one) for one in robustness(run, found)],
         "health": [{"classifier": f.classifier, "sign": f.sign, "where": dict(f.where)} for f in check(found)],
-        "notes": [*of_encodings(run), *of_generators(run.record), *of_perturbations(run.record)],
+        "notes": facts(run),
         "failures": [asdict(failure) for failure in run.record.failures],
     }
 

@@ -22,8 +22,12 @@ def failures(record: RunRecord) -> list[str]:
 
 def notes(run: Run, rows: Sequence[Row]) -> list[str]:
     """A sentence per health sign, and what to know of encodings, generators and perturbations."""
+    return [*map(str, check(rows)), *facts(run)]
+
+
+def facts(run: Run) -> list[str]:
+    """The notes without health signs: on guides, encodings, unchanged images, generators and perturbations."""
     return [
-        *map(str, check(rows)),
         *of_guides(run.record),
         *of_encodings(run),
         *of_arms(run),

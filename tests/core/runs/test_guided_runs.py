@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import granu
+from granu.cli.result import result_as_json
 from granu.errors import GranuError, OptionError, RunFolderError
 from granu.images.ops import decode_png
 from granu.plugins.catalog import load_catalog
@@ -67,10 +68,12 @@ def test_guides_are_recorded_and_judge_no_more(run: Run) -> None:
 
 
 def test_the_report_says_which_classifiers_kept_the_label(run: Run) -> None:
-    assert of_guides(run.record) == [
+    sentence = (
         "preserve=yes: found means that the classifier is fooled and the label is kept by the guides "
         "zoo:mnist-judge-mixer, zoo:mnist-judge-resnet; sizes are upper bounds"
-    ]
+    )
+    assert of_guides(run.record) == [sentence]
+    assert sentence in result_as_json(run)["notes"], "also for machines"
 
 
 def test_a_folder_does_not_mix_guides(tmp_path: Path) -> None:
