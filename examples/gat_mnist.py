@@ -1,4 +1,4 @@
-"""What training against a generator's styles and noise maps gives a classifier of digits that has few labels.
+"""The gain of a classifier of digits with few labels from training against a generator's styles and noise maps.
 
 Every row is a training from random weights on the same labelled digits, for as many steps. Controls: real digits only;
 with unperturbed generated ones; with random changes of the size that the attack spends; and with the labels that the

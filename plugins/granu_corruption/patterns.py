@@ -9,6 +9,7 @@ image, and their snow bleaches it.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Self
 
 import torch
@@ -42,7 +43,7 @@ class Weather:
         return SnowSpace(classifier, batch.images, noise)
 
 
-class VeilSpace(LInfSpace):
+class VeilSpace(LInfSpace, ABC):
     """Opacities of what a veil of white is made of."""
 
     unit = UNIT
@@ -52,9 +53,9 @@ class VeilSpace(LInfSpace):
     def images(self, change: Tensor) -> Tensor:
         return torch.lerp(self.clean, torch.ones_like(self.clean), clamp_for_descent(self.veil(change)))
 
+    @abstractmethod
     def veil(self, change: Tensor) -> Tensor:
         """Opacity at each pixel, (B, 1, H, W)."""
-        raise NotImplementedError
 
 
 class FogSpace(VeilSpace):

@@ -18,7 +18,7 @@ SOURCE, TARGET = 2, 3
 
 @dataclass
 class Control:
-    """What is injected at the present step, and the layers in which it was."""
+    """Attention to inject at the present step, and the layers in which it was."""
 
     index: Tensor  # (L,) int64, the source token that a target token refines
     aligned: Tensor  # (L,) 1 where there is one

@@ -22,7 +22,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Family:
-    """How pipelines of one kind are called; `arguments` gives what differs from kind to kind."""
+    """The call of pipelines of one kind; `arguments` gives what differs from kind to kind."""
 
     steps: int  # by default
     guidance: float  # of the text, by default

@@ -182,7 +182,7 @@ def _drawn(edits: Sequence[Sequence[Prompt]], draws: Sequence[float]) -> Prompt:
 
 
 def _facts(edits: Sequence[KeptEdit]) -> Scores:
-    """What the engine says of how images were made."""
+    """Numbers that the engine reports of how images were made."""
     names = sorted({name for made in edits for name in made.facts})
     return Scores({name: torch.tensor([made.facts.get(name, torch.nan) for made in edits]) for name in names}, {})
 

@@ -1,4 +1,4 @@
-"""What is known before a pipeline is opened: its folder and kind, and whether options suit it; without torch."""
+"""Checks before a pipeline is opened: its folder and kind, and whether options suit it; without torch."""
 
 from __future__ import annotations
 

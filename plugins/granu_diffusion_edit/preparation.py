@@ -18,7 +18,7 @@ def to_model(images: Tensor, frame: Frame) -> Tensor:
 
 
 def back(images: Tensor, like: Tensor) -> Tensor:
-    """What the model returned (B, 3, h, w) in the channels and size of `like` (.., C, H, W), quantized to 8 bits."""
+    """Returned images (B, 3, h, w) in the channels and size of `like` (.., C, H, W), quantized to 8 bits."""
     images = fit_channels(images.clamp(0, 1), like.shape[-3])
     size = like.shape[-2:]
     return quantize(images if images.shape[-2:] == size else resize(images, *size).clamp(0, 1))

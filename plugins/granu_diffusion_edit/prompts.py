@@ -75,7 +75,7 @@ class Linter:
         if edit.applies is not None and superclass not in edit.applies:
             return f"{edit} does not apply to the super-class '{superclass}'"
         if edit.alters and _is_fixed(self.tree, edit.alters, class_name):
-            return f"{edit} would change the class: '{self.tree.title(class_name)}' is told by its {edit.alters}"
+            return f"{edit} would change the class: '{self.tree.title(class_name)}' is recognised by its {edit.alters}"
         return None
 
 

@@ -59,7 +59,7 @@ class Tree:
 
     @property
     def instructions(self) -> frozenset[str]:
-        """What the tree may ask for, with the places of class names."""
+        """Texts that the tree may ask for, with the places of class names."""
         return frozenset(template.instruct for edit in self.edits.values() for template in edit.templates)
 
     @property

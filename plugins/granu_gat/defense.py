@@ -140,7 +140,7 @@ class GAT(Defense):
         return self.attack(step.classifier, batch, streams, share, cross_entropy_of_target, goal)
 
     def _judged(self, step: TrainingStep, images: Tensor, labels: Tensor) -> Labelled:
-        """What the judge leaves of changed images and their labels; the share in which it sees another class is noted.
+        """Changed images and their labels as the judge leaves them; the share in which it sees another class is noted.
 
         A class that the classifier does not know cannot become a label, so `relabel` leaves such images out.
         """

@@ -195,7 +195,7 @@ def test_evaluation_keeps_norms_apart(tiny_place: Path, granu: Callable[..., Any
 
 
 def test_searches_agree_in_the_cube(tiny_place: Path, granu: Callable[..., Any], tmp_path: Path) -> None:
-    """What `smallest` finds, `worst` finds at a little more and `pgd` nearly; a random change of that size does not."""
+    """`smallest` finds a change, `worst` one of a little more and `pgd` nearly; a random one of that size does not."""
     searches = ["search=smallest,steps=60"]
     searches += [f"search={name},budget=BUDGET" for name in ("pgd,steps=20", "worst,effort=quick", "random")]
 

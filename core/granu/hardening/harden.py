@@ -24,6 +24,7 @@ from granu.plugins.context import BuildContext
 from granu.report.relative import relative_profile
 from granu.report.statistics import Ratio
 from granu.runs.devices import choose_device
+from granu.runs.records import names_in
 from granu.runs.run import Run
 from granu.training.api import SilentListener
 from granu.training.loop import Listener
@@ -45,7 +46,7 @@ def harden(plan: HardenPlan, context: BuildContext, listener: Listener, command:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """What a round trained."""
+    """A classifier that a round trained."""
 
     classifier: Resolved
     file: Path
@@ -178,7 +179,7 @@ def _only(run: Run, classifiers: list[str]) -> Run:
     """The run without classifiers that an earlier report, of fewer rounds, showed."""
     trials = [trial for trial in run.trials if trial.classifier in classifiers]
     known = run.record.classifiers
-    judges = {judge for record in run.record.perturbations.values() for judge in record.judges}
+    judges = names_in(run.record.perturbations.values())
     ordered = {name: known[name] for name in [*classifiers, *(name for name in known if name in judges)]}
     return Run(replace(run.record, classifiers=ordered), trials, run.folder, run.images)
 

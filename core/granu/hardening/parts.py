@@ -62,7 +62,7 @@ class MakePart:
 
 @dataclass(frozen=True)
 class Images:
-    """What trains, and what each phase measures on."""
+    """The images that train, and those that each phase measures on."""
 
     training: Resolved
     measured: tuple[Resolved, Resolved, Resolved]

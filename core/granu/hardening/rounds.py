@@ -1,4 +1,4 @@
-"""What a hardening decided and found: one record per round, and the result, as plain data and as sentences."""
+"""Decisions and findings of a hardening: one record per round, and the result, as plain data and as sentences."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Round:
     because: str
 
     def choosing(self, reference: str) -> str:
-        """What is said before the training, in two lines."""
+        """The sentence before the training, in two lines."""
         share = "" if self.share == 1 else f"{self.share:g} times "
         size = f" ({share}the reference's median size, in {self.unit})" if self.budget else ""
         return (
@@ -59,7 +59,7 @@ class Round:
         )
 
     def deciding(self) -> str:
-        """What is said after the training, in two lines or three."""
+        """The sentence after the training, in two lines or three."""
         gain = "too few images are left to compare" if self.gain is None else f"sizes {self.gain} times those before"
         lines = [
             f"{'kept' if self.kept else 'not kept'}, {self.because}: {gain}",

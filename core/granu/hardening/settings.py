@@ -13,7 +13,7 @@ WITHOUT_EFFECT = (*LIMITS, "device")
 
 @dataclass(frozen=True)
 class HardenSettings:
-    """How a hardening goes. Each round measures, trains against one change, and measures again on other images."""
+    """Settings of a hardening. Each round measures, trains against one change, and measures again on other images."""
 
     rounds: int = option(3, "trainings at most", low=1, high=1000)
     minutes: float | None = option(None, "no round begins after these minutes; by default there is no limit", low=0)

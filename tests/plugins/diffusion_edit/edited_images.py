@@ -34,6 +34,6 @@ def images_of(count: int, channels: int, height: int, width: int) -> Batch:
 
 
 def perturbed(edit: DiffusionEdit, batch: Batch, classifier: Any = None, seed: int = 0) -> Proposal:
-    """What a perturbation proposes."""
+    """The proposal of a perturbation."""
     streams = Streams(seed, batch.ids, "perturb")
     return edit.perturb(classifier or Bright(), batch, Criterion(batch.labels), streams)

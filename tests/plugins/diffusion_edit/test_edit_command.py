@@ -33,7 +33,7 @@ def build():
 
 
 def checked(folder: Path | str, **options: Any) -> None:
-    """What is checked before anything is built."""
+    """The checks before anything is built."""
     settings: dict[str, Any] = {"edit": "weather/snow", "steps": 4, "severity": (1.0,)} | options
     check(EditOptions(weights=str(folder), **settings), BuildContext(Catalog()))
 

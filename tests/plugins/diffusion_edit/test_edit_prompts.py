@@ -105,7 +105,8 @@ def test_a_digit_is_named() -> None:
 
 
 def test_a_colour_is_not_changed_where_it_tells_the_class() -> None:
-    assert reason("colour/blue", "red_fox") == "colour/blue would change the class: 'red fox' is told by its colour"
+    said = reason("colour/blue", "red_fox")
+    assert said == "colour/blue would change the class: 'red fox' is recognised by its colour"
     assert reason("colour", "lemon") is not None and reason("colour/blue", "minivan") is None
 
 
@@ -171,7 +172,7 @@ def test_a_template_may_mention_the_images_own_class(file: Path) -> None:
 def test_a_file_of_ones_own_says_what_an_edit_would_change(file: Path) -> None:
     tree = read_tree(str(file))
     linter = Linter(tree, tree.find("mood"), ("narwhal", "tench"))
-    assert "told by its mood" in str(linter.choose("narwhal").reason) and linter.choose("tench").reason is None
+    assert "recognised by its mood" in str(linter.choose("narwhal").reason) and linter.choose("tench").reason is None
 
 
 @pytest.mark.parametrize(
